@@ -1,0 +1,66 @@
+# Flowstead: what a person types. Each target sets up what it needs and says what it installs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The pinned tools come first; the environment of the two commands is theirs.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Molecule keeps a scenario's state here instead of in the home directory.
+export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
+
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+
+.PHONY: help tools demo stop clean check lint types unit molecule end-to-end test bench lock
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+tools: ## Install uv and the pinned Python packages into .venv: all that AWS needs
+	@scripts/setup tools
+
+demo: ## Set everything up and run the two commands against a local AWS; ends with a URL
+	@scripts/setup tools sandbox
+	@scripts/demo
+
+stop: ## Stop the demo's local AWS; images stay, so the next demo is quick
+	@if [ -x .venv/bin/python ]; then python -m sandbox down --name demo; fi
+
+clean: ## Remove everything but apt packages: containers, networks, images, .venv, caches
+	@scripts/clean
+
+check: ## The fast part: lint, types, unit tests
+	@scripts/setup tools
+	@$(MAKE) lint types unit
+
+lint:
+	@ruff check .
+	@ruff format --check --quiet .
+	@yamllint --strict .
+	@ansible-lint --offline --quiet
+
+types:
+	@mypy --no-error-summary
+
+unit:
+	@pytest -q tests/unit
+
+molecule: ## Test every role on a booted host: one scenario after the other
+	@scripts/setup tools sandbox
+	@for scenario in $(SCENARIOS); do molecule test -s "$$scenario"; done
+
+end-to-end: ## The two commands, real clients and a real browser against a local AWS of its own
+	@scripts/setup tools sandbox browser
+	@pytest -v tests/end_to_end
+
+test: ## Set everything up and run all tests
+	@scripts/setup tools sandbox browser
+	@$(MAKE) check molecule end-to-end
+
+bench: ## Measure, and print a table
+	@scripts/setup tools sandbox
+	@python scripts/bench.py
+
+lock: ## Write the lock of a release: make lock MLFLOW=3.17.2
+	@scripts/setup tools
+	@python scripts/lock_mlflow.py $(MLFLOW)
