@@ -1,0 +1,65 @@
+"""What Flowstead says when it cannot go on: one sentence, and the next step."""
+
+from collections.abc import Sequence
+
+
+class FlowsteadError(Exception):
+    """A failure that a person can act on.
+
+    Args:
+        message: what was tried, on what, and what came of it; one sentence.
+        next_step: what to do about it; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        """Both sentences."""
+        return f"{self.message} {self.next_step}".strip()
+
+
+class UsageError(FlowsteadError):
+    """A wrong command line or configuration: nothing has been changed."""
+
+    exit_code = 2
+
+
+class AwsError(FlowsteadError):
+    """AWS refused or could not be asked.
+
+    Args:
+        message: the operation, AWS's own code and message.
+        code: AWS's own error code ("VpcLimitExceeded"), or the name of botocore's exception.
+        operation: the API operation ("CreateVpc").
+        next_step: what to do about it; may be empty.
+    """
+
+    def __init__(self, message: str, *, code: str, operation: str = "", next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.code = code
+        self.operation = operation
+
+
+class DriftError(FlowsteadError):
+    """Something found differs in a way that AWS cannot change in place, or is there twice."""
+
+
+def combine(errors: Sequence[FlowsteadError]) -> FlowsteadError:
+    """Make one error of several, so that a person sees all of them at once.
+
+    Args:
+        errors: at least one.
+
+    Returns:
+        the only one as it is, or one that holds a line for each; a usage error when all of them are.
+    """
+    if len(errors) == 1:
+        return errors[0]
+    kind = UsageError if all(isinstance(error, UsageError) for error in errors) else FlowsteadError
+    lines = "\n".join(f"  - {error}" for error in errors)
+    return kind(f"{len(errors)} things failed:\n{lines}")
