@@ -1,0 +1,1 @@
+"""Flowstead's provisioner: from deployment.yml to AWS resources and an Ansible inventory."""

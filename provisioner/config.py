@@ -1,0 +1,263 @@
+"""deployment.yml as checked, immutable objects: the only description of what a user wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from provisioner import config_rules as rules
+from provisioner.config_file import ConfigurationError, Key, Mistake, Source, dotted, read
+from provisioner.config_messages import explain
+
+__all__ = ["ConfigurationError", "Deployment", "Mistake", "load"]
+
+Image = Literal["debian-13", "debian-12", "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"]
+Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]
+Text = Annotated[str, BeforeValidator(rules.text)]
+
+
+class Section(BaseModel):
+    """A part of deployment.yml: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Access(Section):
+    """Who may reach the server.
+
+    Args:
+        cidrs: networks allowed on ports 443 and 22; `auto` is the address this machine is seen from.
+        allow_world: must be true for networks as wide as the whole internet.
+
+    """
+
+    cidrs: Literal["auto"] | tuple[str, ...] = "auto"
+    allow_world: StrictBool = False
+
+    @field_validator("cidrs", mode="before")
+    @classmethod
+    def _check_cidrs(cls, value: object) -> object:
+        return rules.access_cidrs(value)
+
+    @model_validator(mode="after")
+    def _check_world(self) -> Access:
+        if self.cidrs != "auto":
+            rules.refuse(rules.access_width(self.cidrs, allow_world=self.allow_world))
+        return self
+
+
+class Network(Section):
+    """The deployment's own network.
+
+    Args:
+        cidr: addresses of the VPC, /16 to /28.
+        public_subnets: two networks inside it, one for each zone; the server's address is in the first.
+        private_subnets: two more for the database.
+
+    """
+
+    cidr: Cidr = "10.80.0.0/16"
+    public_subnets: tuple[Cidr, Cidr] = ("10.80.0.0/24", "10.80.1.0/24")
+    private_subnets: tuple[Cidr, Cidr] = ("10.80.10.0/24", "10.80.11.0/24")
+
+    @model_validator(mode="after")
+    def _check_layout(self) -> Network:
+        rules.refuse(rules.network_layout(self.cidr, self.public_subnets, self.private_subnets))
+        return self
+
+
+class Server(Section):
+    """The host that MLflow runs on.
+
+    Args:
+        image: its operating system; the newest image of it when the host is made.
+        instance_type: EC2 instance type.
+        volume_gib: size of its disk.
+        ssh_public_key: path of your public key, or `auto` for a pair made for this deployment.
+
+    """
+
+    image: Image = "debian-13"
+    instance_type: Annotated[Text, AfterValidator(rules.instance_type)] = "t3.small"
+    volume_gib: Annotated[StrictInt, Field(ge=8, le=16384)] = 20
+    ssh_public_key: Text = "auto"
+
+    @field_validator("ssh_public_key")
+    @classmethod
+    def _check_key(cls, value: str, info: ValidationInfo) -> str:
+        if value == "auto":
+            return value
+        base = (info.context or {}).get("directory", Path())
+        return str(rules.public_key_file(base / Path(value).expanduser()))
+
+
+class Database(Section):
+    """The PostgreSQL database (Amazon RDS) that keeps runs, models and users.
+
+    Args:
+        engine_version: PostgreSQL version, "17" or "17.6".
+        instance_class: RDS instance class.
+        storage_gib: size at first.
+        max_storage_gib: size up to which RDS lets it grow by itself.
+        backup_days: days that automatic backups are kept.
+        multi_az: a standby in a second zone, at twice the price.
+        deletion_protection: refuse to delete it until this is false.
+
+    """
+
+    engine_version: Annotated[
+        str, BeforeValidator(rules.version_text), AfterValidator(rules.engine_version)
+    ] = "17"
+    instance_class: Annotated[Text, AfterValidator(rules.instance_class)] = "db.t4g.micro"
+    storage_gib: Annotated[StrictInt, Field(ge=20, le=65536)] = 20
+    max_storage_gib: Annotated[StrictInt, Field(ge=20, le=65536)] = 100
+    backup_days: Annotated[StrictInt, Field(ge=1, le=35)] = 7
+    multi_az: StrictBool = False
+    deletion_protection: StrictBool = True
+
+    @model_validator(mode="after")
+    def _check_growth(self) -> Database:
+        rules.refuse(rules.storage_growth(self.storage_gib, self.max_storage_gib))
+        return self
+
+
+class Artifacts(Section):
+    """The S3 bucket that keeps artifacts and models.
+
+    Args:
+        bucket: its name, or `auto` for one made from the deployment's name.
+        prefix: folder in it; the server may read and write there and nowhere else.
+        noncurrent_days: days that overwritten and deleted artifacts are kept.
+
+    """
+
+    bucket: Annotated[Text, AfterValidator(rules.bucket)] = "auto"
+    prefix: Annotated[Text, AfterValidator(rules.prefix)] = "artifacts"
+    noncurrent_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 30
+
+
+class Deployment(Section):
+    """What deployment.yml says.
+
+    Args:
+        name: name of the deployment; bucket, database, role and tags carry it.
+        region: AWS region.
+        topology: which picture of the README; `single` is one host and one database.
+        access: who may reach the server.
+        network: its addresses.
+        server: the host.
+        database: the database.
+        artifacts: the bucket.
+        tags: further tags for everything that is made.
+
+    """
+
+    name: Annotated[Text, AfterValidator(rules.name)] = "flowstead"
+    region: Annotated[Text, AfterValidator(rules.region)] = "us-east-1"
+    topology: Literal["single"] = "single"
+    access: Access = Access()
+    network: Network = Network()
+    server: Server = Server()
+    database: Database = Database()
+    artifacts: Artifacts = Artifacts()
+    tags: dict[Text, Text] = Field(default_factory=dict)
+    _source: Source = PrivateAttr(default_factory=lambda: Source(Path("deployment.yml")))
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        return rules.tags(value)
+
+    def refuse(self, *mistakes: Mistake) -> ConfigurationError:
+        """Make the error for what only AWS could tell about a value, naming its file, line and key.
+
+        Args:
+            mistakes: the dotted key and what is allowed, e.g. `Mistake("database.instance_class", "…")`.
+
+        Returns:
+            The error, to be raised.
+
+        """
+        return self._source.error(mistakes)
+
+
+def load(path: Path) -> Deployment:
+    """Read and check a deployment.yml.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The deployment; paths in it are absolute.
+
+    Raises:
+        ConfigurationError: with all mistakes at once, each with file, line and key.
+
+    """
+    source = read(path)
+    try:
+        deployment = Deployment.model_validate(source.data, context={"directory": path.absolute().parent})
+    except ValidationError as error:
+        raise source.error(dict.fromkeys([*_mistakes(error), *_across(source.data)])) from error
+    deployment._source = source  # noqa: SLF001 - our own class; pydantic's frozen models have no other way
+    return deployment
+
+
+def allowed_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys of each section of deployment.yml, by the section's path."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {(): tuple(Deployment.model_fields)}
+    for name, fields in Deployment.model_fields.items():
+        if isinstance(fields.annotation, type) and issubclass(fields.annotation, Section):
+            found[(name,)] = tuple(fields.annotation.model_fields)
+    return found
+
+
+def _mistakes(error: ValidationError) -> Iterable[Mistake]:
+    for detail in error.errors(include_url=False):
+        inner: tuple[tuple[Key, str], ...] = detail.get("ctx", {}).get("mistakes", ())
+        if inner:
+            for key, text in inner:
+                yield Mistake(dotted((*detail["loc"], *key)), text)
+        else:
+            yield Mistake(dotted(detail["loc"]), explain(detail, allowed_keys()))
+
+
+def _across(data: dict[str, Any]) -> Iterable[Mistake]:
+    """Find what crosses values; pydantic stops short of it where one of the values is wrong by itself."""
+
+    def section(name: str) -> dict[str, Any]:
+        written = data.get(name)
+        return written if isinstance(written, dict) else {}
+
+    def items(written: object) -> list[object]:
+        return written if isinstance(written, list) else []
+
+    access, network, database = section("access"), section("network"), section("database")
+    found = {
+        "access": rules.access_width(
+            items(access.get("cidrs")), allow_world=access.get("allow_world") is True
+        ),
+        "network": rules.network_layout(
+            network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
+        ),
+        "database": rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
+    }
+    for name, mistakes in found.items():
+        for key, text in mistakes:
+            yield Mistake(dotted((name, *key)), text)

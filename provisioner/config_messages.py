@@ -1,0 +1,71 @@
+"""Turn what pydantic finds wrong into sentences for the author of deployment.yml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from provisioner.config_file import nearest, shown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+wanted = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "model_type": "a section with indented keys",
+    "dict_type": "a section with indented keys",
+    "tuple_type": "a list",
+}
+bounds = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def explain(detail: ErrorDetails, allowed: Mapping[tuple[str, ...], tuple[str, ...]]) -> str:
+    """Say what one pydantic error means and what is allowed instead.
+
+    Args:
+        detail: the error.
+        allowed: keys of each section, by the section's path.
+
+    Returns:
+        One sentence, without the place.
+
+    """
+    kind, loc, value, context = detail["type"], detail["loc"], detail["input"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(tuple(str(part) for part in loc), allowed)
+    if kind in wanted:
+        text = f"must be {wanted[kind]}, is {shown(value)}"
+        return f"{text}; leave the section out to get its defaults" if value is None else text
+    if kind in bounds:
+        name, words = bounds[kind]
+        return f"must be {words} {context[name]}, is {shown(value)}"
+    if kind == "literal_error":
+        return _not_among(str(context.get("expected", "")), value)
+    if kind in {"too_short", "too_long", "missing"}:
+        return "must be a list of exactly two networks, one for each zone"
+    return str(context.get("error", detail["msg"]))
+
+
+def _unknown(key: tuple[str, ...], allowed: Mapping[tuple[str, ...], tuple[str, ...]]) -> str:
+    section, word = key[:-1], key[-1]
+    here = allowed.get(section, ())
+    close = nearest(word, here)
+    if not close:
+        for other, names in allowed.items():
+            if word in names:
+                close = ".".join((*other, word))
+                break
+    hint = f"did you mean `{close}`? " if close else ""
+    return f"is not a key Flowstead knows; {hint}Allowed here: {', '.join(here)}"
+
+
+def _not_among(expected: str, value: object) -> str:
+    words = [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(",")]
+    close = nearest(value, words) if isinstance(value, str) else ""
+    hint = f" (did you mean `{close}`?)" if close else ""
+    return f"must be one of {', '.join(words)}, is {shown(value)}{hint}"
