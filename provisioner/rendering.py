@@ -1,0 +1,96 @@
+"""What the provisioner writes and sends as text, rendered from templates/."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+def user_data(deployment: str) -> str:
+    """Render what cloud-init does at the host's first boot.
+
+    Args:
+        deployment: the deployment's name.
+
+    Returns:
+        A #cloud-config document.
+
+    """
+    return render("user_data.yml.j2", deployment=deployment)
+
+
+def assume_role_policy() -> dict[str, Any]:
+    """Render who may take the instance's role: EC2, for its instances."""
+    return _json("assume_role_policy.json.j2")
+
+
+def instance_policy(*, bucket_arn: str, prefix: str, secret_arns: Iterable[str]) -> dict[str, Any]:
+    """Render what the instance's role may do: its folder of the bucket, its own secrets, nothing else.
+
+    Args:
+        bucket_arn: ARN of the artifact bucket.
+        prefix: the folder, without slashes at its ends.
+        secret_arns: ARNs of the secrets that it may read.
+
+    Returns:
+        The policy document.
+
+    """
+    return _json(
+        "instance_policy.json.j2", bucket_arn=bucket_arn, prefix=prefix, secret_arns=list(secret_arns)
+    )
+
+
+def bucket_policy(*, bucket_arn: str) -> dict[str, Any]:
+    """Render the bucket's own policy: nobody without TLS.
+
+    Args:
+        bucket_arn: ARN of the artifact bucket.
+
+    Returns:
+        The policy document.
+
+    """
+    return _json("bucket_policy.json.j2", bucket_arn=bucket_arn)
+
+
+def render(template: str, **variables: object) -> str:
+    """Render one template; a variable that it needs and does not get is an error.
+
+    Args:
+        template: file name under templates/.
+        variables: what it is about.
+
+    Returns:
+        The text, with a newline at its end.
+
+    """
+    return _environment().get_template(template).render(**variables)
+
+
+def _json(template: str, **variables: object) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(render(template, **variables))
+    return document
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - not needed by `plan --help`
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - YAML and JSON, not HTML; values go through `tojson`
+    )
