@@ -1,0 +1,115 @@
+"""The key pair that opens the hosts: the user's own, or one made for the deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner import files
+from provisioner.config import Deployment
+from provisioner.errors import FlowsteadError
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """A key pair.
+
+    Args:
+        public: the public key, one line as in authorized_keys.
+        private_path: file of the private key; None when only the user's ssh agent has it.
+
+    """
+
+    public: str
+    private_path: Path | None
+
+
+def path_of(deployment: str, inventory: Path) -> Path:
+    """Return where the private key that is made for a deployment stands."""
+    return inventory / "ssh" / deployment
+
+
+def read(deployment: Deployment, inventory: Path) -> SshKey | None:
+    """Read the deployment's key pair; changes nothing.
+
+    Args:
+        deployment: the deployment.
+        inventory: the inventory directory.
+
+    Returns:
+        The pair; None when it is `auto` and not made yet.
+
+    Raises:
+        FlowsteadError: a file of it cannot be read.
+
+    """
+    if deployment.server.ssh_public_key != "auto":
+        public = Path(deployment.server.ssh_public_key)
+        private = public.with_suffix("") if public.suffix == ".pub" else None
+        return SshKey(_line(public), private if private and private.is_file() else None)
+    private = path_of(deployment.name, inventory)
+    if not private.exists():
+        return None
+    public = private.with_name(private.name + ".pub")
+    if not public.exists():
+        files.write(public, _public_of(private) + "\n")
+    return SshKey(_line(public), private)
+
+
+def make(deployment: Deployment, inventory: Path) -> SshKey:
+    """Read the deployment's key pair, or make it: ed25519, readable by its owner only.
+
+    Args:
+        deployment: the deployment.
+        inventory: the inventory directory.
+
+    Returns:
+        The pair.
+
+    Raises:
+        FlowsteadError: a file of it cannot be read or written.
+
+    """
+    found = read(deployment, inventory)
+    if found:
+        return found
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only the first apply needs it
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+
+    key = ed25519.Ed25519PrivateKey.generate()
+    private_text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    ).decode()
+    public_text = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    private = path_of(deployment.name, inventory)
+    private.parent.mkdir(parents=True, exist_ok=True)
+    private.parent.chmod(0o700)
+    files.write(
+        private.with_name(private.name + ".pub"), f"{public_text.decode()} flowstead-{deployment.name}\n"
+    )
+    files.write(private, private_text, mode=0o600)
+    return SshKey(_line(private.with_name(private.name + ".pub")), private)
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise FlowsteadError(f"The public key {path} cannot be read: {error.strerror}.") from error
+
+
+def _public_of(private: Path) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - only after the .pub file was lost
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
+    try:
+        key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise FlowsteadError(
+            f"The private key {private} cannot be read: {error}.",
+            next_step="Restore it; or move it away, and name a key of your own in server.ssh_public_key.",
+        ) from error
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return f"{public.decode()} flowstead-{private.name}"
