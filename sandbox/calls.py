@@ -1,0 +1,74 @@
+"""The log of every AWS call, in order: who asked what of which service, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One call. ``at`` is seconds since the epoch, ``took_ms`` milliseconds, ``error`` AWS's code or nothing."""
+
+    number: int
+    at: float
+    principal: str
+    service: str
+    action: str
+    status: int
+    error: str
+    region: str
+    source: str
+    took_ms: int
+
+
+class CallLog:
+    """Numbers calls as they come and writes each to a file as it ends.
+
+    Args:
+        path: the file, one JSON object a line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._number = 0
+        self._file = path.open("a", encoding="utf-8")
+
+    def begin(self) -> tuple[int, float]:
+        """Number a call that has come.
+
+        Returns:
+            Its number and the time.
+        """
+        with self._lock:
+            self._number += 1
+            return self._number, time.time()
+
+    def end(self, entry: Entry) -> None:
+        """Write a call that has ended.
+
+        Args:
+            entry: the call.
+        """
+        with self._lock:
+            self._file.write(json.dumps(asdict(entry)) + "\n")
+            self._file.flush()
+
+
+def read(path: Path) -> list[Entry]:
+    """Read a log in the order the calls came.
+
+    Args:
+        path: the file; one that does not exist holds nothing.
+
+    Returns:
+        The calls.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return sorted((Entry(**json.loads(line)) for line in lines), key=lambda entry: entry.number)

@@ -1,0 +1,249 @@
+"""``python -m sandbox``: up, down, status, env, calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sandbox import calls as call_log
+from sandbox import state as states
+from sandbox.control import ask
+from sandbox.errors import SandboxError
+from sandbox.state import State
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A local AWS: the API on an HTTPS endpoint, real hosts and databases behind it.",
+)
+
+Name = Annotated[str, typer.Option("--name", "-n", help="The sandbox's name; several live side by side.")]
+
+_PROGRAMS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "podman": "podman",
+    "mmdebstrap": "mmdebstrap",
+}
+_START_S = 60.0
+
+
+def _check_machine() -> None:
+    """Say what this machine lacks, all at once."""
+    if platform.system() != "Linux":
+        raise SandboxError(
+            f"the local AWS runs on Linux only, and this is {platform.system()}",
+            next_step="provision.py against real AWS needs none of it",
+        )
+    if os.geteuid() != 0:
+        raise SandboxError(
+            "the local AWS needs root: it makes networks and boots hosts",
+            next_step="run it as root; provision.py against real AWS needs neither root nor this",
+        )
+    missing = {program: package for program, package in _PROGRAMS.items() if shutil.which(program) is None}
+    if not (shutil.which("runc") or shutil.which("crun")):
+        missing["runc"] = "runc"
+    if missing:
+        raise SandboxError(
+            f"missing: {', '.join(missing)}",
+            next_step=f"apt-get install {' '.join(sorted(set(missing.values())))}",
+        )
+
+
+def _facts(state: State) -> dict[str, Any]:
+    facts = state.read_daemon()
+    if facts is None:
+        raise SandboxError(
+            f"no sandbox {state.name!r} is up", next_step=f"python -m sandbox up --name {state.name}"
+        )
+    return facts
+
+
+def _start(state: State) -> None:
+    """Start the daemon and wait until it serves."""
+    from sandbox.real.site import Site  # noqa: PLC0415 - the shell's quick commands do without
+
+    Site.clear(state.name, state.clone)
+    state.forget()
+    state.directory.mkdir(parents=True)
+    state.root.chmod(0o700)
+    with state.log.open("ab") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.daemon", state.name],
+            cwd=states.CLONE,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_S
+    while state.read_daemon() is None:
+        if daemon.poll() is not None:
+            raise SandboxError(
+                state.read_failure() or f"the daemon ended with status {daemon.returncode}",
+                next_step=f"its log is {state.log}",
+            )
+        if time.monotonic() > deadline:
+            daemon.kill()
+            raise SandboxError(f"the daemon did not start within {_START_S:.0f} s", next_step=f"see {state.log}")
+        time.sleep(0.05)
+
+
+@app.command()
+def up(
+    name: Name = "demo",
+    image: Annotated[
+        list[str] | None, typer.Option("--image", help="Build this image now; more than once for several.")
+    ] = None,
+) -> None:
+    """Start a sandbox, or find it running; then `env` prints the environment to use."""
+    _check_machine()
+    state = State(name)
+    if state.read_daemon() is None:
+        typer.echo(f"starting sandbox {name}", err=True)
+        _start(state)
+    else:
+        typer.echo(f"sandbox {name} is up", err=True)
+    if image:
+        from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
+
+        for kind in image:
+            if kind not in images.kinds():
+                raise SandboxError(f"no image {kind!r}", next_step=f"there are {', '.join(images.kinds())}")
+            images.ensure(kind, lambda line: typer.echo(line, err=True))
+    facts = _facts(state)
+    typer.echo(f"endpoint {facts['endpoint']}", err=True)
+    typer.echo(f'use it in this shell: eval "$(python -m sandbox env --name {name})"', err=True)
+
+
+@app.command()
+def down(
+    name: Name = "demo",
+    every: Annotated[bool, typer.Option("--all", help="Every sandbox of this clone.")] = False,  # noqa: FBT002
+    purge: Annotated[bool, typer.Option("--purge", help="The images they were booted from, too.")] = False,  # noqa: FBT002
+) -> None:
+    """Stop a sandbox and remove everything it made."""
+    _check_machine()
+    from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
+    from sandbox.real.site import Site  # noqa: PLC0415
+
+    for one in states.names() if every else [name]:
+        state = State(one)
+        known = state.stop_daemon() or state.directory.exists()
+        Site.clear(state.name, state.clone)
+        state.forget()
+        typer.echo(f"sandbox {one} is gone" if known else f"no sandbox {one} was up", err=True)
+    if purge:
+        images.remove_all()
+        shutil.rmtree(states.CLONE / ".sandbox", ignore_errors=True)
+        typer.echo("images are gone", err=True)
+
+
+@app.command()
+def status(
+    name: Name = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Show what runs."""
+    facts = _facts(State(name))
+    answer = ask(State(name).socket, {"do": "status"})
+    shown = {"name": name, "endpoint": facts["endpoint"], "pid": facts["pid"], **answer}
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    typer.echo(f"sandbox {name}: {facts['endpoint']} (process {facts['pid']})")
+    for kind in ("networks", "instances", "databases"):
+        for item in shown[kind]:
+            typer.echo(f"  {kind[:-1]}  " + "  ".join(str(value) for value in item.values() if value))
+
+
+@app.command()
+def env(name: Name = "demo") -> None:
+    """Print the export lines that point a shell at the sandbox."""
+    facts = _facts(State(name))
+    variables = {
+        "AWS_ENDPOINT_URL": facts["endpoint"],
+        "AWS_ACCESS_KEY_ID": facts["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": facts["secret_access_key"],
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CA_BUNDLE": facts["ca"],
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "FLOWSTEAD_ADDRESS_URL": facts["address_url"],
+        "FLOWSTEAD_SANDBOX": name,
+    }
+    typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
+    for variable, value in variables.items():
+        typer.echo(f"export {variable}={shlex.quote(str(value))}")
+
+
+@app.command()
+def calls(
+    name: Name = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")] = False,  # noqa: FBT002
+) -> None:
+    """List every AWS call so far, in order."""
+    state = State(name)
+    if not Path(state.calls).exists():
+        _facts(state)
+    entries = call_log.read(state.calls)
+    if as_json:
+        typer.echo(json.dumps([vars(entry) for entry in entries], indent=1))
+        return
+    for entry in entries:
+        line = f"{entry.number:5} {entry.principal:28} {entry.service:16} {entry.action:36} {entry.status} {entry.error}"
+        typer.echo(line.rstrip())
+
+
+@app.command()
+def fault(
+    pattern: Annotated[str, typer.Argument(help="Which calls: service:action, with * and ?")],
+    name: Name = "demo",
+    code: Annotated[str, typer.Option(help="The error code AWS would give.")] = "",
+    status_code: Annotated[int, typer.Option("--status", help="The HTTP status.")] = 400,
+    times: Annotated[int, typer.Option(help="How many calls.")] = 1,
+    skip: Annotated[int, typer.Option(help="How many matching calls pass first.")] = 0,
+    delay_s: Annotated[float, typer.Option("--delay", help="Seconds to wait first.")] = 0.0,
+    drop: Annotated[bool, typer.Option("--drop", help="Close the connection instead.")] = False,  # noqa: FBT002
+    after: Annotated[bool, typer.Option("--after", help="Do the call, lose its answer.")] = False,  # noqa: FBT002
+) -> None:
+    """Let the next matching calls fail (for tests)."""
+    service, _, action = pattern.partition(":")
+    request = {
+        "do": "fault",
+        "service": service,
+        "action": action or "*",
+        "code": code,
+        "status": status_code,
+        "times": times,
+        "skip": skip,
+        "delay_s": delay_s,
+        "drop": drop,
+        "after": after,
+    }
+    _facts(State(name))
+    typer.echo(json.dumps(ask(State(name).socket, request)))
+
+
+def main() -> None:
+    """Run the command; a known failure is one sentence and status 1."""
+    try:
+        app()
+    except SandboxError as error:
+        typer.echo(f"sandbox: {error}", err=True)
+        if error.next_step:
+            typer.echo(f"  next: {error.next_step}", err=True)
+        raise SystemExit(1) from error

@@ -1,0 +1,143 @@
+"""The front of the AWS API: every call passes here, on its way to moto and back.
+
+In order: faults that a test asked for, signature and policies, the corrections that make moto as strict as AWS, moto,
+and what must happen to real things because of the call.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.test import run_wsgi_app
+
+from sandbox import account, authorize, corrections
+from sandbox.calls import CallLog, Entry
+from sandbox.errors import Refusal, render
+from sandbox.faults import Fault, Faults
+from sandbox.request import Call
+from sandbox.web import HttpRequest, HttpResponse
+
+log = logging.getLogger(__name__)
+
+_XML_CODE = re.compile(rb"<Code>([^<]+)</Code>")
+_BAD = 400
+
+
+class _Dropped(Exception):  # noqa: N818 - a fault that was asked for
+    """The connection is to be closed without an answer."""
+
+
+def _error_code(response: HttpResponse) -> str:
+    if response.status < _BAD:
+        return ""
+    match = _XML_CODE.search(response.body)
+    if match:
+        return match[1].decode()
+    try:
+        body = json.loads(response.body)
+    except ValueError:
+        return str(response.status)
+    return str(body.get("__type", response.status)).rpartition("#")[2] if isinstance(body, dict) else ""
+
+
+class Front:
+    """Answers AWS calls.
+
+    Args:
+        calls: where calls are logged.
+        faults: the faults of tests.
+        describe_source: names who is behind an address, for the log.
+    """
+
+    def __init__(self, calls: CallLog, faults: Faults, describe_source: Callable[[str], str]) -> None:
+        self._calls = calls
+        self._faults = faults
+        self._describe_source = describe_source
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer one request.
+
+        Args:
+            request: the request.
+
+        Returns:
+            The response, or nothing if a fault drops the connection.
+        """
+        call = Call(request)
+        number, started = self._calls.begin()
+        status, error = 0, "dropped"
+        try:
+            response = self._answer(call)
+            status, error = response.status, _error_code(response)
+            return response
+        except _Dropped:
+            return None
+        finally:
+            self._log(call, number, started, status, error)
+
+    def _log(self, call: Call, number: int, started: float, status: int, error: str) -> None:
+        principal = call.principal.name if call.principal else "-"
+        self._calls.end(
+            Entry(
+                number=number,
+                at=round(started, 3),
+                principal=principal,
+                service=call.service,
+                action=call.action,
+                status=status,
+                error=error,
+                region=call.region,
+                source=self._describe_source(call.request.peer),
+                took_ms=round((time.time() - started) * 1000),
+            )
+        )
+
+    def _answer(self, call: Call) -> HttpResponse:
+        if call.request.path.startswith("/moto-api"):
+            return render(Refusal("AccessDenied", "Access Denied", 403), "rest-xml", call.request_id)
+        try:
+            fault = self._faults.take(call.service, call.action)
+            if fault is not None and not fault.after:
+                self._fail(fault)
+            with account.lock:
+                authorize.authorize(call)
+                early = corrections.before(call)
+                call.response = early or self._ask_moto(call)
+                if early is None and call.response.status < _BAD:
+                    corrections.after(call)
+            corrections.settle(call)
+            if fault is not None and fault.after:
+                self._fail(fault)
+        except Refusal as refusal:
+            return render(refusal, call.protocol, call.request_id)
+        except _Dropped:
+            raise
+        except Exception as error:
+            log.exception("%s %s", call.service, call.action)
+            refusal = Refusal("InternalFailure", f"{type(error).__name__}: {error}", 500)
+            return render(refusal, call.protocol, call.request_id)
+        return call.response
+
+    @staticmethod
+    def _fail(fault: Fault) -> None:
+        if fault.delay_s:
+            time.sleep(fault.delay_s)
+        if fault.drop:
+            raise _Dropped
+        if fault.code:
+            raise Refusal(fault.code, fault.message, fault.status)
+
+    def _ask_moto(self, call: Call) -> HttpResponse:
+        token = authorize.current.set(call)
+        try:
+            chunks, status, headers = run_wsgi_app(self._moto, call.fresh_environ(), buffered=True)
+            body = b"".join(chunks)
+        finally:
+            authorize.current.reset(token)
+        return HttpResponse(int(status.split()[0]), list(headers.items()), body)

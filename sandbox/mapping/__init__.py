@@ -1,0 +1,1 @@
+"""What the account says, made real: networks, hosts and databases follow moto's objects."""

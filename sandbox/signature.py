@@ -1,0 +1,136 @@
+"""Checks version 4 signatures: the caller really holds the secret key, and the request is the one it signed.
+
+Source: "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", Amazon S3 API Reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, unquote
+
+from sandbox.web import HttpRequest
+from sandbox.request import Signature
+
+_SKEW = timedelta(minutes=15)  # AWS's tolerance between the caller's clock and its own
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SAFE = "-_.~"
+
+
+def signed_at(signature: Signature) -> datetime | None:
+    """Read when the request was signed.
+
+    Args:
+        signature: the signature.
+
+    Returns:
+        The time, or nothing if the date cannot be read.
+    """
+    try:
+        return datetime.strptime(signature.amz_date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def is_timely(signature: Signature, now: datetime) -> bool:
+    """Say whether the signature is neither too old nor from the future.
+
+    Args:
+        signature: the signature.
+        now: the time.
+
+    Returns:
+        Whether AWS would still take it.
+    """
+    at = signed_at(signature)
+    if at is None:
+        return False
+    lifetime = _SKEW if signature.expires_s is None else timedelta(seconds=signature.expires_s)
+    return at - _SKEW <= now <= at + lifetime
+
+
+def _canonical_query(query: str) -> str:
+    pairs = []
+    for part in query.split("&") if query else []:
+        name, _, value = part.partition("=")
+        if name == "X-Amz-Signature":
+            continue
+        # A plus sign is a space in a form, but botocore never writes one: it stands for itself.
+        pairs.append((quote(unquote(name), safe=_SAFE), quote(unquote(value), safe=_SAFE)))
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+def _payload_hash(request: HttpRequest, signature: Signature) -> str:
+    if signature.expires_s is not None:
+        return "UNSIGNED-PAYLOAD"
+    return request.headers.get("X-Amz-Content-SHA256") or hashlib.sha256(request.body).hexdigest()
+
+
+def body_matches(request: HttpRequest) -> bool:
+    """Say whether the body is the one whose digest was signed.
+
+    Args:
+        request: the request.
+
+    Returns:
+        Whether it is; requests that sign no digest always match.
+    """
+    declared = request.headers.get("X-Amz-Content-SHA256", "")
+    if not _HEX_DIGEST.fullmatch(declared):
+        return True
+    return hmac.compare_digest(declared, hashlib.sha256(request.body).hexdigest())
+
+
+def calculate(request: HttpRequest, signature: Signature, secret_key: str) -> str:
+    """Sign the request as the caller should have.
+
+    Args:
+        request: the request as it came.
+        signature: its signature's parts.
+        secret_key: the caller's secret key.
+
+    Returns:
+        The signature in hexadecimal.
+    """
+    # S3 signs the path as it stands on the wire; every other service signs it encoded once more.
+    path = request.path or "/"
+    if signature.service != "s3":
+        path = quote(path, safe=f"/{_SAFE}")
+    names = signature.signed_headers
+    headers = "".join(
+        f"{name}:{','.join(' '.join(v.split()) for v in request.headers.get_all(name, []))}\n" for name in names
+    )
+    canonical = "\n".join(
+        [
+            request.method,
+            path,
+            _canonical_query(request.query),
+            headers,
+            ";".join(names),
+            _payload_hash(request, signature),
+        ]
+    )
+    scope = f"{signature.scope_date}/{signature.region}/{signature.service}/aws4_request"
+    text = "\n".join(
+        ["AWS4-HMAC-SHA256", signature.amz_date, scope, hashlib.sha256(canonical.encode()).hexdigest()]
+    )
+    key = f"AWS4{secret_key}".encode()
+    for part in (signature.scope_date, signature.region, signature.service, "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def is_valid(request: HttpRequest, signature: Signature, secret_key: str) -> bool:
+    """Say whether the caller holds the secret key.
+
+    Args:
+        request: the request as it came.
+        signature: its signature's parts.
+        secret_key: the secret key that belongs to the access key.
+
+    Returns:
+        Whether the signature is the right one.
+    """
+    return hmac.compare_digest(calculate(request, signature, secret_key), signature.signature)

@@ -1,0 +1,131 @@
+"""Service models: from a request to an action and its parameters, and from a response to its contents.
+
+The parsers are moto's and botocore's own, so names and nesting are those of boto3.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from botocore.exceptions import UnknownServiceError
+from botocore.loaders import Loader
+from botocore.model import ServiceModel as BotocoreModel
+from botocore.parsers import create_parser
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request, determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.utils import get_service_model
+from werkzeug.exceptions import NotFound
+
+if TYPE_CHECKING:
+    from sandbox.request import Call
+
+_loader = Loader()
+
+
+def _plain(value: Any) -> Any:
+    """Turn moto's typed values into plain ones."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _s3(call: Call) -> tuple[str, dict[str, Any]]:
+    """Route an S3 request; bucket and key are read here because either addressing style may be used."""
+    bucket, path = call.virtual_bucket, call.request.path.lstrip("/")
+    if bucket is None:
+        bucket, _, path = path.partition("/")
+    params: dict[str, Any] = {}
+    if bucket:
+        params["Bucket"] = unquote(bucket)
+    if path:
+        params["Key"] = unquote(path)
+    environ = call.fresh_environ()
+    if call.virtual_bucket is not None:
+        target = f"/{bucket}/{path}" + (f"?{call.request.query}" if call.request.query else "")
+        environ |= {
+            "PATH_INFO": unquote(target.split("?")[0]).encode().decode("latin-1"),
+            "RAW_URI": target,
+            "REQUEST_URI": target,
+        }
+    request = Request(environ)
+    params |= {name.lower(): value for name, value in request.args.items()}
+    try:
+        operation, _ = get_service_router("s3").match(request)
+    except (NotFound, NotImplementedError):
+        return f"{call.request.method} {call.request.path}", params
+    return str(operation.name), params
+
+
+def route(call: Call) -> tuple[str, dict[str, Any]]:
+    """Name the action and read its parameters.
+
+    Args:
+        call: the call; its service is known.
+
+    Returns:
+        The action, and its parameters as a boto3 caller writes them. S3's are ``Bucket``, ``Key`` and the query in
+        lower case. An action of a service that botocore does not know keeps the name the request gives.
+    """
+    if call.service == "s3":
+        return _s3(call)
+    target = call.request.headers.get("X-Amz-Target", "")
+    action = call.form.get("Action") or (target.rsplit(".", 1)[-1] if target else "")
+    if not action and "/operation/" in call.request.path:
+        action = call.request.path.rsplit("/", 1)[-1]
+    request = Request(call.fresh_environ())
+    try:
+        model = get_service_model(call.service)
+        uri_params: dict[str, Any] = {}
+        if not action:
+            operation, uri_params = get_service_router(call.service).match(request)
+            action = str(operation.name)
+        protocol = determine_request_protocol(model, request.content_type)
+        parser = PROTOCOL_PARSERS[protocol](model.operation_model(action), map_type=dict)
+        parsed = parser.parse(
+            {
+                "method": request.method,
+                "values": request.values,
+                "headers": request.headers,
+                "body": call.request.body,
+                "url_path": request.path,
+                "url_params": uri_params,
+            }
+        )
+        return action, _plain(dict(parsed))
+    except (UnknownServiceError, NotFound, NotImplementedError, KeyError):
+        pass
+    except Exception:  # noqa: BLE001 - a malformed request is for moto to refuse, not for us
+        return action or call.request.method, {}
+    if target and call.request.body:
+        try:
+            return action, dict(json.loads(call.request.body))
+        except ValueError:
+            return action, {}
+    return action or f"{call.request.method} {call.request.path}", dict(call.form)
+
+
+def parse_response(call: Call) -> dict[str, Any]:
+    """Read a successful response with botocore's own parser.
+
+    Args:
+        call: the call, with its response.
+
+    Returns:
+        What a boto3 caller gets, without the metadata.
+    """
+    response = call.response
+    if response is None:
+        return {}
+    model = BotocoreModel(_loader.load_service_model(call.service, "service-2"), call.service)
+    protocol = "json" if call.protocol == "json" else model.metadata["protocol"]
+    shape = model.operation_model(call.action).output_shape
+    parsed = create_parser(protocol).parse(
+        {"body": response.body, "headers": dict(response.headers), "status_code": response.status}, shape
+    )
+    parsed.pop("ResponseMetadata", None)
+    return dict(parsed)
