@@ -277,8 +277,8 @@ class _Meeting:
 
     def _wrong_key(self) -> FlowsteadError:
         return FlowsteadError(
-            f"What answers at {self.host.address} shows another host key than {self.host.instance_id} printed on "
-            "its console: something stands between this machine and the host.",
+            f"What answers at {self.host.address} shows another host key than {self.host.instance_id} "
+            "printed on its console: something stands between this machine and the host.",
             next_step="Find out what answers there; nothing was pinned, and no login was tried.",
         )
 
@@ -286,8 +286,8 @@ class _Meeting:
         key = f"{self.host.private_key}" if self.host.private_key else "any key of the ssh agent"
         return FlowsteadError(
             f"The host {self.host.instance_id} at {self.host.address} {self._reason} with {key}.",
-            next_step="A host keeps the key pair it was made with: restore that key, or terminate the instance "
-            "and run provision.py again for a new one.",
+            next_step="A host keeps the key pair it was made with: restore that key, or terminate the "
+            "instance and run provision.py again for a new one.",
         )
 
     def _no_answer(self) -> FlowsteadError:

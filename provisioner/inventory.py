@@ -1,0 +1,170 @@
+"""The files that provision.py writes for Ansible and for clients: seam 2, nothing secret but the ssh key."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner import files, known_hosts, rendering, ssh_key
+from provisioner.aws import Aws
+from provisioner.errors import FlowsteadError, UsageError
+from provisioner.outputs import Outputs
+
+# Before the certificate in its file stands which secret it was read from: another secret is another CA.
+_written_for = re.compile(r"^# Written by provision\.py.* deployment ([a-z0-9-]+)\.", re.MULTILINE)
+_origin = "# CA of Flowstead's deployment "
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The inventory directory of a deployment.
+
+    Args:
+        directory: the directory, absolute.
+        deployment: the deployment's name.
+
+    """
+
+    directory: Path
+    deployment: str
+
+    @property
+    def known_hosts(self) -> Path:
+        """Pinned host keys."""
+        return self.directory / "known_hosts"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that clients trust."""
+        return self.directory / f"{self.deployment}.ca.pem"
+
+    @property
+    def provisioned(self) -> Path:
+        """Variables for Ansible."""
+        return self.directory / "group_vars" / "all" / "provisioned.yml"
+
+    @property
+    def hosts(self) -> Path:
+        """Configuration of the dynamic inventory."""
+        return self.directory / f"{self.deployment}.aws_ec2.yml"
+
+    def check_owner(self) -> None:
+        """See that the directory is free or this deployment's: Ansible would mix two of them up.
+
+        Raises:
+            UsageError: another deployment is in it.
+
+        """
+        written = [(path, _text(path)) for path in [self.provisioned, *self.directory.glob("*.aws_ec2.yml")]]
+        for path, text in written:
+            owner = _written_for.search(text)
+            if owner and owner[1] != self.deployment:
+                raise UsageError(
+                    f"{path} belongs to the deployment {owner[1]!r}, and Ansible would mix it with "
+                    f"{self.deployment!r}.",
+                    next_step="Give each deployment a directory of its own: provision.py --inventory PATH and "
+                    f"ansible-playbook -i PATH. If {owner[1]!r} is gone, remove the file.",
+                )
+
+    def write(self, outputs: Outputs, private_key: Path | None, aws: Aws) -> list[Path]:
+        """Write what is not as it should be.
+
+        Args:
+            outputs: what the deployment tells.
+            private_key: file of the ssh key; None when only the ssh agent has it.
+            aws: the door to AWS; asked only when the CA's certificate is not here.
+
+        Returns:
+            The files that changed.
+
+        Raises:
+            FlowsteadError: a file cannot be written, or the CA cannot be read.
+
+        """
+        texts = {
+            self.hosts: rendering.render(
+                "inventory.aws_ec2.yml.j2", deployment=outputs.deployment, region=outputs.region
+            ),
+            self.provisioned: rendering.render(
+                "provisioned.yml.j2", outputs=outputs, private_key=self._yaml_path(private_key)
+            ),
+        }
+        changed = [path for path, text in texts.items() if files.write(path, text)]
+        return [*changed, self.ca_file] if self.write_ca(outputs, aws) else changed
+
+    def write_ca(self, outputs: Outputs, aws: Aws) -> bool:
+        """Write the CA's certificate, unless it is there already.
+
+        Args:
+            outputs: what the deployment tells.
+            aws: the door to AWS; asked only when the certificate is not here.
+
+        Returns:
+            True when it was written.
+
+        Raises:
+            FlowsteadError: the secret cannot be read, or holds no certificate.
+
+        """
+        arn = outputs.secret_arns["tls_ca"]
+        head = f"{_origin}{self.deployment}, from {arn}\n"
+        if _text(self.ca_file).startswith(head):
+            return False
+        pem = secret_value(aws, arn, "certificate_pem")
+        return files.write(self.ca_file, head + pem)
+
+    def remove(self, addresses: tuple[str, ...], instance_ids: tuple[str, ...]) -> None:
+        """Remove what was written for a deployment that is gone.
+
+        Args:
+            addresses: addresses that it had.
+            instance_ids: instances that it had.
+
+        """
+        for path in (self.hosts, self.provisioned, self.ca_file):
+            files.remove(path)
+        known_hosts.forget(self.known_hosts, addresses=addresses, instance_ids=instance_ids)
+        private = ssh_key.path_of(self.deployment, self.directory)
+        files.remove(private)
+        files.remove(private.with_name(private.name + ".pub"))
+        if private.parent.is_dir() and not any(private.parent.iterdir()):
+            shutil.rmtree(private.parent)
+
+    def _yaml_path(self, path: Path | None) -> str:
+        if path is None:
+            return ""
+        if path.is_relative_to(self.directory):
+            return json.dumps("{{ inventory_dir }}/" + path.relative_to(self.directory).as_posix())
+        return json.dumps(str(path))
+
+
+def secret_value(aws: Aws, secret: str, key: str) -> str:
+    """Read one value of a secret.
+
+    Args:
+        aws: the door to AWS.
+        secret: its ARN or name.
+        key: which value of its JSON.
+
+    Returns:
+        The value.
+
+    Raises:
+        FlowsteadError: it cannot be read, or has no such value.
+
+    """
+    text = aws.call("secretsmanager", "get_secret_value", SecretId=secret).get("SecretString", "")
+    try:
+        value = json.loads(text)[key]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FlowsteadError(
+            f"The secret {secret} holds no {key!r}.", next_step="Put it right in Secrets Manager."
+        ) from error
+    return str(value)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
