@@ -1,0 +1,214 @@
+"""Images of hosts and databases: built by mmdebstrap from a recipe, kept in podman's storage, shared by all clones.
+
+An image's tag is the hash of all it is made from, so that a changed recipe is another image and an unchanged one is never
+built twice. `python -m sandbox.real.images debian-13 postgresql-17` builds ahead of need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sandbox.real.commands import CommandError, RealError, attempt, run
+from sandbox.real.recipes import FILES, RECIPES, Recipe
+
+PREFIX = "localhost/flowstead"
+LABEL = "flowstead=image"
+MACHINE_CAS = Path("/usr/local/share/ca-certificates")
+"""Where Debian keeps the authorities a machine's owner added; the image trusts whom the machine trusts."""
+MACHINE_FILES = (Path("/etc/pip.conf"), Path("/etc/uv/uv.toml"))
+"""The machine's settings for package indexes; an image gets them, as a company's own image would."""
+STORAGE = Path("/var/lib/containers")
+WORK = Path(__file__).resolve().parents[2] / ".cache" / "images"
+_PR_SET_PDEATHSIG = 1
+
+Progress = Callable[[str], None]
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the kinds of image there are."""
+    return tuple(RECIPES)
+
+
+def versions() -> tuple[str, ...]:
+    """Return the major versions of PostgreSQL that a database can have, newest first."""
+    majors = [kind.removeprefix("postgresql-") for kind in RECIPES if kind.startswith("postgresql-")]
+    return tuple(sorted(majors, key=int, reverse=True))
+
+
+def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = None) -> str:
+    """Return the reference of an image, building it first when there is none.
+
+    Args:
+        kind: one of `kinds()`.
+        progress: told each step of a build in a few words.
+        ca: certificate (PEM) of an authority that the image trusts besides; a thin layer, once for each authority.
+
+    Raises:
+        RealError: the kind is unknown, or the build failed.
+    """
+    if kind not in RECIPES:
+        raise RealError(f"no image of kind {kind!r}; there are {', '.join(RECIPES)}")
+    say = progress or (lambda _: None)
+    recipe = RECIPES[kind]
+    ref = reference(recipe)
+    if not _exists(ref):
+        with _one_build_at_a_time():
+            if not _exists(ref):
+                _build(recipe, ref, say)
+    if ca is None:
+        return ref
+    trusting = f"{ref}-{hashlib.sha256(ca.read_bytes()).hexdigest()[:8]}"
+    if not _exists(trusting):
+        with _one_build_at_a_time():
+            if not _exists(trusting):
+                _add_authority(ref, trusting, ca)
+    return trusting
+
+
+def remove_all() -> None:
+    """Remove every image of ours that no container uses."""
+    for image in run("podman", "images", "--quiet", "--no-trunc", "--filter", f"label={LABEL}").split():
+        attempt("podman", "rmi", "--force", image)
+
+
+def reference(recipe: Recipe) -> str:
+    """Return the reference an image has for all that goes into it today."""
+    content = hashlib.sha256(repr(recipe).encode())
+    for target, source in sorted(_files(recipe).items()):
+        content.update(f"\0{target}\0".encode() + source.read_bytes())
+    content.update(json.dumps(_apt_options()).encode())
+    return f"{PREFIX}/{recipe.kind}:{content.hexdigest()[:12]}"
+
+
+def _exists(ref: str) -> bool:
+    return attempt("podman", "image", "exists", ref)
+
+
+def _files(recipe: Recipe) -> Mapping[str, Path]:
+    """Return what goes in as it is: path in the image -> file here."""
+    root = FILES / recipe.files
+    found = {f"/{path.relative_to(root)}": path for path in root.rglob("*") if path.is_file()}
+    if MACHINE_CAS.is_dir():
+        found.update({str(path): path for path in MACHINE_CAS.rglob("*.crt")})
+    found.update({str(path): path for path in MACHINE_FILES if path.is_file()})
+    return found
+
+
+def _apt_options() -> list[str]:
+    """Return the machine's proxies for apt, which the image needs as well."""
+    try:
+        lines = run("apt-config", "dump", "--format", "%F \"%v\";%n", "Acquire").splitlines()
+    except CommandError:
+        return []
+    return sorted(line for line in lines if "::proxy" in line.lower() and not line.endswith('"";'))
+
+
+def _build(recipe: Recipe, ref: str, say: Progress) -> None:
+    shutil.rmtree(WORK, ignore_errors=True)  # what an interrupted build left
+    (WORK / "tmp").mkdir(parents=True)
+    try:
+        began = time.monotonic()
+        say(f"building the image {recipe.kind} (about a minute, once)")
+        tar = WORK / "root.tar"
+        _debootstrap(recipe, tar)
+        run("podman", "import", "--change", f"LABEL {LABEL}", str(tar), ref, timeout_s=300)
+        say(f"built the image {recipe.kind} in {time.monotonic() - began:.0f} s")
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
+
+
+def _debootstrap(recipe: Recipe, tar: Path) -> None:
+    hooks = []
+    for target, source in sorted(_files(recipe).items()):
+        mode = "0755" if "/sbin/" in target else "0644"
+        hooks.append(f"install -D -m {mode} {shlex.quote(str(source))} \"$1\"{shlex.quote(target)}")
+    hooks.append('chroot "$1" update-ca-certificates')
+    hooks.extend(recipe.setup)
+    arguments = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include={','.join(recipe.packages)}",
+        *(f"--aptopt={option}" for option in _apt_options()),
+        *(f"--customize-hook={hook}" for hook in hooks),
+        recipe.suite,
+        str(tar),
+    ]
+    process = subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(WORK / "tmp"), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - only one system call, and no other thread holds a lock for it
+    )
+    try:
+        _, log = process.communicate()
+    except BaseException:
+        process.terminate()
+        process.wait(timeout=60)
+        raise
+    if process.returncode != 0:
+        raise CommandError(arguments[:4], process.returncode, "\n".join(log.splitlines()[-15:]))
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end the build when whoever started it is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _add_authority(ref: str, trusting: str, ca: Path) -> None:
+    container = run("podman", "create", "--network", "none", *_runtime(), ref, "update-ca-certificates").strip()
+    try:
+        run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")
+        run("podman", "start", "--attach", container)
+        run("podman", "commit", "--quiet", "--change", f"LABEL {LABEL}", "--change", "CMD []", container, trusting)
+    finally:
+        attempt("podman", "rm", "--force", container)
+
+
+def _runtime() -> tuple[str, ...]:
+    from sandbox.real.containers import runtime_options  # noqa: PLC0415
+
+    return runtime_options()
+
+
+@contextlib.contextmanager
+def _one_build_at_a_time() -> Iterator[None]:
+    """Hold the machine's lock on image builds: on podman's own storage directory, so that no file of ours is left."""
+    STORAGE.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(STORAGE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def main(arguments: list[str]) -> int:
+    """Build the images of the kinds named, or all; print the reference of each."""
+    try:
+        for kind in arguments or kinds():
+            sys.stdout.write(ensure(kind, lambda step: sys.stderr.write(f"{step}\n") and None) + "\n")
+    except RealError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

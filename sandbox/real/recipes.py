@@ -1,0 +1,70 @@
+"""What each image is made of: the operating systems that the sandbox's AMIs name, and the database engines."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+FILES = Path(__file__).with_name("image_files")
+"""Files that go into an image as they are, below `host/` and `database/`, at the same path."""
+
+_HOST_PACKAGES = (
+    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "python3", "python3-apt", "openssh-server", "sudo",
+    "ca-certificates", "iproute2", "iputils-ping", "procps", "cloud-init", "curl", "less", "locales", "netbase",
+    "unattended-upgrades", "wget",
+)  # fmt: skip
+
+_HOST_SETUP = (
+    # Presets of Debian's cloud image, less what a container has no use for.
+    "systemctl --root=\"$1\" set-default multi-user.target",
+    "systemctl --root=\"$1\" mask systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket "
+    "systemd-udev-trigger.service systemd-networkd-wait-online.service console-getty.service getty@.service "
+    "getty.target getty-static.service systemd-remount-fs.service systemd-modules-load.service systemd-sysctl.service "
+    "dev-hugepages.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount "
+    "sys-fs-fuse-connections.mount dev-mqueue.mount proc-sys-fs-binfmt_misc.automount systemd-firstboot.service "
+    "systemd-binfmt.service cloud-init-hotplugd.socket kmod-static-nodes.service modprobe@.service "
+    "systemd-pcrphase.service systemd-hwdb-update.service systemd-journal-catalog-update.service ",
+    "systemctl --root=\"$1\" disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "
+    "e2scrub_reap.service fstrim.timer systemd-pstore.service systemd-networkd.service || true",
+    # Host keys, machine id and seeds are made by each host for itself.
+    "rm -f \"$1\"/etc/ssh/ssh_host_* \"$1\"/var/lib/dbus/machine-id \"$1\"/etc/resolv.conf \"$1\"/etc/hostname",
+    ": > \"$1\"/etc/machine-id",
+    "chmod 0755 \"$1\"/usr/local/sbin/sandbox-init",
+    "chroot \"$1\" passwd --lock root",
+)  # fmt: skip
+
+_DATABASE_SETUP = (
+    "rm -rf \"$1\"/var/lib/postgresql/*/main \"$1\"/etc/postgresql",
+    "chmod 0755 \"$1\"/usr/local/sbin/sandbox-database",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How an image is made.
+
+    Attributes:
+        kind: the image's name, `debian-13` or `postgresql-17`.
+        suite: the Debian release it is made from.
+        packages: what is installed beyond the minimal system.
+        files: the directory below `image_files/` whose files go in.
+        setup: shell lines run at the end, `$1` the new root.
+    """
+
+    kind: str
+    suite: str
+    packages: tuple[str, ...]
+    files: str
+    setup: tuple[str, ...]
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.kind: recipe
+    for recipe in (
+        Recipe("debian-13", "trixie", _HOST_PACKAGES, "host", _HOST_SETUP),
+        Recipe("debian-12", "bookworm", _HOST_PACKAGES, "host", _HOST_SETUP),
+        Recipe("postgresql-17", "trixie", ("postgresql-17", "ca-certificates"), "database", _DATABASE_SETUP),
+        Recipe("postgresql-15", "bookworm", ("postgresql-15", "ca-certificates"), "database", _DATABASE_SETUP),
+    )
+}
+"""Every image there is, by kind."""
