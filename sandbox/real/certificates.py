@@ -93,7 +93,11 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         _write(key_path, _pem(key), 0o600)
-        _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM) + self.ca_pem_path.read_bytes(), 0o644)
+        _write(
+            certificate_path,
+            certificate.public_bytes(serialization.Encoding.PEM) + self.ca_pem_path.read_bytes(),
+            0o644,
+        )
 
 
 def _dated(days: int) -> x509.CertificateBuilder:

@@ -48,7 +48,9 @@ def labels(sandbox: str, clone: str) -> tuple[str, ...]:
 def inspect(name: str) -> dict[str, Any] | None:
     """Return the State part of a container's description (Status, Pid, ExitCode, ...), or None without one."""
     try:
-        state = json.loads(run("podman", "inspect", "--type", "container", "--format", "{{json .State}}", name))
+        state = json.loads(
+            run("podman", "inspect", "--type", "container", "--format", "{{json .State}}", name)
+        )
     except CommandError:
         return None
     return dict(state)

@@ -20,7 +20,16 @@ from sandbox.real.site import Site
 State = Literal["absent", "running", "stopped"]
 _REBOOTED = 128 + signal.SIGHUP
 """How a container ends when its systemd reboots: the kernel ends init with SIGHUP (reboot(2), in a PID namespace)."""
-_CAPABILITIES = ("SYS_ADMIN", "SYS_BOOT", "SYS_PTRACE", "NET_ADMIN", "NET_RAW", "AUDIT_WRITE", "SYS_NICE", "DAC_READ_SEARCH")
+_CAPABILITIES = (
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_PTRACE",
+    "NET_ADMIN",
+    "NET_RAW",
+    "AUDIT_WRITE",
+    "SYS_NICE",
+    "DAC_READ_SEARCH",
+)
 """What a machine's root has and the services' sandboxing by systemd needs, beyond podman's own set."""
 _KERNEL_SHARE = 0.04
 """Part of a machine's memory that its kernel keeps: a t3.small says 1.9 GiB."""
@@ -224,7 +233,9 @@ def meminfo(memory_mib: int) -> str:
     """Return /proc/meminfo of a machine with that much memory, most of it free."""
     total = int(memory_mib * 1024 * (1 - _KERNEL_SHARE))
     lines = {"MemTotal": total, "MemFree": total * 3 // 4, "MemAvailable": total * 7 // 8}
-    lines |= dict.fromkeys(("Buffers", "Cached", "SwapCached", "SwapTotal", "SwapFree", "Dirty", "Shmem", "Slab"), 0)
+    lines |= dict.fromkeys(
+        ("Buffers", "Cached", "SwapCached", "SwapTotal", "SwapFree", "Dirty", "Shmem", "Slab"), 0
+    )
     return "".join(f"{name + ':':<16}{value:>8} kB\n" for name, value in lines.items())
 
 
@@ -250,7 +261,9 @@ def _listens(pid: int) -> bool:
     with contextlib.suppress(OSError):
         for table in ("tcp", "tcp6"):
             file = Path(f"/proc/{pid}/net/{table}")
-            if file.exists() and any(":0016 " in line and " 0A " in line for line in file.read_text().splitlines()):
+            if file.exists() and any(
+                ":0016 " in line and " 0A " in line for line in file.read_text().splitlines()
+            ):
                 return True
     return False
 

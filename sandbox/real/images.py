@@ -110,7 +110,7 @@ def _files(recipe: Recipe) -> Mapping[str, Path]:
 def _apt_options() -> list[str]:
     """Return the machine's proxies for apt, which the image needs as well."""
     try:
-        lines = run("apt-config", "dump", "--format", "%F \"%v\";%n", "Acquire").splitlines()
+        lines = run("apt-config", "dump", "--format", '%F "%v";%n', "Acquire").splitlines()
     except CommandError:
         return []
     return sorted(line for line in lines if "::proxy" in line.lower() and not line.endswith('"";'))
@@ -134,7 +134,7 @@ def _debootstrap(recipe: Recipe, tar: Path) -> None:
     hooks = []
     for target, source in sorted(_files(recipe).items()):
         mode = "0755" if "/sbin/" in target else "0644"
-        hooks.append(f"install -D -m {mode} {shlex.quote(str(source))} \"$1\"{shlex.quote(target)}")
+        hooks.append(f'install -D -m {mode} {shlex.quote(str(source))} "$1"{shlex.quote(target)}')
     hooks.append('chroot "$1" update-ca-certificates')
     hooks.extend(recipe.setup)
     arguments = [
@@ -153,7 +153,8 @@ def _debootstrap(recipe: Recipe, tar: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(WORK / "tmp"), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+        env=os.environ
+        | {"TMPDIR": str(WORK / "tmp"), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
         preexec_fn=_die_with_parent,  # noqa: PLW1509 - only one system call, and no other thread holds a lock for it
     )
     try:
@@ -172,11 +173,23 @@ def _die_with_parent() -> None:
 
 
 def _add_authority(ref: str, trusting: str, ca: Path) -> None:
-    container = run("podman", "create", "--network", "none", *_runtime(), ref, "update-ca-certificates").strip()
+    container = run(
+        "podman", "create", "--network", "none", *_runtime(), ref, "update-ca-certificates"
+    ).strip()
     try:
         run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")
         run("podman", "start", "--attach", container)
-        run("podman", "commit", "--quiet", "--change", f"LABEL {LABEL}", "--change", "CMD []", container, trusting)
+        run(
+            "podman",
+            "commit",
+            "--quiet",
+            "--change",
+            f"LABEL {LABEL}",
+            "--change",
+            "CMD []",
+            container,
+            trusting,
+        )
     finally:
         attempt("podman", "rm", "--force", container)
 

@@ -64,7 +64,9 @@ RECIPES: dict[str, Recipe] = {
         Recipe("debian-13", "trixie", _HOST_PACKAGES, "host", _HOST_SETUP),
         Recipe("debian-12", "bookworm", _HOST_PACKAGES, "host", _HOST_SETUP),
         Recipe("postgresql-17", "trixie", ("postgresql-17", "ca-certificates"), "database", _DATABASE_SETUP),
-        Recipe("postgresql-15", "bookworm", ("postgresql-15", "ca-certificates"), "database", _DATABASE_SETUP),
+        Recipe(
+            "postgresql-15", "bookworm", ("postgresql-15", "ca-certificates"), "database", _DATABASE_SETUP
+        ),
     )
 }
 """Every image there is, by kind."""

@@ -86,7 +86,16 @@ class Vpc:
         with self._lock:
             if cidr not in self._subnets:
                 network = ipaddress.ip_network(cidr)
-                attempt("ip", "-netns", self.netns, "address", "add", f"{network[1]}/{network.prefixlen}", "dev", "br0")
+                attempt(
+                    "ip",
+                    "-netns",
+                    self.netns,
+                    "address",
+                    "add",
+                    f"{network[1]}/{network.prefixlen}",
+                    "dev",
+                    "br0",
+                )
                 self._subnets.add(cidr)
 
     def attach(self, nic_id: str, private_ip: str, subnet_cidr: str, *, mac: str | None = None) -> str:
@@ -129,7 +138,9 @@ class Vpc:
         """Have a public address lead to a private one, and the private one go out with it; replaces what it led to."""
         with self._lock:
             self.ensure()
-            for other in [public for public, private in self._public.items() if private == private_ip != public_ip]:
+            for other in [
+                public for public, private in self._public.items() if private == private_ip != public_ip
+            ]:
                 self.unmap_public(other)
             attempt("ip", "-netns", self.netns, "address", "add", f"{public_ip}/32", "dev", "up0")
             attempt("ip", "neighbour", "flush", "to", public_ip, "dev", self.site.bridge)
@@ -266,4 +277,3 @@ def _digest(name: str, length: int) -> str:
 
 def _port(nic_id: str) -> str:
     return f"p{_digest(nic_id, 12)}"
-
