@@ -65,8 +65,8 @@ class Inventory:
                 raise UsageError(
                     f"{path} belongs to the deployment {owner[1]!r}, and Ansible would mix it with "
                     f"{self.deployment!r}.",
-                    next_step="Give each deployment a directory of its own: provision.py --inventory PATH and "
-                    f"ansible-playbook -i PATH. If {owner[1]!r} is gone, remove the file.",
+                    next_step="Give each deployment a directory of its own: provision.py --inventory PATH "
+                    f"and ansible-playbook -i PATH. If {owner[1]!r} is gone, remove the file.",
                 )
 
     def write(self, outputs: Outputs, private_key: Path | None, aws: Aws) -> list[Path]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from provisioner.aws import Clock
 
@@ -94,7 +93,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _say(self, text: str, *, failed: bool) -> None:
         del failed
-        print(text, file=self._stream, flush=True)  # noqa: T201 - a command's output
+        print(text, file=self._stream, flush=True)
 
     def _result(self, event: Event) -> str:
         resource = event.resource
@@ -107,7 +106,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 class LiveProgress(Progress):
-    """A table that moves: what is being made, what waits on what, elapsed; finished things scroll by above."""
+    """A table that moves: what is being made, what waits on what, elapsed; what is done scrolls by."""
 
     def __init__(self, plan: Plan, clock: Clock, stream: TextIO) -> None:
         super().__init__(plan, clock, stream)
@@ -160,18 +159,3 @@ class LiveProgress(Progress):
         count = f"{len(self._finished)} of {len(self._changes)} done"
         table.add_row("", count, "", elapsed(now - self._begun), style="bold")
         return table
-
-
-def waiting_line(stream: TextIO | None = None) -> Callable[[str], None]:
-    """Return a function that shows what is waited for, after the resources are done.
-
-    Args:
-        stream: where to; standard error by default.
-
-    """
-    target: Any = stream or sys.stderr
-
-    def say(text: str) -> None:
-        print(text, file=target, flush=True)  # noqa: T201 - a command's output
-
-    return say

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner import files
@@ -17,11 +17,28 @@ class SshKey:
     Args:
         public: the public key, one line as in authorized_keys.
         private_path: file of the private key; None when only the user's ssh agent has it.
+        private_text: the private key of a pair that is in no file yet.
 
     """
 
     public: str
     private_path: Path | None
+    private_text: str = field(default="", repr=False)
+
+    def save(self) -> None:
+        """Write a new pair to its files, the private one readable by its owner only.
+
+        Raises:
+            FlowsteadError: they cannot be written.
+
+        """
+        if not self.private_text or self.private_path is None:
+            return
+        private = self.private_path
+        private.parent.mkdir(parents=True, exist_ok=True)
+        private.parent.chmod(0o700)
+        files.write(private.with_name(private.name + ".pub"), f"{self.public}\n")
+        files.write(private, self.private_text, mode=0o600)
 
 
 def path_of(deployment: str, inventory: Path) -> Path:
@@ -56,8 +73,8 @@ def read(deployment: Deployment, inventory: Path) -> SshKey | None:
     return SshKey(_line(public), private)
 
 
-def make(deployment: Deployment, inventory: Path) -> SshKey:
-    """Read the deployment's key pair, or make it: ed25519, readable by its owner only.
+def generate(deployment: Deployment, inventory: Path) -> SshKey:
+    """Make a new pair, ed25519; it is in no file until it is saved.
 
     Args:
         deployment: the deployment.
@@ -66,31 +83,20 @@ def make(deployment: Deployment, inventory: Path) -> SshKey:
     Returns:
         The pair.
 
-    Raises:
-        FlowsteadError: a file of it cannot be read or written.
-
     """
-    found = read(deployment, inventory)
-    if found:
-        return found
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only the first apply needs it
     from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
 
     key = ed25519.Ed25519PrivateKey.generate()
-    private_text = key.private_bytes(
+    private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    ).decode()
-    public_text = key.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
-    private = path_of(deployment.name, inventory)
-    private.parent.mkdir(parents=True, exist_ok=True)
-    private.parent.chmod(0o700)
-    files.write(
-        private.with_name(private.name + ".pub"), f"{public_text.decode()} flowstead-{deployment.name}\n"
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return SshKey(
+        f"{public.decode()} flowstead-{deployment.name}",
+        path_of(deployment.name, inventory),
+        private.decode(),
     )
-    files.write(private, private_text, mode=0o600)
-    return SshKey(_line(private.with_name(private.name + ".pub")), private)
 
 
 def _line(path: Path) -> str:

@@ -1,0 +1,162 @@
+"""The command line of provision.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from provisioner.errors import FlowsteadError
+from provisioner.session import PROJECT, Options, Session
+
+app = typer.Typer(
+    name="provision.py",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_INTERRUPTED = 130
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="PATH", help="The deployment's file. [deployment.yml]")
+]
+InventoryOption = Annotated[
+    Path | None,
+    typer.Option("--inventory", metavar="PATH", help="Directory of the inventory to write. [inventory]"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.callback(invoke_without_command=True)
+def bare(
+    context: typer.Context,
+    config: ConfigOption = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make on AWS what deployment.yml says, and write the inventory that Ansible reads.
+
+    Without a command: plan, apply, write the inventory, and say what to run next. Running it again repairs
+    what drifted and otherwise does nothing. Uses your ordinary AWS configuration (profile, environment, SSO).
+    """
+    context.obj = Options(
+        config=config or _shown(PROJECT / "deployment.yml"),
+        inventory=inventory or _shown(PROJECT / "inventory"),
+        as_json=as_json,
+        debug=debug,
+    )
+    if context.invoked_subcommand is None:
+        _run(context.obj, "apply")
+
+
+@app.command()
+def destroy(
+    context: typer.Context,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the deployment's name.")] = False,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Delete the artifact bucket and all that is in it, too.")
+    ] = False,
+    config: ConfigOption = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Remove the deployment; the database leaves a snapshot, and the bucket stays unless told otherwise."""
+    options = _merged(context, config, inventory, as_json=as_json, debug=debug)
+    _run(options, "destroy", confirmed=yes, delete_data=delete_data)
+
+
+def _add(name: str, text: str) -> None:
+    """Add a command that takes the common options only, before or after its name."""
+
+    def run(
+        context: typer.Context,
+        config: ConfigOption = None,
+        inventory: InventoryOption = None,
+        as_json: JsonOption = False,
+        debug: DebugOption = False,
+    ) -> None:
+        _run(_merged(context, config, inventory, as_json=as_json, debug=debug), name)
+
+    app.command(name, help=text)(run)
+
+
+_add("plan", "Show what would be done; changes nothing.")
+_add("apply", "Do it; the same as no command.")
+_add("status", "Compare the account with deployment.yml, resource by resource.")
+_add("outputs", "Print endpoints, names and ARNs; nothing secret.")
+_add("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')
+_add("password", "Print the admin's password.")
+
+
+def main() -> int:
+    """Run the command line.
+
+    Returns:
+        0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted.
+
+    """
+    try:
+        app()
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else 0
+    return 0
+
+
+def _run(options: Options, name: str, **arguments: bool) -> None:
+    """Run a command; whatever goes wrong becomes a sentence and an exit code."""
+    try:
+        from provisioner import commands  # noqa: PLC0415 - `--help` needs none of it
+
+        command: Callable[..., None] = getattr(commands, name)
+        command(Session(options), **arguments)
+    except FlowsteadError as error:
+        _end(options, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _end(options, "Stopped. Run the same command again: it goes on from here.", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing can be said to it, not even by Python at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except Exception as error:  # noqa: BLE001 - a traceback is for --debug only
+        text = f"A defect of Flowstead: {type(error).__name__}: {error}."
+        _end(options, f"{text} Run it with --debug and report what that shows.", 1)
+
+
+def _end(options: Options, text: str, code: int) -> NoReturn:
+    if options.debug:
+        traceback.print_exc()
+    print(f"error: {text}", file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+def _merged(
+    context: typer.Context, config: Path | None, inventory: Path | None, *, as_json: bool, debug: bool
+) -> Options:
+    options: Options = context.obj
+    return dataclasses.replace(
+        options,
+        config=config or options.config,
+        inventory=inventory or options.inventory,
+        as_json=as_json or options.as_json,
+        debug=debug or options.debug,
+    )
+
+
+def _shown(path: Path) -> Path:
+    """Name a file of ours as short as it can be from where the user stands."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path

@@ -1,0 +1,311 @@
+"""What each command of provision.py does."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from provisioner.errors import AwsError, FlowsteadError, UsageError
+from provisioner.session import PROJECT, Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provisioner.outputs import Outputs
+    from provisioner.plan import Plan
+    from provisioner.resources.base import Live
+
+_signs = {"create": "+", "update": "~", "delete": "-", "wait": "…", "none": "="}
+_words = {"create": "make", "update": "change", "delete": "delete", "wait": "wait for"}
+
+
+def plan(session: Session) -> None:
+    """Show what apply would do; changes nothing, writes nothing."""
+    found = session.plan(session.wanted(session.key(make=False)))
+    lines = [*_plan_lines(found), "", "To do it: " + _short(session)] if not found.is_empty else []
+    session.print(_plan_data(session, found), lines or _nothing_to_do(session, found))
+
+
+def apply(session: Session) -> None:
+    """Make the account as deployment.yml says, write the inventory, meet the host."""
+    begun = time.monotonic()
+    session.inventory.check_owner()
+    key = session.key(make=True)
+    graph = session.wanted(key)
+    found = session.plan(graph)
+    if key:
+        key.save()
+    if not found.is_empty:
+        for line in _plan_lines(found):
+            session.say(line)
+        _execute(session, found)
+    from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
+
+    result = outputs.collect(session.deployment, graph, found.state, session.account_id)
+    written = session.inventory.write(result, key.private_path if key else None, session.aws)
+    met = _meet(session, result, key.private_path if key else None)
+    changed = not found.is_empty or bool(written) or met != "known"
+    if changed:
+        lines = [f"{session.deployment.name} is ready: {result.url} (after the next command)"]
+        lines += [f"  wrote {path}" for path in written]
+    else:
+        lines = _nothing_to_do(session, found)
+    lines += [f"  note: {notice}" for notice in found.notices]
+    calls = session.aws.reading_calls + session.aws.mutating_calls
+    lines[0] += f" [{time.monotonic() - begun:.1f} s, {calls} API calls]"
+    lines += ["", "Next: " + _playbook(session)]
+    data = {"changed": changed, **_plan_data(session, found), "outputs": result.as_data()}
+    session.print(data, lines)
+
+
+def status(session: Session) -> None:
+    """Compare the account with deployment.yml, resource by resource."""
+    found = session.plan(session.wanted(session.key(make=False)))
+    rows = []
+    for change in found.changes:
+        text = "; ".join(str(one) for one in change.differences) or _state_of(change.live)
+        rows.append(
+            (_signs[change.action], str(change.resource), change.live.id if change.live else "", text)
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+        for row in rows
+    ]
+    lines += [f"note: {notice}" for notice in found.notices]
+    if found.is_empty:
+        lines += ["", f"The account is as {session.options.config} says."]
+    else:
+        lines += ["", f"{_count(found)}. To do it: {_short(session)}"]
+    session.print(_plan_data(session, found), lines)
+
+
+def outputs(session: Session) -> None:
+    """Print endpoints, names and ARNs; nothing secret."""
+    data = _outputs(session).as_data()
+    lines = []
+    for name, value in data.items():
+        if isinstance(value, dict):
+            lines += [f"{name}.{key}: {item}" for key, item in value.items()]
+        else:
+            lines.append(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    session.print(data, lines)
+
+
+def client(session: Session) -> None:
+    """Print what an MLflow client needs: lines for `eval`, or JSON."""
+    result = _outputs(session)
+    session.inventory.write_ca(result, session.aws)
+    command = shlex.join(session.command("password"))
+    data = {
+        "tracking_uri": result.url,
+        "username": "admin",
+        "password_command": command,
+        "ca_file": str(session.inventory.ca_file),
+    }
+    lines = [
+        f"export MLFLOW_TRACKING_URI={shlex.quote(result.url)}",
+        "export MLFLOW_TRACKING_USERNAME=admin",
+        f'export MLFLOW_TRACKING_PASSWORD="$({command})"',
+        f"export MLFLOW_TRACKING_SERVER_CERT_PATH={shlex.quote(str(session.inventory.ca_file))}",
+    ]
+    session.print(data, lines)
+
+
+def password(session: Session) -> None:
+    """Print the admin's password, and nothing else."""
+    from provisioner.inventory import secret_value  # noqa: PLC0415 - each command imports what it needs
+
+    name = f"flowstead/{session.deployment.name}/admin"
+    try:
+        value = secret_value(session.aws, name, "password")
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        raise FlowsteadError(
+            f"There is no password yet: {error.message}", next_step="Run: " + _short(session)
+        ) from error
+    session.print({"username": "admin", "password": value}, [value])
+
+
+def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
+    """Remove what carries the deployment's tags; asks for its name first."""
+    from provisioner import plan as planning  # noqa: PLC0415 - each command imports what it needs
+
+    graph = session.names()
+    found = planning.destroy(graph, session.aws, keep_data=not delete_data)
+    name = session.deployment.name
+    if not found.changes:
+        text = f"Nothing to remove: {name} has nothing in {session.deployment.region}."
+        session.inventory.remove((), ())
+        session.print(_plan_data(session, found), [text, *_kept_lines(found)])
+        return
+    _check_protection(session, found)
+    for line in [*_plan_lines(found), *_kept_lines(found)]:
+        session.say(line)
+    if not confirmed:
+        _confirm(session)
+    lives = {change.resource.name: change.live for change in found.changes if change.live}
+    _execute(session, found)
+    address, server = lives.get("server_address"), lives.get("server")
+    session.inventory.remove(
+        (str(address.facts.get("PublicIp", "")),) if address else (), (server.id,) if server else ()
+    )
+    session.print(_plan_data(session, found), [f"{name} is removed.", *_kept_lines(found)])
+
+
+def _execute(session: Session, found: Plan) -> None:
+    from provisioner import graph, progress  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.aws import SystemClock  # noqa: PLC0415
+
+    with progress.show(found, SystemClock()) as shown:
+        graph.apply(found, session.aws, shown.on_event)
+
+
+def _outputs(session: Session) -> Outputs:
+    from provisioner import outputs as reading  # noqa: PLC0415 - each command imports what it needs
+
+    graph = session.names()
+    return reading.collect(session.deployment, graph, reading.look_up(graph, session.aws), session.account_id)
+
+
+def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
+    from provisioner import first_contact  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.aws import SystemClock  # noqa: PLC0415
+
+    host = first_contact.Host(
+        address=result.public_address,
+        instance_id=result.instance_id,
+        user=result.ssh_user,
+        image=session.deployment.server.image,
+        private_key=private_key,
+    )
+    how = first_contact.meet(
+        host,
+        session.inventory.known_hosts,
+        console=lambda: _console(session, result.instance_id),
+        clock=SystemClock(),
+        say=session.say,
+    )
+    if how == "console":
+        session.say(
+            f"{host.address}: host key pinned; it is the one that the instance printed on its console"
+        )
+    elif how == "first use":
+        session.say(f"{host.address}: host key pinned on first use; the console did not show it")
+    return how
+
+
+def _console(session: Session, instance_id: str) -> str:
+    """Read the console: at once where the instance type allows it, what EC2 has kept otherwise."""
+    try:
+        try:
+            answer = session.aws.call("ec2", "get_console_output", InstanceId=instance_id, Latest=True)
+        except AwsError as error:
+            if error.code != "UnsupportedOperation":
+                raise
+            answer = session.aws.call("ec2", "get_console_output", InstanceId=instance_id)
+    except AwsError as error:
+        # Without the permission the key is pinned on first use; that is said.
+        if error.code in {"UnauthorizedOperation", "AccessDenied"}:
+            return ""
+        raise
+    return str(answer.get("Output") or "")
+
+
+def _check_protection(session: Session, found: Plan) -> None:
+    database = next((one for one in found.changes if one.resource.name == "database"), None)
+    if database and session.deployment.database.deletion_protection:
+        raise UsageError(
+            f"The database {database.live.id if database.live else ''} is protected from deletion "
+            "(database.deletion_protection is true).",
+            next_step=f"To destroy it, set that to false in {session.options.config} and run destroy again.",
+        )
+
+
+def _confirm(session: Session) -> None:
+    name = session.deployment.name
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "destroy asks for the deployment's name, and there is no terminal here.",
+            next_step="Say --yes if you are sure.",
+        )
+    session.say(f"This cannot be undone. Type the deployment's name ({name}) to go on:")
+    if sys.stdin.readline().strip() != name:
+        raise UsageError("That is not its name: nothing was removed.")
+
+
+def _plan_lines(found: Plan) -> list[str]:
+    lines = []
+    for change in found.changes:
+        if change.action == "none":
+            continue
+        live = f" ({change.live.id})" if change.live else ""
+        lines.append(f"{_signs[change.action]} {change.resource}{live}")
+        lines += [f"    {difference}" for difference in change.differences]
+    lines += [f"note: {notice}" for notice in found.notices]
+    return [*lines, f"{_count(found)}."]
+
+
+def _count(found: Plan) -> str:
+    counts: dict[str, int] = {}
+    for change in found.changes:
+        if change.action != "none":
+            counts[change.action] = counts.get(change.action, 0) + 1
+    return ", ".join(f"{number} to {_words[action]}" for action, number in counts.items()) or "Nothing to do"
+
+
+def _kept_lines(found: Plan) -> list[str]:
+    return [f"kept: {text}" for text in found.kept]
+
+
+def _nothing_to_do(session: Session, found: Plan) -> list[str]:
+    deployment = session.deployment
+    text = f"Nothing to do: {deployment.name} in {deployment.region} is as {session.options.config.name} says"
+    return [f"{text} ({len(found.changes)} resources)."]
+
+
+def _state_of(live: Live | None) -> str:
+    return (live.status or "there") if live else "missing"
+
+
+def _plan_data(session: Session, found: Plan) -> dict[str, Any]:
+    changes = [
+        {
+            "resource": change.resource.name,
+            "kind": change.resource.kind,
+            "action": change.action,
+            "id": change.live.id if change.live else None,
+            "status": change.live.status if change.live else "missing",
+            "differences": [
+                {"setting": one.setting, "old": one.old, "new": one.new, "note": one.note}
+                for one in change.differences
+            ],
+        }
+        for change in found.changes
+    ]
+    return {
+        "deployment": session.deployment.name,
+        "region": session.deployment.region,
+        "nothing_to_do": found.is_empty,
+        "changes": changes,
+        "notices": list(found.notices),
+        "kept": list(found.kept),
+    }
+
+
+def _short(session: Session) -> str:
+    own = ["python", "provision.py"]
+    if session.options.config.absolute() != PROJECT / "deployment.yml":
+        own += ["--config", str(session.options.config)]
+    if session.inventory.directory != PROJECT / "inventory":
+        own += ["--inventory", str(session.options.inventory)]
+    return shlex.join(own)
+
+
+def _playbook(session: Session) -> str:
+    if session.inventory.directory == PROJECT / "inventory":
+        return "ansible-playbook site.yml"
+    return shlex.join(["ansible-playbook", "-i", str(session.options.inventory), "site.yml"])

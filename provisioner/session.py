@@ -1,0 +1,174 @@
+"""What every command needs: the deployment, the account, the resources, the files."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provisioner import config
+from provisioner.errors import FlowsteadError, NotOfferedError
+
+if TYPE_CHECKING:
+    from provisioner.aws import Aws
+    from provisioner.graph import Graph
+    from provisioner.inventory import Inventory
+    from provisioner.plan import Plan
+    from provisioner.ssh_key import SshKey
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Args:
+        config: path of deployment.yml.
+        inventory: the inventory directory.
+        as_json: print data as JSON.
+        debug: show tracebacks.
+
+    """
+
+    config: Path
+    inventory: Path
+    as_json: bool = False
+    debug: bool = False
+
+
+class Session:
+    """One run of a command.
+
+    Args:
+        options: what the command line says.
+
+    Raises:
+        ConfigurationError: deployment.yml cannot be used.
+
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.deployment = config.load(options.config)
+
+    @functools.cached_property
+    def inventory(self) -> Inventory:
+        """The files written for this deployment."""
+        from provisioner.inventory import Inventory  # noqa: PLC0415 - each command imports what it needs
+
+        return Inventory(self.options.inventory.absolute(), self.deployment.name)
+
+    @functools.cached_property
+    def aws(self) -> Aws:
+        """The door to AWS."""
+        from provisioner.aws import Aws  # noqa: PLC0415 - boto3 takes half a second
+
+        return Aws(self.deployment.region)
+
+    @functools.cached_property
+    def account_id(self) -> str:
+        """The AWS account."""
+        return self.aws.identity()["Account"]
+
+    def names(self) -> Graph:
+        """Compose the resources so that they can be found; not for comparing or making them."""
+        return self._build((), "")
+
+    def wanted(self, key: SshKey | None) -> Graph:
+        """Compose the resources as deployment.yml wants them.
+
+        Args:
+            key: the ssh key; None when it is still to be made.
+
+        """
+        cidrs = self.deployment.access.cidrs
+        if cidrs == "auto":
+            from provisioner import address  # noqa: PLC0415 - only for `auto`
+
+            cidrs = (address.seen_from(),)
+        return self._build(cidrs, key.public if key else self._public_key_in_account())
+
+    def key(self, *, make: bool) -> SshKey | None:
+        """Return the ssh key.
+
+        Args:
+            make: make it when it is `auto` and missing; it is in no file until it is saved.
+
+        Returns:
+            The pair; None when there is none and none is to be made.
+
+        Raises:
+            FlowsteadError: the deployment was made on another machine, which has the key.
+
+        """
+        from provisioner import ssh_key  # noqa: PLC0415 - each command imports what it needs
+
+        directory = self.inventory.directory
+        found = ssh_key.read(self.deployment, directory)
+        if found or not make:
+            return found
+        if self._public_key_in_account():
+            path = ssh_key.path_of(self.deployment.name, directory)
+            raise FlowsteadError(
+                f"The deployment {self.deployment.name} exists, but not its private key {path}.",
+                next_step="Copy it from the machine that made the deployment (mode 0600).",
+            )
+        return ssh_key.generate(self.deployment, directory)
+
+    def plan(self, graph: Graph) -> Plan:
+        """Compare the account with what is wanted.
+
+        Args:
+            graph: what is wanted.
+
+        Raises:
+            ConfigurationError: AWS does not offer here what deployment.yml asks for.
+            FlowsteadError: AWS could not be asked, or something cannot be changed in place.
+
+        """
+        from provisioner import plan  # noqa: PLC0415 - each command imports what it needs
+
+        try:
+            return plan.make(graph, self.aws)
+        except NotOfferedError as error:
+            mistakes = [config.Mistake(key, text) for key, text in error.mistakes]
+            raise self.deployment.refuse(*mistakes) from error
+
+    def print(self, data: dict[str, Any], lines: list[str]) -> None:
+        """Print what a command found out: data for scripts, lines for people."""
+        if self.options.as_json:
+            print(json.dumps(data, indent=2, default=str))
+        else:
+            print("\n".join(lines))
+
+    def say(self, text: str) -> None:
+        """Tell a person something that is not the result."""
+        print(text, file=sys.stderr, flush=True)
+
+    def command(self, *words: str) -> list[str]:
+        """Return a command line of ours that works from any directory."""
+        own = ["--config", str(self.options.config.absolute())]
+        if self.inventory.directory != PROJECT / "inventory":
+            own += ["--inventory", str(self.inventory.directory)]
+        return [sys.executable, str(PROJECT / "provision.py"), *own, *words]
+
+    def _build(self, cidrs: tuple[str, ...], public_key: str) -> Graph:
+        from provisioner import rendering, stack  # noqa: PLC0415 - each command imports what it needs
+
+        facts = stack.Facts(
+            account_id=self.account_id,
+            access_cidrs=cidrs,
+            ssh_public_key=public_key,
+            user_data=rendering.user_data(self.deployment.name),
+        )
+        return stack.build(self.deployment, facts)
+
+    @functools.cache  # noqa: B019 - one session a run
+    def _public_key_in_account(self) -> str:
+        own = [{"Name": "tag:flowstead:deployment", "Values": [self.deployment.name]}]
+        pairs = self.aws.page("ec2", "describe_key_pairs", "KeyPairs", Filters=own, IncludePublicKey=True)
+        return str(pairs[0].get("PublicKey", "")).strip() if pairs else ""
