@@ -1,7 +1,33 @@
 """The one door to AWS: clients, pages, retries, waits, and errors in words."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import hashlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Hashable, Mapping
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+from provisioner.aws_errors import explain, explain_waiter
+from provisioner.errors import AwsError
+
+T = TypeVar("T")
+
+_READING = ("Describe", "Get", "List", "Head")
+"""How the operations that change nothing begin."""
+
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 8},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+    user_agent_extra="flowstead",
+)
+"""Standard mode retries throttling and broken connections: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 
 class Clock(Protocol):
@@ -14,6 +40,18 @@ class Clock(Protocol):
         """Do nothing for a while."""
 
 
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing for a while."""
+        time.sleep(seconds)
+
+
 class Aws:
     """AWS in one region, with the caller's ordinary configuration (environment, profile, SSO).
 
@@ -21,13 +59,243 @@ class Aws:
         region: the AWS region ("us-east-1").
         clock: time.
 
-    Attributes (read-only):
+    Attributes:
         region: the AWS region.
-        reading_calls, mutating_calls: how many API calls were made so far, of each sort.
+        reading_calls: API calls made so far that change nothing.
+        mutating_calls: API calls made so far that change something.
     """
 
-    def client(self, service: str) -> Any: ...
-    def identity(self) -> Mapping[str, str]: ...  # {"Account", "Arn", "UserId"}; one call, remembered
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]: ...  # operation: "describe_vpcs"
-    def page(self, service: str, operation: str, key: str, **parameters: Any) -> list[dict[str, Any]]: ...
-    def wait(self, service: str, waiter: str, *, deadline_s: float, **parameters: Any) -> None: ...
+    def __init__(self, region: str, *, clock: Clock | None = None) -> None:
+        self.region = region
+        self.reading_calls = 0
+        self.mutating_calls = 0
+        self._clock = clock or SystemClock()
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+        self._answers: dict[Hashable, Future[Any]] = {}
+        self._run = uuid.uuid4().hex
+        self._lock = threading.RLock()
+        self._counter_lock = threading.Lock()
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3's clients have no static types
+        """Open a client, once for each service.
+
+        Args:
+            service: boto3's name of it ("ec2").
+
+        Raises:
+            AwsError: the caller's AWS configuration cannot be used.
+        """
+        with self._lock:
+            if service not in self._clients:
+                try:
+                    self._session = self._session or boto3.session.Session(region_name=self.region)
+                    client = self._session.client(service, config=_CONFIG)
+                except (BotoCoreError, ValueError) as error:
+                    raise explain(error, operation=f"open {service}", region=self.region) from error
+                client.meta.events.register("before-call", self._count)
+                self._clients[service] = client
+            return self._clients[service]
+
+    def identity(self) -> Mapping[str, str]:
+        """Tell who is calling: Account, Arn, UserId. One call, remembered.
+
+        Raises:
+            AwsError: no credentials, or AWS does not accept them.
+        """
+        answer: Mapping[str, str] = self.remembered(
+            "identity", lambda: self.call("sts", "get_caller_identity")
+        )
+        return answer
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        *,
+        retry: Collection[str] = (),
+        retry_text: str = "",
+        deadline_s: float = 120,
+        **parameters: Any,  # noqa: ANN401 - each operation has its own
+    ) -> dict[str, Any]:
+        """Make one API call.
+
+        Args:
+            service: boto3's name of the service ("ec2").
+            operation: boto3's name of the operation ("describe_vpcs").
+            retry: error codes that mean "not yet": AWS has not heard everywhere of what was just made or removed.
+            retry_text: retry only when AWS's message has this in it.
+            deadline_s: seconds after which "not yet" is an error.
+            parameters: the operation's own.
+
+        Raises:
+            AwsError: AWS refused or could not be asked.
+        """
+        give_up, pause_s = self._clock.now() + deadline_s, 0.5
+        while True:
+            try:
+                answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
+            except (ClientError, BotoCoreError) as error:
+                problem = explain(error, operation=operation, region=self.region)
+                again = problem.code in retry and retry_text in problem.message
+                if not again or self._clock.now() >= give_up:
+                    raise problem from error
+                self._clock.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, 5)
+            else:
+                return answer
+
+    def call_or(
+        self,
+        absent: Collection[str],
+        service: str,
+        operation: str,
+        **parameters: Any,  # noqa: ANN401 - each operation has its own
+    ) -> dict[str, Any] | None:
+        """Make one API call whose error may mean that there is nothing.
+
+        Args:
+            absent: error codes that mean "no such thing".
+            service: as in `call`.
+            operation: as in `call`.
+            parameters: as in `call`.
+
+        Returns:
+            the answer, None when there is no such thing.
+        """
+        try:
+            return self.call(service, operation, **parameters)
+        except AwsError as error:
+            if error.code in absent:
+                return None
+            raise
+
+    def page(
+        self,
+        service: str,
+        operation: str,
+        key: str,
+        *,
+        retry: Collection[str] = (),
+        **parameters: Any,  # noqa: ANN401 - each operation has its own
+    ) -> list[dict[str, Any]]:
+        """Make one API call, or as many as the answer has pages.
+
+        Args:
+            service: as in `call`.
+            operation: as in `call`.
+            key: where the answer holds its items ("Vpcs").
+            retry: as in `call`.
+            parameters: as in `call`.
+
+        Raises:
+            AwsError: AWS refused or could not be asked.
+        """
+        client = self.client(service)
+        if not client.can_paginate(operation) or retry:
+            return list(self.call(service, operation, retry=retry, **parameters)[key])
+        try:
+            pages = client.get_paginator(operation).paginate(**parameters)
+            return [item for page in pages for item in page.get(key, ())]
+        except (ClientError, BotoCoreError) as error:
+            raise explain(error, operation=operation, region=self.region) from error
+
+    def remembered(self, key: Hashable, load: Callable[[], T]) -> T:
+        """Ask once for what several resources want to know at the same time.
+
+        Args:
+            key: names the question.
+            load: asks it.
+
+        Returns:
+            the answer to the first time the question came up since `forget`.
+        """
+        with self._lock:
+            mine = key not in self._answers
+            answer = self._answers.setdefault(key, Future())
+        if mine:
+            try:
+                answer.set_result(load())
+            except BaseException as error:
+                answer.set_exception(error)
+                raise
+        result: T = answer.result()
+        return result
+
+    def forget(self) -> None:
+        """Ask again for everything but who is calling."""
+        with self._lock:
+            self._answers = {key: value for key, value in self._answers.items() if key == "identity"}
+
+    def wait(
+        self,
+        service: str,
+        waiter: str,
+        *,
+        deadline_s: float,
+        delay_s: float = 1,
+        **parameters: Any,  # noqa: ANN401 - each operation has its own
+    ) -> None:
+        """Wait with one of botocore's waiters.
+
+        Args:
+            service: as in `call`.
+            waiter: its name ("instance_running").
+            deadline_s: seconds after which it is an error.
+            delay_s: seconds between two looks.
+            parameters: of the operation that the waiter calls.
+
+        Raises:
+            AwsError: the deadline passed, or AWS reports a state that it never leaves.
+        """
+        config = {"Delay": delay_s, "MaxAttempts": max(1, int(deadline_s / delay_s))}
+        try:
+            self.client(service).get_waiter(waiter).wait(WaiterConfig=config, **parameters)
+        except WaiterError as error:
+            raise explain_waiter(error, waiter=waiter, deadline_s=deadline_s) from error
+        except (ClientError, BotoCoreError) as error:
+            raise explain(error, operation=waiter, region=self.region) from error
+
+    def until(self, probe: Callable[[], T | None], *, what: str, deadline_s: float, every_s: float = 1) -> T:
+        """Wait for what botocore has no waiter for.
+
+        Args:
+            probe: looks; returns something once it is so.
+            what: what is waited for, for the error.
+            deadline_s: seconds after which it is an error.
+            every_s: seconds between two looks.
+
+        Raises:
+            AwsError: the deadline passed.
+        """
+        give_up = self._clock.now() + deadline_s
+        while True:
+            answer = probe()
+            if answer is not None:
+                return answer
+            if self._clock.now() >= give_up:
+                raise AwsError(
+                    f"After {deadline_s:.0f} s, {what} has not come true.",
+                    code="Deadline",
+                    next_step="Run the same command again: it goes on from here.",
+                )
+            self._clock.sleep(every_s)
+
+    def token(self, *parts: str) -> str:
+        """Make an idempotency token: the same for the same parts, so that a repeated call makes nothing twice.
+
+        Args:
+            parts: what the call is for; empty: the same within this run only.
+        """
+        return hashlib.sha256("\n".join(parts or (self._run,)).encode()).hexdigest()[:32]
+
+    def run_token(self, *parts: str) -> str:
+        """Make an idempotency token that holds for this run only."""
+        return self.token(self._run, *parts)
+
+    def _count(self, model: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's event has no static types
+        with self._counter_lock:
+            if model.name.startswith(_READING):
+                self.reading_calls += 1
+            else:
+                self.mutating_calls += 1

@@ -37,12 +37,34 @@ class AwsError(FlowsteadError):
         code: AWS's own error code ("VpcLimitExceeded"), or the name of botocore's exception.
         operation: the API operation ("CreateVpc").
         next_step: what to do about it; may be empty.
+        is_connection: AWS could not be reached at all.
     """
 
-    def __init__(self, message: str, *, code: str, operation: str = "", next_step: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        operation: str = "",
+        next_step: str = "",
+        is_connection: bool = False,
+    ) -> None:
         super().__init__(message, next_step=next_step)
         self.code = code
         self.operation = operation
+        self.is_connection = is_connection
+
+
+class NotOfferedError(UsageError):
+    """AWS does not offer in this region what deployment.yml asks for; nothing has been changed.
+
+    Args:
+        mistakes: the dotted key in deployment.yml and what is wrong with its value, at least one.
+    """
+
+    def __init__(self, mistakes: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{key}: {text}" for key, text in mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 class DriftError(FlowsteadError):

@@ -3,13 +3,13 @@
 import graphlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from provisioner.aws import Aws
-from provisioner.errors import AwsError, DriftError, FlowsteadError, combine
-from provisioner.resources.base import Live, Resource, State
+from provisioner.errors import AwsError, FlowsteadError, combine
+from provisioner.resources.base import Live, Parting, Resource, State, unchangeable
 
 if TYPE_CHECKING:
     from provisioner.plan import Change, Plan
@@ -32,6 +32,9 @@ class Event:
     detail: str = ""
 
 
+OnEvent = Callable[[Event], None]
+
+
 class Graph:
     """Every resource of a deployment, those that others need first.
 
@@ -44,7 +47,7 @@ class Graph:
 
     def __init__(self, resources: Sequence[Resource]) -> None:
         sorter: graphlib.TopologicalSorter[Resource] = graphlib.TopologicalSorter()
-        pending, seen = list(resources), set[Resource]()
+        pending, seen = list(reversed(resources)), set[Resource]()
         while pending:
             resource = pending.pop()
             if resource not in seen:
@@ -68,3 +71,166 @@ class Graph:
     def __len__(self) -> int:
         """How many there are."""
         return len(self._resources)
+
+
+def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
+    """Do what the plan says, each resource as soon as what it needs is ready.
+
+    What fails holds up only what needs it; everything else is finished.
+
+    Args:
+        plan: what to do.
+        aws: the door to AWS.
+        on_event: told of everything that happens, always from the caller's thread.
+
+    Returns:
+        every resource as it is then; empty of those that were deleted.
+
+    Raises:
+        FlowsteadError: something failed; names each resource with AWS's own code and message.
+    """
+    changes = {change.resource: change for change in plan.changes}
+    deleting = any(change.action == "delete" for change in plan.changes)
+    needs = _needs_of_deletion(changes) if deleting else _needs(changes)
+
+    def work(resource: Resource, tell: OnEvent) -> None:
+        change = changes[resource]
+        if change.action == "delete":
+            tell(Event(resource, "started", "delete"))
+            _delete(change, aws, plan.parting)
+            plan.state.drop(resource)
+        elif change.action != "none":
+            tell(Event(resource, "started", change.action))
+            plan.state.put(resource, _settle(change, aws, plan.state, tell))
+
+    _run(needs, work, on_event)
+    aws.forget()
+    return plan.state
+
+
+def _needs(changes: Mapping[Resource, "Change"]) -> dict[Resource, set[Resource]]:
+    return {resource: {need for need in resource.needs if need in changes} for resource in changes}
+
+
+def _needs_of_deletion(changes: Mapping[Resource, "Change"]) -> dict[Resource, set[Resource]]:
+    """Turn the arrows round: a thing goes once all that needs it is gone."""
+    needs: dict[Resource, set[Resource]] = {resource: set() for resource in changes}
+    for resource in changes:
+        for need in _all_needs(resource):
+            if need in needs:
+                needs[need].add(resource)
+    return needs
+
+
+def _all_needs(resource: Resource) -> set[Resource]:
+    """Collect what it needs, however far: what lies between may be missing from a half-made deployment."""
+    found: set[Resource] = set()
+    pending = list(resource.needs)
+    while pending:
+        need = pending.pop()
+        if need not in found:
+            found.add(need)
+            pending.extend(need.needs)
+    return found
+
+
+def _settle(change: "Change", aws: Aws, state: State, tell: OnEvent) -> Live:
+    """Make a resource, or take it as found, and bring it to the wanted state."""
+    resource = change.resource
+    try:
+        live = change.live or resource.create(aws, state)
+        live = _wait(resource, aws, live, tell)
+        differences = resource.diff(live, state)
+        refused = tuple(difference for difference in differences if difference.immutable)
+        if refused:
+            raise unchangeable(resource, live, refused)
+        if differences:
+            live = resource.update(aws, state, live, differences)
+            live = _wait(resource, aws, live, tell)
+        if resource.tag_differences(live):
+            live = resource.retag(aws, live)
+    except AwsError as error:
+        raise _named(error, f"{resource} could not be made ready") from error
+    return live
+
+
+def _wait(resource: Resource, aws: Aws, live: Live, tell: OnEvent) -> Live:
+    if live.ready:
+        return live
+    tell(Event(resource, "waiting", f"{live.id} is {live.status or 'being made'}"))
+    return resource.wait(aws, live)
+
+
+def _delete(change: "Change", aws: Aws, parting: Parting) -> None:
+    if change.live is None:
+        return
+    try:
+        change.resource.delete(aws, change.live, parting)
+    except AwsError as error:
+        raise _named(error, f"{change.resource} ({change.live.id}) could not be deleted") from error
+
+
+def _named(error: AwsError, what: str) -> AwsError:
+    return AwsError(
+        f"{what}. {error.message}", code=error.code, operation=error.operation, next_step=error.next_step
+    )
+
+
+def _run(
+    needs: Mapping[Resource, Collection[Resource]],
+    work: Callable[[Resource, OnEvent], None],
+    on_event: OnEvent,
+) -> None:
+    """Work on everything, each in a thread of its own as soon as all it needs is done.
+
+    The threads are daemons: an interrupt from the keyboard ends the program at once, and the next run goes on.
+    """
+    sorter = graphlib.TopologicalSorter(needs)
+    sorter.prepare()
+    inbox: queue.SimpleQueue[Event | tuple[Resource, Exception | None]] = queue.SimpleQueue()
+    failures: dict[Resource, Exception] = {}
+    lost: set[Resource] = set()
+    running = 0
+
+    def body(resource: Resource) -> None:
+        try:
+            work(resource, inbox.put)
+        except Exception as error:  # noqa: BLE001 - carried to the caller's thread and raised there
+            inbox.put((resource, error))
+        else:
+            inbox.put((resource, None))
+
+    while sorter.is_active():
+        for resource in sorter.get_ready():
+            if lost.intersection(needs[resource]):
+                lost.add(resource)
+                on_event(Event(resource, "skipped", "something that it needs failed"))
+                sorter.done(resource)
+            else:
+                running += 1
+                threading.Thread(target=body, args=(resource,), name=resource.name, daemon=True).start()
+        if not running:
+            continue
+        message = inbox.get()
+        if isinstance(message, Event):
+            on_event(message)
+            continue
+        resource, error = message
+        running -= 1
+        if error is not None:
+            failures[resource] = error
+            lost.add(resource)
+        on_event(Event(resource, "failed" if error else "done", str(error or "")))
+        sorter.done(resource)
+    _raise(list(failures.values()))
+
+
+def _raise(failures: Sequence[Exception]) -> None:
+    """Raise what failed; an error that is not ours is a defect, and is raised as it is."""
+    known: list[FlowsteadError] = []
+    for failure in failures:
+        if not isinstance(failure, FlowsteadError):
+            raise failure
+        known.append(failure)
+    if known:
+        raise combine(known)

@@ -1,13 +1,21 @@
 """What would be done: found and compared with reading calls only."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from provisioner.aws import Aws
+from provisioner.aws_errors import CREDENTIAL_CODES
+from provisioner.errors import AwsError, FlowsteadError, combine
 from provisioner.graph import Graph
-from provisioner.resources.base import Difference, Live, Resource, State
+from provisioner.resources.base import Difference, Live, Parting, Resource, State, unchangeable
 
 Action = Literal["create", "update", "wait", "none", "delete"]
+
+_THREADS = 12
+"""Finds that run at a time: as many as there are questions to AWS that do not depend on each other."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Plan:
         state: what was found.
         notices: what the user may want to know although nothing is to be done about it.
         kept: what a destroy leaves in the account, each with its id or name.
+        parting: how a destroy goes about data.
     """
 
     graph: Graph
@@ -44,6 +53,7 @@ class Plan:
     state: State
     notices: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    parting: Parting = field(default_factory=Parting)
 
     @property
     def is_empty(self) -> bool:
@@ -60,9 +70,38 @@ def make(graph: Graph, aws: Aws) -> Plan:
 
     Raises:
         DriftError: something cannot be set right in place, or is there twice; names all such cases.
+        NotOfferedError: AWS does not offer here what deployment.yml asks for.
         AwsError: AWS could not be asked.
     """
-    raise NotImplementedError
+    state = _find(graph, aws)
+    changes, refused = [], list[FlowsteadError]()
+    for resource in graph:
+        if resource.looked_up:
+            continue
+        change = _compare(resource, state)
+        changes.append(change)
+        immutable = tuple(difference for difference in change.differences if difference.immutable)
+        if immutable and change.live:
+            refused.append(unchangeable(resource, change.live, immutable))
+    if refused:
+        raise combine(refused)
+    notices = [
+        notice
+        for resource in graph
+        if (live := state.get(resource))
+        for notice in resource.notices(live, state)
+    ]
+    return Plan(graph=graph, changes=tuple(changes), state=state, notices=tuple(notices))
+
+
+def _compare(resource: Resource, state: State) -> Change:
+    live = state.get(resource)
+    if live is None:
+        return Change(resource, "create")
+    differences = (*resource.diff(live, state), *resource.tag_differences(live))
+    if differences:
+        return Change(resource, "update", live, differences)
+    return Change(resource, "none" if live.ready else "wait", live)
 
 
 def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: bool = True) -> Plan:
@@ -73,5 +112,45 @@ def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: b
         aws: the door to AWS.
         keep_data: leave the artifact bucket as it is.
         final_snapshot: take a last snapshot of the database.
+
+    Raises:
+        DriftError: something is there twice.
+        AwsError: AWS could not be asked.
     """
-    raise NotImplementedError
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    parting = Parting(keep_data=keep_data, final_snapshot=final_snapshot, stamp=stamp)
+    state = _find([resource for resource in graph if not resource.looked_up], aws)
+    found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
+    changes = [
+        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(parting)
+    ]
+    kept = [text for resource, live in found if (text := resource.remains(live, parting))]
+    return Plan(graph=graph, changes=tuple(changes), state=state, kept=tuple(kept), parting=parting)
+
+
+def _find(resources: Iterable[Resource], aws: Aws) -> State:
+    """Find all of them at the same time."""
+    aws.forget()
+    wanted = list(resources)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [(resource, pool.submit(resource.find, aws)) for resource in wanted]
+    state, failures = State(), list[FlowsteadError]()
+    for resource, future in futures:
+        try:
+            live = future.result()
+        except FlowsteadError as error:
+            failures.append(error)
+            continue
+        if live is not None:
+            state.put(resource, live)
+    if failures:
+        raise combine(_distinct(failures))
+    return state
+
+
+def _distinct(failures: Sequence[FlowsteadError]) -> list[FlowsteadError]:
+    """Leave one of those that say the same: wrong credentials meet every call."""
+    for failure in failures:
+        if isinstance(failure, AwsError) and (failure.code in CREDENTIAL_CODES or failure.is_connection):
+            return [failure]
+    return list({str(failure): failure for failure in failures}.values())

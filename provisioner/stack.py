@@ -4,6 +4,29 @@ from dataclasses import dataclass
 
 from provisioner.config import Deployment
 from provisioner.graph import Graph
+from provisioner.resources.base import Owner
+from provisioner.resources.bucket import Bucket
+from provisioner.resources.db_instance import DbInstance
+from provisioner.resources.db_parameter_group import DbParameterGroup
+from provisioner.resources.db_subnet_group import DbSubnetGroup
+from provisioner.resources.elastic_ip import ElasticIp
+from provisioner.resources.image import Image
+from provisioner.resources.instance import Instance
+from provisioner.resources.instance_profile import InstanceProfile
+from provisioner.resources.internet_gateway import InternetGateway
+from provisioner.resources.key_pair import KeyPair
+from provisioner.resources.role import Role
+from provisioner.resources.route_table import RouteTable
+from provisioner.resources.s3_endpoint import S3Endpoint
+from provisioner.resources.secret import Secret
+from provisioner.resources.security_group import Rule, SecurityGroup
+from provisioner.resources.subnet import Subnet
+from provisioner.resources.vpc import Vpc
+from provisioner.resources.zones import Zones
+from provisioner.secret_values import certificate_authority, login, server_keys
+
+HTTPS, SSH, POSTGRESQL = 443, 22, 5432
+WORLD = ("0.0.0.0/0",)
 
 
 @dataclass(frozen=True)
@@ -26,13 +49,131 @@ class Facts:
 def build(deployment: Deployment, facts: Facts) -> Graph:
     """Compose the deployment's resources.
 
-    Logical names (graph["server"] and so on): zones, image (looked up); network, public_1, public_2, private_1, private_2,
-    internet_gateway, public_routes, private_routes, s3_endpoint, server_firewall, database_firewall, ssh_key, server_role,
-    server_profile, server, server_address, database_subnets, database_parameters, database, artifacts,
-    secret_database_owner, secret_database_application, secret_admin, secret_server_keys, secret_tls_ca.
+    Args:
+        deployment: what is wanted.
+        facts: what else must be known.
 
-    Live facts that outputs may read (state[graph["..."]]): server .id, .facts["PrivateIpAddress"]; server_address .facts["PublicIp"];
-    database .facts["Endpoint"]["Address"|"Port"], .facts["MasterUserSecret"]["SecretArn"]; artifacts .id (bucket name);
-    server_role .id (role name), .arn; secret_* .id (name), .arn.
+    Returns:
+        the graph; `graph["server"]` is a resource by its logical name, the first string below.
     """
-    raise NotImplementedError
+    owner = Owner(deployment.name, deployment.tags)
+    network, server, database = deployment.network, deployment.server, deployment.database
+    full_name = f"flowstead-{deployment.name}-{deployment.region}"
+
+    # The network: two public and two private subnets in two zones.
+    zones = Zones(
+        "zones",
+        owner,
+        subnets=(("public_1", "private_1"), ("public_2", "private_2")),
+        instance_type=server.instance_type,
+        instance_class=database.instance_class,
+        engine_version=database.engine_version,
+    )
+    vpc = Vpc("network", owner, cidr=network.cidr)
+    public_1, public_2 = (
+        Subnet(f"public_{zone + 1}", owner, vpc=vpc, cidr=cidr, zones=zones, zone=zone)
+        for zone, cidr in enumerate(network.public_subnets)
+    )
+    private_1, private_2 = (
+        Subnet(f"private_{zone + 1}", owner, vpc=vpc, cidr=cidr, zones=zones, zone=zone)
+        for zone, cidr in enumerate(network.private_subnets)
+    )
+    gateway = InternetGateway("internet_gateway", owner, vpc=vpc)
+    public_routes = RouteTable("public_routes", owner, vpc=vpc, subnets=(public_1, public_2), gateway=gateway)
+    private_routes = RouteTable("private_routes", owner, vpc=vpc, subnets=(private_1, private_2))
+    s3_endpoint = S3Endpoint("s3_endpoint", owner, vpc=vpc, route_tables=(public_routes, private_routes))
+
+    # Which packets may come: HTTPS and SSH from where the users are, PostgreSQL from the server only.
+    server_firewall = SecurityGroup(
+        "server_firewall",
+        owner,
+        vpc=vpc,
+        purpose="MLflow server: HTTPS and SSH",
+        inbound=(Rule("tcp", HTTPS, facts.access_cidrs), Rule("tcp", SSH, facts.access_cidrs)),
+        outbound=(Rule("-1", None, WORLD),),
+    )
+    database_firewall = SecurityGroup(
+        "database_firewall",
+        owner,
+        vpc=vpc,
+        purpose="Database: PostgreSQL from the MLflow server only",
+        inbound=(Rule("tcp", POSTGRESQL, group=server_firewall),),
+    )
+
+    # What is kept: artifacts in a bucket, everything else in PostgreSQL, passwords and keys in secrets.
+    artifacts = Bucket(
+        "artifacts",
+        owner,
+        bucket_name=_bucket_name(deployment, facts),
+        account_id=facts.account_id,
+        noncurrent_days=deployment.artifacts.noncurrent_days,
+    )
+    database_instance = DbInstance(
+        "database",
+        owner,
+        engine_version=database.engine_version,
+        instance_class=database.instance_class,
+        storage_gib=database.storage_gib,
+        max_storage_gib=database.max_storage_gib,
+        backup_days=database.backup_days,
+        multi_az=database.multi_az,
+        deletion_protection=database.deletion_protection,
+        subnets=DbSubnetGroup("database_subnets", owner, subnets=(private_1, private_2)),
+        groups=(database_firewall,),
+        parameters=DbParameterGroup(
+            "database_parameters",
+            owner,
+            engine_version=database.engine_version,
+            parameters={"rds.force_ssl": "1"},
+        ),
+    )
+    database_owner, database_application, admin, keys, tls_ca = (
+        Secret(
+            f"secret_{name}", owner, secret_name=_secret_name(owner, name), purpose=purpose, generate=generate
+        )
+        for name, purpose, generate in (
+            ("database_owner", "Migrates MLflow's schema", login("mlflow_owner")),
+            ("database_application", "MLflow's server at the database", login("mlflow_application")),
+            ("admin", "MLflow's first administrator", login("admin")),
+            ("server_keys", "Keys that MLflow signs and encrypts with", server_keys),
+            ("tls_ca", "Signs the gateway's certificate", certificate_authority(owner.deployment)),
+        )
+    )
+
+    # The server: one host, with a role instead of keys, at an address that stays.
+    role = Role(
+        "server_role",
+        owner,
+        role_name=f"{full_name}-server",
+        bucket=artifacts,
+        prefix=deployment.artifacts.prefix,
+        secrets=(database_owner, database_application, admin, keys),
+    )
+    host = Instance(
+        "server",
+        owner,
+        role="tracking_server",
+        image=Image("image", owner, system=server.image, instance_type=server.instance_type),
+        instance_type=server.instance_type,
+        volume_gib=server.volume_gib,
+        subnet=public_1,
+        groups=(server_firewall,),
+        key_pair=KeyPair("ssh_key", owner, public_key=facts.ssh_public_key),
+        profile=InstanceProfile("server_profile", owner, role=role),
+        routes=public_routes,
+        user_data=facts.user_data,
+    )
+    address = ElasticIp("server_address", owner, gateway=gateway, instance=host)
+
+    return Graph([address, s3_endpoint, database_instance, tls_ca])
+
+
+def _bucket_name(deployment: Deployment, facts: Facts) -> str:
+    """Choose a name that is the deployment's alone in all of AWS, within S3's 63 characters."""
+    if deployment.artifacts.bucket != "auto":
+        return deployment.artifacts.bucket
+    return f"{deployment.name}-{facts.account_id}-{deployment.region}"
+
+
+def _secret_name(owner: Owner, name: str) -> str:
+    return f"flowstead/{owner.deployment}/{name.replace('_', '-')}"

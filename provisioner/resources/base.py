@@ -78,6 +78,21 @@ class Live:
     status: str = ""
 
 
+@dataclass(frozen=True)
+class Parting:
+    """How a destroy goes about data.
+
+    Args:
+        keep_data: leave the artifact bucket as it is.
+        final_snapshot: take a last snapshot of the database.
+        stamp: date and time that the snapshot's name carries.
+    """
+
+    keep_data: bool = True
+    final_snapshot: bool = True
+    stamp: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Resource(ABC):
     """One AWS object of a deployment.
@@ -154,21 +169,32 @@ class Resource(ABC):
         del aws
         return live
 
-    def update(
-        self, aws: Aws, state: "State", live: Live, differences: tuple[Difference, ...]
-    ) -> Live:
+    def update(self, aws: Aws, state: "State", live: Live, differences: tuple[Difference, ...]) -> Live:
         """Set right what `diff` found, and return how it is then."""
         del aws, state
-        message = f"{self} has no settings that could be changed: {'; '.join(map(str, differences))}."
-        raise DriftError(message) if differences else AssertionError(live)
+        raise unchangeable(self, live, differences)
 
     @abstractmethod
     def retag(self, aws: Aws, live: Live) -> Live:
         """Set the tags that are missing or differ; leave those of others."""
 
     @abstractmethod
-    def delete(self, aws: Aws, live: Live) -> None:
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Remove it, and return once it is gone. One that is gone already is no error."""
+
+    def is_spared(self, parting: Parting) -> bool:
+        """Tell whether a destroy leaves it as it is."""
+        del parting
+        return False
+
+    def remains(self, live: Live, parting: Parting) -> str:
+        """Say what a destroy leaves of it in the account; empty when nothing."""
+        del live, parting
+        return ""
+
+    def owns(self, tags: Mapping[str, str]) -> bool:
+        """Tell by its tags whether something of the right name is this resource."""
+        return (tags.get(DEPLOYMENT_TAG), tags.get(RESOURCE_TAG)) == (self.owner.deployment, self.name)
 
     def tag_differences(self, live: Live) -> tuple[Difference, ...]:
         """Compare the tags: those that others set are left alone."""
@@ -220,6 +246,11 @@ class State:
         with self._lock:
             self._lives[resource] = live
 
+    def drop(self, resource: Resource) -> None:
+        """Forget it: it is gone."""
+        with self._lock:
+            self._lives.pop(resource, None)
+
     def id(self, resource: Resource) -> str:
         """Give its id, or words that stand for it while it is still to be made."""
         live = self.get(resource)
@@ -249,6 +280,14 @@ def only(resource: Resource, lives: list[Live]) -> Live | None:
             next_step=f"Decide which one is right and remove the tag {RESOURCE_TAG} from the other.",
         )
     return matches[0] if matches else None
+
+
+def unchangeable(resource: Resource, live: Live, differences: tuple[Difference, ...]) -> DriftError:
+    """Say that AWS cannot change in place what deployment.yml wants changed."""
+    return DriftError(
+        f"{resource} ({live.id}) cannot be changed in place: {'; '.join(map(str, differences))}.",
+        next_step="Set it back (in deployment.yml or in AWS), or destroy the deployment and make it anew.",
+    )
 
 
 def foreign(resource: Resource, name: str, tags: Mapping[str, str]) -> DriftError:

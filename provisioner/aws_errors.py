@@ -1,0 +1,137 @@
+"""AWS's errors in words: the operation, AWS's own code and message, and the next step."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError as BotoConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSLError,
+    WaiterError,
+    xform_name,
+)
+
+from provisioner.errors import AwsError
+
+_AGAIN = "Then run the same command again: it goes on from here."
+_LOGIN = "Log in again (`aws sso login`, or new keys), check with `aws sts get-caller-identity`."
+
+CREDENTIAL_CODES = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "MissingAuthenticationToken",
+        "NoCredentialsError",
+        "OptInRequired",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+"""Codes that every call would meet in the same way; EC2's and the common ones:
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
+
+_PERMISSION_CODES = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
+)
+
+_NEXT_STEPS = {
+    "NoCredentialsError": "Run `aws configure` or `aws sso login`, or set AWS_PROFILE; "
+    "check with `aws sts get-caller-identity`.",
+    "PartialCredentialsError": "Set both the access key and the secret key.",
+    "ProfileNotFound": "Set AWS_PROFILE to one that `aws configure list-profiles` shows, or unset it.",
+    "OptInRequired": "Enable the region in the account's settings, or choose another one in deployment.yml.",
+    "SignatureDoesNotMatch": "Check the secret key, and that this machine's clock is right.",
+    "RequestExpired": "Check that this machine's clock is right, or log in again.",
+    "InsufficientInstanceCapacity": "AWS has no such host free in this zone at present: wait a little, "
+    f"or choose another server.instance_type. {_AGAIN}",
+    "InsufficientDBInstanceCapacity": "AWS has no such database host free at present: wait a little, "
+    f"or choose another database.instance_class. {_AGAIN}",
+    "BucketAlreadyExists": "Bucket names are shared by all of AWS: set artifacts.bucket in deployment.yml to another.",
+    "DependencyViolation": "Something that Flowstead did not make uses it: remove that first. " + _AGAIN,
+}
+
+
+def explain(error: Exception, *, operation: str, region: str) -> AwsError:
+    """Put an error of botocore into words.
+
+    Args:
+        error: what botocore raised.
+        operation: boto3's name of the operation ("create_vpc").
+        region: the AWS region.
+
+    Returns:
+        the error to raise from it.
+    """
+    name = "".join(part.capitalize() for part in operation.split("_"))
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", "Unknown"))
+        text = str(error.response.get("Error", {}).get("Message", "")).strip() or "no message"
+        name = error.operation_name or name
+    else:
+        code, text = type(error).__name__, str(error).strip()
+    return AwsError(
+        f"{name}: AWS answered {code}: {text}"
+        if isinstance(error, ClientError)
+        else f"{name}: {code}: {text}",
+        code=code,
+        operation=name,
+        next_step=_next_step(error, code, name, region),
+        is_connection=isinstance(error, BotoConnectionError | HTTPClientError | SSLError),
+    )
+
+
+def _next_step(error: Exception, code: str, operation: str, region: str) -> str:
+    if code in _NEXT_STEPS:
+        return _NEXT_STEPS[code]
+    if code in _PERMISSION_CODES:
+        return f"Ask for the permission for {operation}, or use another profile (AWS_PROFILE)."
+    if code in CREDENTIAL_CODES or "Token" in code or "SSO" in code or "Credential" in code:
+        return _LOGIN
+    if (
+        "LimitExceeded" in code
+        or "QuotaExceeded" in code
+        or code in {"LimitExceededException", "TooManyBuckets"}
+    ):
+        return (
+            "Remove what is not used, or ask for more at Service Quotas in the AWS console "
+            f"(region {region}). {_AGAIN}"
+        )
+    if isinstance(error, SSLError):
+        return "If a proxy inspects TLS here, set AWS_CA_BUNDLE to its certificate."
+    if isinstance(error, BotoConnectionError | HTTPClientError):
+        return (
+            f"Check the region ({region}) in deployment.yml, the network, and a proxy (HTTPS_PROXY). {_AGAIN}"
+        )
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | ProfileNotFound):
+        return _LOGIN
+    if isinstance(error, BotoCoreError):
+        return "Check the AWS configuration of this machine (`aws configure list`)."
+    return _AGAIN
+
+
+def explain_waiter(error: WaiterError, *, waiter: str, deadline_s: float) -> AwsError:
+    """Put a wait that failed into words.
+
+    Args:
+        error: what botocore raised.
+        waiter: the waiter's name ("instance_running").
+        deadline_s: seconds that it was given.
+    """
+    answer = error.last_response or {}
+    code = str(answer.get("Error", {}).get("Code", "")) or "Waiter"
+    what = xform_name(waiter).replace("_", " ")
+    return AwsError(
+        f"Waiting for {what} failed (at most {deadline_s:.0f} s): {error.kwargs.get('reason', error)}",
+        code=code,
+        operation=waiter,
+        next_step="Look at its events in the AWS console. " + _AGAIN,
+    )

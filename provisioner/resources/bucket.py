@@ -1,0 +1,255 @@
+"""The bucket that keeps artifacts and models."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws
+from provisioner.errors import AwsError
+from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
+from provisioner.resources.ec2 import as_items, as_tags
+from provisioner.resources.iam import as_policy, is_same_policy
+
+_ABSENT = ("NoSuchBucket", "404", "NotFound")
+_RULE = "flowstead"
+_BATCH = 1000
+"""DeleteObjects takes no more: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+
+_CLOSED = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket(Resource):
+    """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions expire.
+
+    Args:
+        bucket_name: its name, one in all of AWS.
+        account_id: who must own it: a name may be taken by a stranger.
+        noncurrent_days: days that overwritten and deleted objects are kept.
+    """
+
+    kind: ClassVar[str] = "bucket"
+
+    bucket_name: str
+    account_id: str
+    noncurrent_days: int
+
+    @property
+    def arn(self) -> str:
+        """Its ARN, known before it is made."""
+        return f"arn:aws:s3:::{self.bucket_name}"
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"Bucket": self.bucket_name, "ExpectedBucketOwner": self.account_id}
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its name; owner and tags must be ours. A part for each thing that is set apart."""
+        try:
+            tagging = aws.call_or(_ABSENT, "s3", "get_bucket_tagging", **self._mine)
+        except AwsError as error:
+            if error.code == "NoSuchTagSet":
+                return self._untagged(aws)
+            raise self._taken(error) if error.code in {"AccessDenied", "403", "PermanentRedirect"} else error
+        if tagging is None:
+            return None
+        tags = as_tags(tagging["TagSet"])
+        if not self.owns(tags):
+            raise foreign(self, f"the bucket {self.bucket_name}", tags)
+        return Live(id=self.bucket_name, arn=self.arn, facts=self._facts(aws), tags=tags)
+
+    def _untagged(self, aws: Aws) -> Live:
+        """Judge a bucket without tags: ours if the account's and empty, as a killed run leaves it."""
+        answer = aws.call("s3", "list_object_versions", MaxKeys=1, **self._mine)
+        if answer.get("Versions") or answer.get("DeleteMarkers"):
+            raise foreign(self, f"the bucket {self.bucket_name}", {})
+        return Live(id=self.bucket_name, arn=self.arn, facts=self._facts(aws), tags={})
+
+    def _taken(self, error: AwsError) -> AwsError:
+        return AwsError(
+            f"the bucket {self.bucket_name} belongs to another account, or is closed to you. {error.message}",
+            code=error.code,
+            operation=error.operation,
+            next_step="Set artifacts.bucket in deployment.yml to a name that is free, or check your permissions.",
+        )
+
+    def _facts(self, aws: Aws) -> dict[str, Any]:
+        policy = aws.call_or(("NoSuchBucketPolicy",), "s3", "get_bucket_policy", **self._mine)
+        closed = aws.call_or(
+            ("NoSuchPublicAccessBlockConfiguration",), "s3", "get_public_access_block", **self._mine
+        )
+        lifecycle = aws.call_or(
+            ("NoSuchLifecycleConfiguration",), "s3", "get_bucket_lifecycle_configuration", **self._mine
+        )
+        encryption = aws.call_or(
+            ("ServerSideEncryptionConfigurationNotFoundError",), "s3", "get_bucket_encryption", **self._mine
+        )
+        return {
+            "versioning": aws.call("s3", "get_bucket_versioning", **self._mine).get("Status", "off"),
+            "policy": as_policy(policy["Policy"]) if policy else None,
+            "closed": (closed or {}).get("PublicAccessBlockConfiguration", {}),
+            "lifecycle": (lifecycle or {}).get("Rules", []),
+            "encrypted": encryption is not None,
+        }
+
+    def _policy(self) -> dict[str, Any]:
+        deny = {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [self.arn, f"{self.arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        return {"Version": "2012-10-17", "Statement": [deny]}
+
+    def _rule(self) -> dict[str, Any]:
+        return {
+            "ID": _RULE,
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": self.noncurrent_days},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        }
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare every part; lifecycle rules that the user adds are left alone."""
+        del state
+        found = []
+        if live.facts["versioning"] != "Enabled":
+            found.append(Difference("versioning", live.facts["versioning"], "Enabled"))
+        if not live.facts["encrypted"]:
+            found.append(Difference("encryption", "off", "AES256"))
+        if live.facts["closed"] != _CLOSED:
+            found.append(Difference("public access", "not blocked", "blocked"))
+        if not live.facts["policy"] or not is_same_policy(live.facts["policy"], self._policy()):
+            old = json.dumps(live.facts["policy"]) if live.facts["policy"] else "none"
+            found.append(Difference("policy", old, "TLS only"))
+        if not any(_is_same_rule(rule, self._rule()) for rule in live.facts["lifecycle"]):
+            old = next((_days(rule) for rule in live.facts["lifecycle"] if rule.get("ID") == _RULE), "none")
+            found.append(Difference("days that old versions are kept", old, self.noncurrent_days))
+        return tuple(found)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the bucket, tagged in the create call.
+
+        AWS takes tags of a new bucket in any region; us-east-1 has no name as a place.
+        """
+        del state
+        configuration: dict[str, Any] = {"Tags": as_items(self.tags)}
+        if aws.region != "us-east-1":
+            configuration["LocationConstraint"] = aws.region
+        try:
+            aws.call_or(
+                ("BucketAlreadyOwnedByYou",),
+                "s3",
+                "create_bucket",
+                retry=("OperationAborted",),
+                Bucket=self.bucket_name,
+                CreateBucketConfiguration=configuration,
+            )
+        except AwsError as error:
+            if error.code == "BucketAlreadyExists":
+                raise self._taken(error) from error
+            raise
+        aws.wait("s3", "bucket_exists", deadline_s=60, Bucket=self.bucket_name)
+        return self._read(aws)
+
+    def _read(self, aws: Aws) -> Live:
+        return aws.until(lambda: self.find(aws), what=f"the bucket {self.bucket_name}", deadline_s=60)
+
+    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
+        """Set what differs."""
+        del state
+        wrong = {difference.setting for difference in differences}
+        if "public access" in wrong:
+            aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
+        if "encryption" in wrong:
+            rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+            configuration = {"Rules": [rule]}
+            aws.call(
+                "s3",
+                "put_bucket_encryption",
+                ServerSideEncryptionConfiguration=configuration,
+                **self._mine,
+            )
+        if "versioning" in wrong:
+            status = {"Status": "Enabled"}
+            aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine)
+        if "days that old versions are kept" in wrong:
+            others = [rule for rule in live.facts["lifecycle"] if rule.get("ID") != _RULE]
+            aws.call(
+                "s3",
+                "put_bucket_lifecycle_configuration",
+                LifecycleConfiguration={"Rules": [*others, self._rule()]},
+                **self._mine,
+            )
+        if "policy" in wrong:
+            aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy()), **self._mine)
+        return self._read(aws)
+
+    def retag(self, aws: Aws, live: Live) -> Live:
+        """Set the tags that are missing or differ; S3 replaces all, so those of others are given again."""
+        tags = {**live.tags, **self.tags}
+        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(tags)}, **self._mine)
+        return self._read(aws)
+
+    def is_spared(self, parting: Parting) -> bool:
+        """Keep it unless told otherwise."""
+        return parting.keep_data
+
+    def remains(self, live: Live, parting: Parting) -> str:
+        """Say that it stays."""
+        return f"bucket {live.id} with everything in it" if parting.keep_data else ""
+
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+        """Empty it, old versions and unfinished uploads too, and delete it."""
+        del parting
+        if aws.call_or(_ABSENT, "s3", "get_bucket_versioning", **self._mine) is None:
+            return
+        self._empty(aws)
+        aws.call_or(_ABSENT, "s3", "delete_bucket", retry=("OperationAborted",), **self._mine)
+        aws.wait("s3", "bucket_not_exists", deadline_s=60, Bucket=live.id)
+
+    def _empty(self, aws: Aws) -> None:
+        for upload in aws.call("s3", "list_multipart_uploads", **self._mine).get("Uploads", []):
+            aws.call_or(
+                ("NoSuchUpload",),
+                "s3",
+                "abort_multipart_upload",
+                Key=upload["Key"],
+                UploadId=upload["UploadId"],
+                **self._mine,
+            )
+        while True:
+            page = aws.call("s3", "list_object_versions", MaxKeys=_BATCH, **self._mine)
+            items = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if not items:
+                return
+            objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items]
+            answer = aws.call(
+                "s3", "delete_objects", Delete={"Objects": objects, "Quiet": True}, **self._mine
+            )
+            for error in answer.get("Errors", []):
+                raise AwsError(
+                    f"DeleteObjects: AWS answered {error['Code']} for {error['Key']}: {error.get('Message', '')}",
+                    code=error["Code"],
+                    operation="DeleteObjects",
+                )
+
+
+def _days(rule: dict[str, Any]) -> object:
+    return rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "none")
+
+
+def _is_same_rule(rule: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Compare two lifecycle rules; AWS gives an empty filter back in more than one way."""
+    prefix = rule.get("Filter", {}).get("Prefix", "") or rule.get("Prefix", "")
+    keys = ("ID", "Status", "NoncurrentVersionExpiration", "Expiration", "AbortIncompleteMultipartUpload")
+    return prefix == "" and all(rule.get(key) == wanted[key] for key in keys)

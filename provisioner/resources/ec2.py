@@ -1,0 +1,128 @@
+"""What all kinds that EC2 describes have in common: tags, one look for all of a kind, a second look after a change."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws
+from provisioner.errors import AwsError
+from provisioner.resources.base import DEPLOYMENT_TAG, Live, Parting, Resource, only
+
+
+@dataclass(frozen=True)
+class Description:
+    """How EC2 describes a kind.
+
+    Args:
+        operation: boto3's name of the operation ("describe_vpcs").
+        items: where the answer holds them ("Vpcs").
+        id: where an item holds its id ("VpcId").
+        ids: the parameter that asks for some by id ("VpcIds").
+        tag_type: the kind's name in TagSpecifications ("vpc").
+        absent: EC2's error code when there is none of an id ("InvalidVpcID.NotFound").
+    """
+
+    operation: str
+    items: str
+    id: str
+    ids: str
+    tag_type: str
+    absent: str
+
+
+def as_tags(items: list[dict[str, str]]) -> dict[str, str]:
+    """Turn AWS's list of keys and values into a mapping."""
+    return {item["Key"]: item["Value"] for item in items}
+
+
+def as_items(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Turn a mapping into AWS's list of keys and values."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
+def tagged(aws: Aws, description: Description, deployment: str) -> list[dict[str, Any]]:
+    """List all of a kind that a deployment owns; one call for all resources of the kind.
+
+    Args:
+        aws: the door to AWS.
+        description: the kind.
+        deployment: the deployment's name.
+    """
+    filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [deployment]}]
+    return aws.remembered(
+        (description.operation, deployment),
+        lambda: aws.page("ec2", description.operation, description.items, Filters=filters),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Ec2Resource(Resource):
+    """A kind that EC2 describes and tags."""
+
+    description: ClassVar[Description]
+
+    def live(self, item: dict[str, Any]) -> Live:
+        """Read EC2's description of one."""
+        state = item.get("State")
+        return Live(
+            id=item[self.description.id],
+            facts=item,
+            tags=as_tags(item.get("Tags", [])),
+            ready=state in {None, "available"},
+            status=state if isinstance(state, str) else "",
+        )
+
+    def exists(self, item: dict[str, Any]) -> bool:
+        """Tell it from what EC2 still shows for a while after its end."""
+        del item
+        return True
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its tags."""
+        items = tagged(aws, self.description, self.owner.deployment)
+        return only(self, [self.live(item) for item in items if self.exists(item)])
+
+    def read(self, aws: Aws, id_: str) -> Live:
+        """Look again at one that was just made or changed."""
+        items = aws.page(
+            "ec2",
+            self.description.operation,
+            self.description.items,
+            retry=(self.description.absent,),
+            **{self.description.ids: [id_]},
+        )
+        return self.live(items[0])
+
+    def tag_specifications(self, *types: str) -> list[dict[str, Any]]:
+        """Give the tags as a create call takes them.
+
+        Args:
+            types: what the call makes; empty: the kind itself.
+        """
+        tags = as_items(self.tags)
+        return [{"ResourceType": kind, "Tags": tags} for kind in types or (self.description.tag_type,)]
+
+    def retag(self, aws: Aws, live: Live) -> Live:
+        """Set the tags that are missing or differ."""
+        aws.call(
+            "ec2",
+            "create_tags",
+            retry=(self.description.absent,),
+            Resources=[live.id],
+            Tags=as_items(self.tags),
+        )
+        return self.read(aws, live.id)
+
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+        """Remove it, once nothing uses it any more, and return once it is gone."""
+        del parting
+        try:
+            self.remove(aws, live)
+        except AwsError as error:
+            if error.code != self.description.absent:
+                raise
+
+    @abstractmethod
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Make the calls that remove it; that it is gone already is no error."""

@@ -1,0 +1,56 @@
+"""What IAM's kinds have in common: names instead of look-ups by tag, and policies as JSON."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+NO_SUCH = "NoSuchEntity"
+
+Policy = Mapping[str, Any]
+
+
+def statement(actions: list[str], resources: list[str], **condition: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Write a statement that allows something.
+
+    Args:
+        actions: what ("s3:GetObject").
+        resources: on what, as ARNs.
+        condition: when, as IAM's Condition block.
+    """
+    allowed = {"Effect": "Allow", "Action": actions, "Resource": resources}
+    return allowed | ({"Condition": condition} if condition else {})
+
+
+def policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a policy of statements."""
+    return {"Version": "2012-10-17", "Statement": [dict(item) for item in statements]}
+
+
+def as_json(document: Policy) -> str:
+    """Write a policy down for a call."""
+    return json.dumps(document, sort_keys=True)
+
+
+def as_policy(document: object) -> Any:  # noqa: ANN401 - JSON
+    """Read a policy that AWS gives: as an object, as JSON, or as JSON with URL quoting."""
+    if not isinstance(document, str):
+        return document
+    try:
+        return json.loads(document)
+    except json.JSONDecodeError:
+        return json.loads(unquote(document))
+
+
+def is_same_policy(first: object, second: object) -> bool:
+    """Compare two policies: order does not count in lists, nor does a list around a single value."""
+    return _normal(as_policy(first)) == _normal(as_policy(second))
+
+
+def _normal(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _normal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = sorted((_normal(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
+        return items[0] if len(items) == 1 else items
+    return value

@@ -1,0 +1,98 @@
+"""The SSH key that opens a new host."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Difference, Live, State, foreign, only
+from provisioner.resources.ec2 import Description, Ec2Resource, as_items
+
+_TAKEN = "InvalidKeyPair.Duplicate"
+
+
+@dataclass(frozen=True, eq=False)
+class KeyPair(Ec2Resource):
+    """A public key that EC2 hands to a new host; the private half never leaves the user's machine.
+
+    Args:
+        public_key: one line as in an authorized_keys file.
+    """
+
+    kind: ClassVar[str] = "key pair"
+    description: ClassVar[Description] = Description(
+        "describe_key_pairs", "KeyPairs", "KeyName", "KeyNames", "key-pair", "InvalidKeyPair.NotFound"
+    )
+
+    public_key: str
+
+    def _items(self, aws: Aws, **which: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - describe_key_pairs' own
+        return aws.page(
+            "ec2",
+            "describe_key_pairs",
+            "KeyPairs",
+            retry=(self.description.absent,) if "KeyNames" in which else (),
+            IncludePublicKey=True,
+            **which,
+        )
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its tags, with the key itself."""
+        filters = [
+            {"Name": f"tag:{key}", "Values": [self.tags[key]]}
+            for key in ("flowstead:deployment", "flowstead:resource")
+        ]
+        lives = [self.live(item) for item in self._items(aws, Filters=filters)]
+        return only(self, lives)
+
+    def read(self, aws: Aws, id_: str) -> Live:
+        """Look again, with the key itself."""
+        return self.live(self._items(aws, KeyNames=[id_])[0])
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare the keys: the host took the old one at its first start, so another would not open it."""
+        del state
+        old, new = _material(live.facts.get("PublicKey", "")), _material(self.public_key)
+        if old == new:
+            return ()
+        note = "bring the private key here from the machine that made the deployment, or name its public half in "
+        return (
+            Difference(
+                "public key", _short(old), _short(new), immutable=True, note=f"{note}server.ssh_public_key"
+            ),
+        )
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Import the public key."""
+        del state
+        answer = aws.call_or(
+            (_TAKEN,),
+            "ec2",
+            "import_key_pair",
+            KeyName=self.label,
+            PublicKeyMaterial=self.public_key.encode(),
+            TagSpecifications=self.tag_specifications(),
+        )
+        if answer is None:
+            there = self.read(aws, self.label)
+            if not self.owns(there.tags):
+                raise foreign(self, f"the key pair {self.label}", there.tags)
+            return there
+        return self.read(aws, self.label)
+
+    def retag(self, aws: Aws, live: Live) -> Live:
+        """Set the tags that are missing or differ; EC2 tags a key pair by its id, not its name."""
+        aws.call("ec2", "create_tags", Resources=[live.facts["KeyPairId"]], Tags=as_items(self.tags))
+        return replace(live, tags=dict(self.tags))
+
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Delete it; hosts keep the key they were given."""
+        aws.call("ec2", "delete_key_pair", KeyName=live.id)
+
+
+def _material(public_key: str) -> str:
+    """Leave the comment out: type and key only."""
+    return " ".join(public_key.split()[:2])
+
+
+def _short(material: str) -> str:
+    return f"{material[:12]}...{material[-12:]}" if material else "none"

@@ -1,0 +1,33 @@
+"""What is chosen among AWS's offers: never made, changed or deleted."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Live, Parting, Resource, State
+
+
+@dataclass(frozen=True, eq=False)
+class LookedUp(Resource):
+    """A choice among AWS's offers."""
+
+    looked_up: ClassVar[bool] = True
+
+    def _refuse(self) -> NoReturn:
+        message = f"{self} is AWS's, not ours to make, change or delete"
+        raise AssertionError(message)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Never called."""
+        del aws, state
+        self._refuse()
+
+    def retag(self, aws: Aws, live: Live) -> Live:
+        """Never called."""
+        del aws, live
+        self._refuse()
+
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+        """Never called."""
+        del aws, live, parting
+        self._refuse()

@@ -1,0 +1,142 @@
+"""Where packets of some subnets go."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.internet_gateway import InternetGateway
+from provisioner.resources.subnet import Subnet
+from provisioner.resources.vpc import Vpc
+
+_WORLD = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, eq=False)
+class RouteTable(Ec2Resource):
+    """A route table with its associations: the internet by a gateway, or nothing outside the network.
+
+    Args:
+        vpc: the network.
+        subnets: whose packets it directs.
+        gateway: the way to the internet; None for subnets without one.
+    """
+
+    kind: ClassVar[str] = "route table"
+    description: ClassVar[Description] = Description(
+        "describe_route_tables",
+        "RouteTables",
+        "RouteTableId",
+        "RouteTableIds",
+        "route-table",
+        "InvalidRouteTableID.NotFound",
+    )
+
+    vpc: Vpc
+    subnets: tuple[Subnet, ...]
+    gateway: InternetGateway | None = None
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare the network (for ever), the way to the internet, and the subnets."""
+        found = []
+        if live.facts["VpcId"] != state.id(self.vpc):
+            found.append(Difference("vpc", live.facts["VpcId"], state.id(self.vpc), immutable=True))
+        route = _world_route(live)
+        target = state.id(self.gateway) if self.gateway else None
+        if _target(route) != target:
+            found.append(Difference(f"route to {_WORLD}", _target(route), target))
+        wanted = {state.id(subnet) for subnet in self.subnets}
+        if missing := wanted - set(_associations(live)):
+            found.append(Difference("subnets without it", ", ".join(sorted(missing)), "none"))
+        return tuple(found)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the table."""
+        answer = aws.call(
+            "ec2",
+            "create_route_table",
+            retry=(Vpc.description.absent,),
+            VpcId=state.id(self.vpc),
+            TagSpecifications=self.tag_specifications(),
+        )
+        return self.read(aws, answer["RouteTable"]["RouteTableId"])
+
+    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
+        """Set the route, and take over the subnets that lack it."""
+        del differences
+        self._set_route(aws, state, live)
+        missing = {state.id(subnet) for subnet in self.subnets} - set(_associations(live))
+        if missing:
+            elsewhere = self._elsewhere(aws, missing)
+            for subnet_id in sorted(missing):
+                self._associate(aws, live.id, subnet_id, elsewhere.get(subnet_id))
+        return self.read(aws, live.id)
+
+    def _set_route(self, aws: Aws, state: State, live: Live) -> None:
+        route = _world_route(live)
+        target = state.id(self.gateway) if self.gateway else None
+        if _target(route) == target:
+            return
+        lag = (self.description.absent, InternetGateway.description.absent, "InvalidGatewayID.NotFound")
+        where = {"RouteTableId": live.id, "DestinationCidrBlock": _WORLD}
+        if target is None:
+            aws.call("ec2", "delete_route", **where)
+        else:
+            operation = "replace_route" if route else "create_route"
+            aws.call("ec2", operation, retry=lag, GatewayId=target, **where)
+
+    def _elsewhere(self, aws: Aws, subnet_ids: set[str]) -> dict[str, str]:
+        """Find the associations that subnets have with other tables, by subnet."""
+        filters = [{"Name": "association.subnet-id", "Values": sorted(subnet_ids)}]
+        tables = aws.page("ec2", self.description.operation, self.description.items, Filters=filters)
+        return {
+            item["SubnetId"]: item["RouteTableAssociationId"]
+            for table in tables
+            for item in table.get("Associations", [])
+            if item.get("SubnetId") in subnet_ids
+        }
+
+    def _associate(self, aws: Aws, table_id: str, subnet_id: str, other: str | None) -> None:
+        lag = (self.description.absent, Subnet.description.absent)
+        if other:
+            aws.call("ec2", "replace_route_table_association", AssociationId=other, RouteTableId=table_id)
+        else:
+            aws.call("ec2", "associate_route_table", retry=lag, RouteTableId=table_id, SubnetId=subnet_id)
+
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Give up its subnets and delete it."""
+        for association_id in _associations(live).values():
+            aws.call_or(
+                ("InvalidAssociationID.NotFound",),
+                "ec2",
+                "disassociate_route_table",
+                AssociationId=association_id,
+            )
+        aws.call(
+            "ec2", "delete_route_table", retry=("DependencyViolation",), deadline_s=120, RouteTableId=live.id
+        )
+
+
+def _world_route(live: Live) -> dict[str, Any] | None:
+    routes: list[dict[str, Any]] = live.facts.get("Routes", [])
+    return next((route for route in routes if route.get("DestinationCidrBlock") == _WORLD), None)
+
+
+def _target(route: dict[str, Any] | None) -> str | None:
+    """Name what a route leads to, whatever sort of thing it is; one that leads nowhere is named as such."""
+    if route is None:
+        return None
+    if route.get("State") == "blackhole":
+        return "a gateway that is gone"
+    keys = ("GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "VpcPeeringConnectionId")
+    return next((str(route[key]) for key in keys if route.get(key)), "something else")
+
+
+def _associations(live: Live) -> dict[str, str]:
+    return {
+        item["SubnetId"]: item["RouteTableAssociationId"]
+        for item in live.facts.get("Associations", [])
+        if item.get("SubnetId")
+        and item.get("AssociationState", {}).get("State", "associated") in {"associated", "associating"}
+    }

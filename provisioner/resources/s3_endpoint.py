@@ -1,0 +1,120 @@
+"""A way to S3 that does not leave the network."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.route_table import RouteTable
+from provisioner.resources.vpc import Vpc
+
+
+@dataclass(frozen=True, eq=False)
+class S3Endpoint(Ec2Resource):
+    """A gateway endpoint for S3: free, and packets for S3 stay on AWS's network.
+
+    Args:
+        vpc: the network.
+        route_tables: whose packets for S3 take it.
+    """
+
+    kind: ClassVar[str] = "S3 endpoint"
+    description: ClassVar[Description] = Description(
+        "describe_vpc_endpoints",
+        "VpcEndpoints",
+        "VpcEndpointId",
+        "VpcEndpointIds",
+        "vpc-endpoint",
+        "InvalidVpcEndpointId.NotFound",
+    )
+
+    vpc: Vpc
+    route_tables: tuple[RouteTable, ...]
+
+    def exists(self, item: dict[str, Any]) -> bool:
+        """Leave out those that are going."""
+        return str(item.get("State", "")).lower() not in {
+            "deleting",
+            "deleted",
+            "failed",
+            "rejected",
+            "expired",
+        }
+
+    def live(self, item: dict[str, Any]) -> Live:
+        """Read EC2's description of one."""
+        state = str(item.get("State", "available")).lower()
+        live = super().live({**item, "State": state})
+        return live
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare the network (for ever) and the route tables."""
+        found = []
+        if live.facts["VpcId"] != state.id(self.vpc):
+            found.append(Difference("vpc", live.facts["VpcId"], state.id(self.vpc), immutable=True))
+        add, remove = self._tables(live, state)
+        if add or remove:
+            old = sorted(live.facts.get("RouteTableIds", []))
+            new = sorted(state.id(table) for table in self.route_tables)
+            found.append(Difference("route tables", ", ".join(old), ", ".join(new)))
+        return tuple(found)
+
+    def _tables(self, live: Live, state: State) -> tuple[list[str], list[str]]:
+        has = set(live.facts.get("RouteTableIds", []))
+        wanted = {state.id(table) for table in self.route_tables}
+        return sorted(wanted - has), sorted(has - wanted)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the endpoint."""
+        answer = aws.call(
+            "ec2",
+            "create_vpc_endpoint",
+            retry=(Vpc.description.absent, RouteTable.description.absent),
+            ClientToken=aws.run_token(self.name),
+            VpcEndpointType="Gateway",
+            VpcId=state.id(self.vpc),
+            ServiceName=f"com.amazonaws.{aws.region}.s3",
+            RouteTableIds=[state.id(table) for table in self.route_tables],
+            TagSpecifications=self.tag_specifications(),
+        )
+        return self.read(aws, answer["VpcEndpoint"]["VpcEndpointId"])
+
+    def wait(self, aws: Aws, live: Live) -> Live:
+        """Wait until it is available; botocore has no waiter for it."""
+
+        def available() -> Live | None:
+            now = self.read(aws, live.id)
+            return now if now.ready else None
+
+        return aws.until(available, what=f"{live.id} being available", deadline_s=300)
+
+    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
+        """Set the route tables right."""
+        del differences
+        add, remove = self._tables(live, state)
+        aws.call(
+            "ec2",
+            "modify_vpc_endpoint",
+            VpcEndpointId=live.id,
+            **({"AddRouteTableIds": add} if add else {}),
+            **({"RemoveRouteTableIds": remove} if remove else {}),
+        )
+        return self.read(aws, live.id)
+
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Delete it; AWS takes a moment, and the network cannot go before it."""
+        answer = aws.call("ec2", "delete_vpc_endpoints", VpcEndpointIds=[live.id])
+        if any(
+            item.get("Error", {}).get("Code") == self.description.absent for item in answer["Unsuccessful"]
+        ):
+            return
+
+        def gone() -> bool | None:
+            answer = aws.call_or(
+                (self.description.absent,), "ec2", self.description.operation, VpcEndpointIds=[live.id]
+            )
+            items = answer["VpcEndpoints"] if answer else []
+            return None if any(str(item.get("State", "")).lower() != "deleted" for item in items) else True
+
+        aws.until(gone, what=f"{live.id} being gone", deadline_s=300)

@@ -1,0 +1,183 @@
+"""Which packets may come and go."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.vpc import Vpc
+
+Direction = Literal["in", "out"]
+
+_KEYS = {"in": "IpPermissions", "out": "IpPermissionsEgress"}
+_CALLS = {
+    ("in", "allow"): "authorize_security_group_ingress",
+    ("in", "revoke"): "revoke_security_group_ingress",
+    ("out", "allow"): "authorize_security_group_egress",
+    ("out", "revoke"): "revoke_security_group_egress",
+}
+_DUPLICATE = "InvalidPermission.Duplicate"
+_UNKNOWN = "InvalidPermission.NotFound"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Packets that are let through.
+
+    Args:
+        protocol: "tcp", or "-1" for all.
+        port: the port; None for all.
+        cidrs: where they come from or go to.
+        group: hosts of that group instead.
+    """
+
+    protocol: str
+    port: int | None
+    cidrs: tuple[str, ...] = ()
+    group: "SecurityGroup | None" = None
+
+
+@dataclass(frozen=True)
+class _Permission:
+    """One direction, one protocol, one range of ports, one peer: what rules are compared by."""
+
+    direction: Direction
+    protocol: str
+    from_port: int | None
+    to_port: int | None
+    peer: str
+
+    def __str__(self) -> str:
+        ports = "all ports" if self.from_port is None else f"{self.from_port}-{self.to_port}"
+        if self.from_port is not None and self.from_port == self.to_port:
+            ports = str(self.from_port)
+        protocol = "all protocols" if self.protocol == "-1" else self.protocol
+        return f"{protocol} {ports} {'from' if self.direction == 'in' else 'to'} {self.peer}"
+
+    def as_call(self) -> dict[str, Any]:
+        """Give it as the authorize and revoke calls take it."""
+        call: dict[str, Any] = {"IpProtocol": self.protocol}
+        if self.from_port is not None:
+            call |= {"FromPort": self.from_port, "ToPort": self.to_port}
+        if self.peer.startswith("sg-"):
+            return call | {"UserIdGroupPairs": [{"GroupId": self.peer}]}
+        if self.peer.startswith("pl-"):
+            return call | {"PrefixListIds": [{"PrefixListId": self.peer}]}
+        if ":" in self.peer:
+            return call | {"Ipv6Ranges": [{"CidrIpv6": self.peer}]}
+        return call | {"IpRanges": [{"CidrIp": self.peer}]}
+
+
+@dataclass(frozen=True, eq=False)
+class SecurityGroup(Ec2Resource):
+    """A security group and all its rules: what others add by hand is taken away, and the plan says so.
+
+    Args:
+        vpc: the network.
+        purpose: one line for the AWS console.
+        inbound: what may come in.
+        outbound: what may go out.
+    """
+
+    kind: ClassVar[str] = "security group"
+    description: ClassVar[Description] = Description(
+        "describe_security_groups",
+        "SecurityGroups",
+        "GroupId",
+        "GroupIds",
+        "security-group",
+        "InvalidGroup.NotFound",
+    )
+
+    vpc: Vpc
+    purpose: str
+    inbound: tuple[Rule, ...] = ()
+    outbound: tuple[Rule, ...] = ()
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare the network (for ever) and every rule."""
+        found = []
+        if live.facts["VpcId"] != state.id(self.vpc):
+            found.append(Difference("vpc", live.facts["VpcId"], state.id(self.vpc), immutable=True))
+        missing, extra = self._compare(live, state)
+        found += [Difference("rule", "missing", str(permission)) for permission in missing]
+        found += [Difference("rule", str(permission), "none") for permission in extra]
+        return tuple(found)
+
+    def _compare(self, live: Live, state: State) -> tuple[list[_Permission], list[_Permission]]:
+        wanted, has = self._wanted(state), _permissions(live)
+        return sorted(wanted - has, key=str), sorted(has - wanted, key=str)
+
+    def _wanted(self, state: State) -> set[_Permission]:
+        rules: list[tuple[Direction, Rule]] = [("in", rule) for rule in self.inbound]
+        rules += [("out", rule) for rule in self.outbound]
+        return {
+            _Permission(direction, rule.protocol, rule.port, rule.port, peer)
+            for direction, rule in rules
+            for peer in (*rule.cidrs, *([state.id(rule.group)] if rule.group else []))
+        }
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the group; AWS adds a rule that lets everything out, which `diff` judges like any other."""
+        answer = aws.call(
+            "ec2",
+            "create_security_group",
+            retry=(Vpc.description.absent,),
+            GroupName=self.label,
+            Description=self.purpose,
+            VpcId=state.id(self.vpc),
+            TagSpecifications=self.tag_specifications(),
+        )
+        return self.read(aws, answer["GroupId"])
+
+    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
+        """Allow what is missing, then revoke what is too much."""
+        del differences
+        missing, extra = self._compare(live, state)
+        self._change(aws, live.id, "allow", missing, tolerated=_DUPLICATE)
+        self._change(aws, live.id, "revoke", extra, tolerated=_UNKNOWN)
+        return self.read(aws, live.id)
+
+    def _change(
+        self, aws: Aws, id_: str, verb: str, permissions: list[_Permission], *, tolerated: str
+    ) -> None:
+        for permission in permissions:
+            aws.call_or(
+                (tolerated,),
+                "ec2",
+                _CALLS[permission.direction, verb],
+                retry=(self.description.absent,),
+                GroupId=id_,
+                IpPermissions=[permission.as_call()],
+            )
+
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Delete it; the interfaces that used it may take a moment to go."""
+        aws.call(
+            "ec2", "delete_security_group", retry=("DependencyViolation",), deadline_s=300, GroupId=live.id
+        )
+
+
+def _permissions(live: Live) -> set[_Permission]:
+    found = set()
+    directions: tuple[Direction, ...] = ("in", "out")
+    for direction in directions:
+        for item in live.facts.get(_KEYS[direction], []):
+            peers = [range_["CidrIp"] for range_ in item.get("IpRanges", [])]
+            peers += [range_["CidrIpv6"] for range_ in item.get("Ipv6Ranges", [])]
+            peers += [pair["GroupId"] for pair in item.get("UserIdGroupPairs", [])]
+            peers += [prefix["PrefixListId"] for prefix in item.get("PrefixListIds", [])]
+            for peer in peers:
+                found.add(
+                    _Permission(
+                        direction, item["IpProtocol"], _port(item, "FromPort"), _port(item, "ToPort"), peer
+                    )
+                )
+    return found
+
+
+def _port(item: dict[str, Any], key: str) -> int | None:
+    """Read a port; "all" is given as -1 or left out."""
+    port = item.get(key)
+    return None if port is None or item["IpProtocol"] == "-1" else int(port)

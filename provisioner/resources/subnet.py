@@ -1,0 +1,65 @@
+"""A part of the network in one availability zone."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.vpc import Vpc
+from provisioner.resources.zones import SUBNETS, Zones
+
+
+@dataclass(frozen=True, eq=False)
+class Subnet(Ec2Resource):
+    """A subnet; public or private by its route table.
+
+    Args:
+        vpc: the network it is part of.
+        cidr: its addresses.
+        zones: the zones to choose from.
+        zone: which of them, 0 or 1.
+    """
+
+    kind: ClassVar[str] = "subnet"
+    description: ClassVar[Description] = SUBNETS
+
+    vpc: Vpc
+    cidr: str
+    zones: Zones
+    zone: int
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare network, addresses and zone: none can be changed."""
+        wanted = {
+            "vpc": ("VpcId", state.id(self.vpc)),
+            "cidr": ("CidrBlock", self.cidr),
+            "zone": ("AvailabilityZone", self.zones.pick(state, self.zone)),
+        }
+        return tuple(
+            Difference(setting, live.facts[key], value, immutable=True)
+            for setting, (key, value) in wanted.items()
+            if live.facts[key] != value
+        )
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the subnet."""
+        answer = aws.call(
+            "ec2",
+            "create_subnet",
+            retry=(Vpc.description.absent,),
+            VpcId=state.id(self.vpc),
+            CidrBlock=self.cidr,
+            AvailabilityZone=self.zones.pick(state, self.zone),
+            TagSpecifications=self.tag_specifications(),
+        )
+        return self.read(aws, answer["Subnet"]["SubnetId"])
+
+    def wait(self, aws: Aws, live: Live) -> Live:
+        """Wait until it is available."""
+        aws.wait("ec2", "subnet_available", deadline_s=120, SubnetIds=[live.id])
+        return self.read(aws, live.id)
+
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Delete the subnet; interfaces of what was in it may take a moment to go."""
+        aws.call("ec2", "delete_subnet", retry=("DependencyViolation",), deadline_s=300, SubnetId=live.id)

@@ -1,0 +1,85 @@
+"""The deployment's own network."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from provisioner.aws import Aws
+from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.ec2 import Description, Ec2Resource
+
+_NAMES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
+"""A host finds the database by a name that only the VPC's resolver knows:
+https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html"""
+
+
+@dataclass(frozen=True, eq=False)
+class Vpc(Ec2Resource):
+    """A VPC with its resolver on.
+
+    Args:
+        cidr: its addresses.
+    """
+
+    kind: ClassVar[str] = "VPC"
+    description: ClassVar[Description] = Description(
+        "describe_vpcs", "Vpcs", "VpcId", "VpcIds", "vpc", "InvalidVpcID.NotFound"
+    )
+
+    cidr: str
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its tags, with its DNS settings."""
+        live = super().find(aws)
+        return self._with_dns(aws, live) if live else None
+
+    def read(self, aws: Aws, id_: str) -> Live:
+        """Look again, at its DNS settings too."""
+        return self._with_dns(aws, super().read(aws, id_))
+
+    def _with_dns(self, aws: Aws, live: Live) -> Live:
+        dns = {
+            name: aws.call(
+                "ec2",
+                "describe_vpc_attribute",
+                retry=(self.description.absent,),
+                VpcId=live.id,
+                Attribute=name,
+            )[key]["Value"]
+            for name, key in _NAMES.items()
+        }
+        return replace(live, facts={**live.facts, **dns})
+
+    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
+        """Compare addresses (for ever) and DNS settings."""
+        del state
+        found = []
+        if live.facts["CidrBlock"] != self.cidr:
+            found.append(Difference("cidr", live.facts["CidrBlock"], self.cidr, immutable=True))
+        found += [Difference(name, False, True) for name in _NAMES if not live.facts[name]]
+        return tuple(found)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the VPC."""
+        del state
+        answer = aws.call(
+            "ec2", "create_vpc", CidrBlock=self.cidr, TagSpecifications=self.tag_specifications()
+        )
+        return self.read(aws, answer["Vpc"]["VpcId"])
+
+    def wait(self, aws: Aws, live: Live) -> Live:
+        """Wait until it is available."""
+        aws.wait("ec2", "vpc_available", deadline_s=120, VpcIds=[live.id])
+        return self.read(aws, live.id)
+
+    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
+        """Turn the resolver on, then the names: AWS wants that order, one setting a call."""
+        del state
+        wrong = {difference.setting for difference in differences}
+        for name, key in _NAMES.items():
+            if name in wrong:
+                aws.call("ec2", "modify_vpc_attribute", VpcId=live.id, **{key: {"Value": True}})
+        return self.read(aws, live.id)
+
+    def remove(self, aws: Aws, live: Live) -> None:
+        """Delete the VPC; interfaces of what was in it may take a moment to go."""
+        aws.call("ec2", "delete_vpc", retry=("DependencyViolation",), deadline_s=180, VpcId=live.id)
