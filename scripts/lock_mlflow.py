@@ -1,0 +1,72 @@
+"""Write the lock of one MLflow release: every package that a host installs, pinned and with its hashes.
+
+``make lock MLFLOW=3.17.2`` calls this. The lock holds for every Python that the supported hosts have (3.10 to
+3.13) and for both processor architectures; it names no package index, so a host may use any mirror.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+LOCKS = Path(__file__).resolve().parent.parent / "roles" / "mlflow" / "files" / "locks"
+
+# The oldest Python of a supported host: Ubuntu 22.04's.
+OLDEST_PYTHON = "3.10"
+
+# What the server needs beside MLflow itself: its login (Flask-WTF), the database driver of the store URI
+# (postgresql+psycopg2) and the S3 client. None of them is in MLflow's plain installation.
+REQUIREMENTS = ("mlflow[auth]=={version}", "psycopg2-binary", "boto3")
+
+
+def compile_lock(version: str) -> str:
+    """Resolve a release and return the text of its lock.
+
+    Args:
+        version: an MLflow release, such as ``3.17.2``.
+
+    Returns:
+        The lock: a comment, then one pinned requirement with hashes per package.
+
+    Raises:
+        subprocess.CalledProcessError: when the release does not exist or cannot be resolved.
+    """
+    requirements = "\n".join(REQUIREMENTS).format(version=version)
+    command = [
+        "uv", "pip", "compile", "-", "--quiet", "--universal", "--python-version", OLDEST_PYTHON,
+        "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links",
+    ]  # fmt: skip
+    done = subprocess.run(command, input=requirements, text=True, stdout=subprocess.PIPE, check=True)
+    return f"# MLflow {version} and all it needs on a host. Written by: make lock MLFLOW={version}\n{done.stdout}"
+
+
+def main(arguments: list[str]) -> int:
+    """Write one lock.
+
+    Args:
+        arguments: the release, alone.
+
+    Returns:
+        The exit code: 0 written, 1 not resolvable, 2 wrong usage.
+    """
+    if len(arguments) != 1 or not re.fullmatch(r"\d+\.\d+\.\d+", arguments[0]):
+        sys.stderr.write("Name one MLflow release, as in: make lock MLFLOW=3.17.2\n")
+        return 2
+    version = arguments[0]
+    try:
+        text = compile_lock(version)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"MLflow {version} could not be locked; uv said why above. No lock was written.\n")
+        return 1 if error.returncode else 0
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    path = LOCKS / f"{version}.txt"
+    path.write_text(text)
+    pinned = sum(1 for line in text.splitlines() if re.match(r"\S+==", line))
+    sys.stdout.write(f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}: {pinned} packages pinned\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
