@@ -1,0 +1,188 @@
+"""Day-2 commands over SSH: fab status, fab logs, fab tunnel, fab password.
+
+They learn everything from the inventory that provision.py wrote, and accept the pinned host key only.
+"""
+
+import base64
+import contextlib
+import json
+import shlex
+import ssl
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fabric import Connection, task
+
+from provisioner import first_contact, known_hosts
+from provisioner.aws import Aws
+from provisioner.errors import FlowsteadError
+from provisioner.inventory import secret_value
+
+PROJECT = Path(__file__).resolve().parent
+ANSWER_DEADLINE_S = 20
+# The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
+PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The tracking server, as the inventory describes it.
+
+    Args:
+        directory: the inventory directory.
+        values: the variables in provisioned.yml.
+
+    """
+
+    directory: Path
+    values: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        """Where MLflow answers."""
+        return str(self.values["flowstead_url"])
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate to trust."""
+        return self._path("flowstead_ca_file")
+
+    def password(self) -> str:
+        """Read the admin's password from Secrets Manager."""
+        arn = self.values["flowstead_secret_arns"]["admin"]
+        return secret_value(Aws(self.values["flowstead_region"]), arn, "password")
+
+    def connect(self) -> Connection:
+        """Open an SSH connection."""
+        address = self.values["flowstead_public_address"]
+        pins = known_hosts.read(self.directory / "known_hosts")
+        pin = next((one for one in pins if one.address == address), None)
+        if pin is None:
+            raise FlowsteadError(
+                f"No host key is pinned for {address}.", next_step="Run: python provision.py"
+            )
+        variable = "ansible_ssh_private_key_file"
+        key = self._path(variable) if variable in self.values else None
+        host = first_contact.Host(address, pin.instance_id, self.values["ansible_user"], "", key)
+        connection = first_contact.connect(host, pin.keys)
+        try:
+            connection.open()
+        except Exception as error:
+            raise FlowsteadError(
+                f"{host.user}@{address} does not let this machine in: {error}.",
+                next_step="Is this machine's address in access.cidrs? python provision.py sets it right.",
+            ) from error
+        return connection
+
+    def _path(self, variable: str) -> Path:
+        return Path(str(self.values[variable]).replace("{{ inventory_dir }}", str(self.directory)))
+
+
+def find(inventory: str) -> Server:
+    """Read what provision.py wrote.
+
+    Args:
+        inventory: the inventory directory; relative ones are meant from the project.
+
+    Raises:
+        FlowsteadError: nothing has been written there.
+
+    """
+    directory = PROJECT / inventory
+    path = directory / "group_vars" / "all" / "provisioned.yml"
+    if not path.is_file():
+        raise FlowsteadError(f"There is no {path}.", next_step="Run: python provision.py")
+    return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def ask(server: Server) -> str:
+    """Ask the server a real question, and say how it went in a few words."""
+    login = base64.b64encode(f"admin:{server.password()}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 - provision.py wrote the address: https
+        server.url + PROBE, headers={"Authorization": f"Basic {login}"}
+    )
+    try:
+        context = ssl.create_default_context(cafile=str(server.ca_file))
+        with urllib.request.urlopen(  # noqa: S310 - as above
+            request, timeout=ANSWER_DEADLINE_S, context=context
+        ) as answer:
+            name = json.load(answer)["experiment"]["name"]
+            return f"answers (experiment {name!r} read from the database)"
+    except urllib.error.HTTPError as error:
+        return f"HTTP {error.code} {error.reason}"
+    except (OSError, ValueError, KeyError) as error:
+        return f"does not answer: {getattr(error, 'reason', None) or error}"
+
+
+@task
+def status(_context: Any, inventory: str = "inventory") -> None:
+    """Say whether MLflow answers, what runs, and how full the disk and memory are."""
+    with _words():
+        server = find(inventory)
+        print(f"{server.url}: {ask(server)}")
+        list_units = "systemctl list-units --plain --no-legend --no-pager"
+        with server.connect() as connection:
+            for title, command in (
+                ("units", f"{list_units} --all 'mlflow@*' nginx.service 'flowstead-*'"),
+                ("failed", f"{list_units} --failed"),
+                ("disk", "df -h --output=used,avail,pcent,target /"),
+                ("memory", "free -m"),
+                ("since", "uptime --pretty"),
+            ):
+                result = connection.run(command, hide=True, warn=True, in_stream=False)
+                print(f"\n{title}:")
+                print("  " + (result.stdout.strip() or "none").replace("\n", "\n  "))
+
+
+@task(help={"follow": "Go on until Ctrl-C.", "lines": "How many of the last.", "unit": "Another unit's."})
+def logs(
+    _context: Any,
+    follow: bool = False,
+    lines: int = 100,
+    unit: str = "mlflow@*",
+    inventory: str = "inventory",
+) -> None:
+    """Show what MLflow logged."""
+    with _words(), find(inventory).connect() as connection:
+        words = ["sudo", "journalctl", "--no-pager", "--output=short-iso", f"--lines={int(lines)}"]
+        words += [f"--unit={unit}", *(["--follow"] if follow else [])]
+        connection.run(shlex.join(words), in_stream=False, pty=follow)
+
+
+@task(help={"port": "Port on this machine."})
+def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> None:
+    """Make the UI reachable at https://localhost:PORT, through SSH, until Ctrl-C."""
+    with _words():
+        server = find(inventory)
+        with server.connect() as connection, connection.forward_local(int(port), remote_port=443):
+            print(
+                f"https://localhost:{port}/ is {server.url} until Ctrl-C. User admin; password: fab password."
+            )
+            print(f"Its certificate is signed by {server.ca_file}.", flush=True)
+            threading.Event().wait()
+
+
+@task
+def password(_context: Any, inventory: str = "inventory") -> None:
+    """Print the admin's password."""
+    with _words():
+        print(find(inventory).password())
+
+
+@contextlib.contextmanager
+def _words() -> Iterator[None]:
+    """Tell an error in a sentence, and end."""
+    try:
+        yield
+    except FlowsteadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
