@@ -11,6 +11,10 @@ from sandbox.real.commands import CommandError, attempt, run
 
 _CAP_SYS_RESOURCE = 24
 """Bit of CAP_SYS_RESOURCE: linux/capability.h."""
+_MOST_FILES = 524288
+"""What systemd gives a service at most."""
+_MOST_PROCESSES = 32768
+"""What podman lowers itself to before it starts a container: a container cannot have more without CAP_SYS_RESOURCE."""
 
 
 def cgroup_version() -> int:
@@ -35,9 +39,14 @@ def limit_options() -> tuple[str, ...]:
     """Return podman's options for the limits of a container's processes: never above our own."""
     if may_raise_limits():
         return ()
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    files = _at_most(resource.RLIMIT_NOFILE, _MOST_FILES)
+    processes = _at_most(resource.RLIMIT_NPROC, _MOST_PROCESSES)
     return (f"--ulimit=nofile={min(1024, files)}:{files}", f"--ulimit=nproc={processes}:{processes}")
+
+
+def _at_most(limit: int, most: int) -> int:
+    own = resource.getrlimit(limit)[1]
+    return most if own == resource.RLIM_INFINITY else min(own, most)
 
 
 def labels(sandbox: str, clone: str) -> tuple[str, ...]:

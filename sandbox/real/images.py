@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from sandbox.real import containers
 from sandbox.real.commands import CommandError, RealError, attempt, run
 from sandbox.real.recipes import FILES, RECIPES, Recipe
 
@@ -174,7 +175,7 @@ def _die_with_parent() -> None:
 
 def _add_authority(ref: str, trusting: str, ca: Path) -> None:
     container = run(
-        "podman", "create", "--network", "none", *_runtime(), ref, "update-ca-certificates"
+        "podman", "create", "--network", "none", *containers.runtime_options(), *containers.limit_options(), ref, "update-ca-certificates"
     ).strip()
     try:
         run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")
@@ -194,12 +195,6 @@ def _add_authority(ref: str, trusting: str, ca: Path) -> None:
         attempt("podman", "rm", "--force", container)
 
 
-def _runtime() -> tuple[str, ...]:
-    from sandbox.real.containers import runtime_options  # noqa: PLC0415
-
-    return runtime_options()
-
-
 @contextlib.contextmanager
 def _one_build_at_a_time() -> Iterator[None]:
     """Hold the machine's lock on image builds: on podman's own storage directory, so that no file of ours is left."""
@@ -212,11 +207,15 @@ def _one_build_at_a_time() -> Iterator[None]:
         os.close(descriptor)
 
 
+def _say(step: str) -> None:
+    sys.stderr.write(f"{step}\n")
+
+
 def main(arguments: list[str]) -> int:
     """Build the images of the kinds named, or all; print the reference of each."""
     try:
         for kind in arguments or kinds():
-            sys.stdout.write(ensure(kind, lambda step: sys.stderr.write(f"{step}\n") and None) + "\n")
+            sys.stdout.write(ensure(kind, _say) + "\n")
     except RealError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -28,7 +28,14 @@ def make(name: str) -> None:
         remove(name)  # a file without a namespace, from before a reboot
         run("ip", "netns", "add", name)
         run("ip", "-netns", name, "link", "set", "lo", "up")
-    settings(name, {"net/ipv6/conf/all/disable_ipv6": 1, "net/ipv6/conf/default/disable_ipv6": 1})
+    settings(
+        name,
+        {
+            "net/ipv6/conf/all/disable_ipv6": "1",
+            "net/ipv6/conf/default/disable_ipv6": "1",
+            "net/ipv4/ping_group_range": "0 2147483647",
+        },
+    )
 
 
 def remove(name: str) -> None:
@@ -54,12 +61,12 @@ def nft(name: str | None, ruleset: str) -> None:
     run(*inside, "nft", "-f", "-", text_input=ruleset)
 
 
-def settings(name: str, values: dict[str, int]) -> None:
+def settings(name: str, values: dict[str, str]) -> None:
     """Set sysctls of a namespace, by their path below /proc/sys; those this kernel lacks are left out."""
     with entered(name):
         for key, value in values.items():
             with contextlib.suppress(FileNotFoundError):
-                Path("/proc/sys", key).write_text(str(value))
+                Path("/proc/sys", key).write_text(value)
 
 
 def listen(name: str, kind: socket.SocketKind, address: str, port: int) -> socket.socket:

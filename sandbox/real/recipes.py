@@ -25,7 +25,10 @@ _HOST_SETUP = (
     "systemd-binfmt.service cloud-init-hotplugd.socket kmod-static-nodes.service modprobe@.service "
     "systemd-pcrphase.service systemd-hwdb-update.service systemd-journal-catalog-update.service ",
     "systemctl --root=\"$1\" disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "
-    "e2scrub_reap.service fstrim.timer systemd-pstore.service systemd-networkd.service || true",
+    "e2scrub_reap.service fstrim.timer systemd-pstore.service systemd-networkd.service unattended-upgrades.service || true",
+    # A command under sudo sees the machine's environment, as an ssh session does.
+    "sed -i '/pam_limits.so/a session    required   pam_env.so' \"$1\"/etc/pam.d/sudo \"$1\"/etc/pam.d/sudo-i",
+    "touch \"$1\"/etc/.updated \"$1\"/var/.updated",
     # Host keys, machine id and seeds are made by each host for itself.
     "rm -f \"$1\"/etc/ssh/ssh_host_* \"$1\"/var/lib/dbus/machine-id \"$1\"/etc/resolv.conf \"$1\"/etc/hostname",
     ": > \"$1\"/etc/machine-id",

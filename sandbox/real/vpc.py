@@ -205,11 +205,11 @@ class Vpc:
         namespaces.settings(
             netns,
             {
-                "net/ipv4/ip_forward": 1,
-                "net/ipv4/conf/all/send_redirects": 0,
-                "net/ipv4/conf/br0/send_redirects": 0,
-                "net/ipv4/conf/all/rp_filter": 0,
-                "net/ipv4/conf/up0/rp_filter": 0,
+                "net/ipv4/ip_forward": "1",
+                "net/ipv4/conf/all/send_redirects": "0",
+                "net/ipv4/conf/br0/send_redirects": "0",
+                "net/ipv4/conf/all/rp_filter": "0",
+                "net/ipv4/conf/up0/rp_filter": "0",
             },
         )
         self._apply()
