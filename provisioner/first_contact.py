@@ -47,6 +47,7 @@ class Host:
         user: the image's user.
         image: the system that deployment.yml names.
         private_key: file of the key; None to use the ssh agent and the user's own keys.
+        port: where sshd listens.
 
     """
 
@@ -55,6 +56,12 @@ class Host:
     user: str
     image: str
     private_key: Path | None
+    port: int = 22
+
+    @property
+    def known_as(self) -> str:
+        """Its name in known_hosts."""
+        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"  # noqa: PLR2004 - ssh
 
 
 def is_known(host: Host, pins_path: Path) -> bool:
@@ -66,7 +73,7 @@ def is_known(host: Host, pins_path: Path) -> bool:
 
     """
     return any(
-        pin.address == host.address and pin.instance_id == host.instance_id
+        pin.address == host.known_as and pin.instance_id == host.instance_id
         for pin in known_hosts.read(pins_path)
     )
 
@@ -99,15 +106,15 @@ def meet(
     moved = next((pin for pin in pins if pin.instance_id == host.instance_id), None)
     if moved:
         # The same host at a new address: its key is known already.
-        known_hosts.write(pins_path, known_hosts.Pin(host.address, host.instance_id, moved.keys))
+        known_hosts.write(pins_path, known_hosts.Pin(host.known_as, host.instance_id, moved.keys))
         return "known"
     meeting = _Meeting(host, console, clock, say)
     with meeting.connect() as connection:
         meeting.wait_for_cloud_init(connection)
         meeting.check_system(connection)
-    if any(pin.address == host.address for pin in pins):
+    if any(pin.address == host.known_as for pin in pins):
         say(f"{host.address} is another host now, {host.instance_id}: its key replaces the old one's")
-    known_hosts.write(pins_path, known_hosts.Pin(host.address, host.instance_id, meeting.keys))
+    known_hosts.write(pins_path, known_hosts.Pin(host.known_as, host.instance_id, meeting.keys))
     return meeting.how
 
 
@@ -134,7 +141,11 @@ def connect(host: Host, keys: tuple[known_hosts.HostKey, ...]) -> Connection:
     if host.private_key:
         arguments |= {"key_filename": str(host.private_key), "look_for_keys": False, "allow_agent": False}
     connection = fabric.Connection(
-        host.address, user=host.user, connect_timeout=CONNECT_TIMEOUT_S, connect_kwargs=arguments
+        host.address,
+        user=host.user,
+        port=host.port,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        connect_kwargs=arguments,
     )
     connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     for key in keys:
@@ -142,7 +153,7 @@ def connect(host: Host, keys: tuple[known_hosts.HostKey, ...]) -> Connection:
             public = paramiko.PKey.from_type_string(key.kind, base64.b64decode(key.value))
         except (paramiko.SSHException, binascii.Error, paramiko.UnknownKeyType):
             continue
-        connection.client.get_host_keys().add(host.address, key.kind, public)
+        connection.client.get_host_keys().add(host.known_as, key.kind, public)
     return connection
 
 
@@ -159,7 +170,7 @@ class _Meeting:
         self._clock = clock
         self._say = say
         self._answered_at: float | None = None
-        self._reason = "does not answer on port 22"
+        self._reason = f"does not answer on port {host.port}"
 
     def connect(self) -> Connection:
         """Wait until ssh answers with a key that can be trusted, and lets us in."""
@@ -226,7 +237,9 @@ class _Meeting:
         import socket  # noqa: PLC0415 - see `connect`
 
         try:
-            with socket.create_connection((self.host.address, 22), timeout=CONNECT_TIMEOUT_S) as one:
+            with socket.create_connection(
+                (self.host.address, self.host.port), timeout=CONNECT_TIMEOUT_S
+            ) as one:
                 return one.recv(4) == b"SSH-"
         except OSError:
             return False
@@ -245,7 +258,7 @@ class _Meeting:
         import paramiko  # noqa: PLC0415 - see `connect`
 
         try:
-            with paramiko.Transport((self.host.address, 22)) as transport:
+            with paramiko.Transport((self.host.address, self.host.port)) as transport:
                 transport.start_client(timeout=CONNECT_TIMEOUT_S)
                 key = transport.get_remote_server_key()
         except (paramiko.SSHException, OSError, EOFError):
@@ -294,6 +307,7 @@ class _Meeting:
         host = self.host
         return FlowsteadError(
             f"The host {host.instance_id} at {host.address} {self._reason} after {ANSWER_DEADLINE_S} s.",
-            next_step="Is this machine's address in access.cidrs, and may it connect to port 22? Then run "
-            f"provision.py again, or read `aws ec2 get-console-output --instance-id {host.instance_id}`.",
+            next_step="Is this machine's address in access.cidrs, and may it connect to its ssh port? "
+            "Then run provision.py again, or read its console: aws ec2 get-console-output --instance-id "
+            f"{host.instance_id}",
         )

@@ -1,0 +1,209 @@
+"""deployment.yml: what is wrong is named with file, line and key, all at once, with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from provisioner import config
+
+PROJECT = Path(__file__).resolve().parents[3]
+WORLD = "allow_world: true if it really is for everybody"
+
+
+@pytest.fixture
+def refused(tmp_path):
+    def load(text):
+        path = tmp_path / "deployment.yml"
+        path.write_text(text)
+        with pytest.raises(config.ConfigurationError) as caught:
+            config.load(path)
+        assert caught.value.exit_code == 2
+        return str(caught.value).replace(f"{path}", "deployment.yml").splitlines()
+
+    return load
+
+
+@pytest.fixture
+def accepted(tmp_path):
+    def load(text):
+        path = tmp_path / "deployment.yml"
+        path.write_text(text)
+        return config.load(path)
+
+    return load
+
+
+def test_the_file_in_the_repository_shows_every_key_with_its_default():
+    written = yaml.safe_load((PROJECT / "deployment.yml").read_text())
+    assert config.load(PROJECT / "deployment.yml").model_dump() == config.Deployment().model_dump()
+    for section, keys in config.allowed_keys().items():
+        part = written
+        for name in section:
+            part = part[name]
+        assert set(part) == set(keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("regoin: us-east-1\n", 1, "regoin: is not a key Flowstead knows; did you mean `region`?"),
+        (
+            "server:\n  instance_typ: x\n",
+            2,
+            "server.instance_typ: is not a key Flowstead knows; did you mean `instance",
+        ),
+        ("engine_version: '17'\n", 1, "did you mean `database.engine_version`?"),
+        (
+            "name: aa\nserver: {volume_gib: '20'}\n",
+            2,
+            "server.volume_gib: must be a whole number, is the text '20'",
+        ),
+        ("database:\n  multi_az: maybe\n", 2, "database.multi_az: must be true or false"),
+        ("name: 12\n", 1, "name: must be text, is the number 12; put it in quotes"),
+        ("name: no\n", 1, "name: must be text, is false"),
+        ("database: {engine_version: 15.10}\n", 1, "must be text, is the number 15.1; put it in quotes"),
+        ("tags: [a]\n", 1, "tags: must be a section"),
+        ("network: {cidr: 10.80.0.0/33}\n", 1, "network.cidr: '10.80.0.0/33' is not an IPv4 network"),
+        ("network: {cidr: 10.80.0.1/16}\n", 1, "did you mean 10.80.0.0/16?"),
+        ("network: {cidr: 10.0.0.0/8}\n", 1, "network.cidr: 10.0.0.0/8 has prefix /8; AWS allows /16 to /28"),
+        (
+            "network:\n  private_subnets: [10.80.1.0/24, 10.80.11.0/24]\n  "
+            + "public_subnets: [10.80.0.0/24, 10.80.1.0/24]\n",
+            2,
+            "10.80.1.0/24 overlaps 10.80.1.0/24 of network.public_subnets.1",
+        ),
+        (
+            "network: {public_subnets: [10.80.0.0/24, 10.81.0.0/24]}\n",
+            1,
+            "10.81.0.0/24 is outside network.cidr 10.80.0.0/16",
+        ),
+        ("network: {public_subnets: [10.80.0.0/24]}\n", 1, "a list of exactly two networks"),
+        (
+            "name: My_Team\n",
+            1,
+            "name: 'My_Team' is not a name for bucket, database and role; allowed are 2 to 31",
+        ),
+        ("name: team--a\n", 1, "no two in a row"),
+        ("name: team-\n", 1, "no hyphen at its end"),
+        (f"name: {'a' * 32}\n", 1, "2 to 31 characters"),
+        ("artifacts: {bucket: My.Bucket}\n", 1, "is not a bucket name; allowed are 3 to 63"),
+        ("artifacts: {prefix: ../x}\n", 1, "is not a folder of the bucket"),
+        (
+            "region: us-esat-1\n",
+            1,
+            "region: 'us-esat-1' is not an AWS region; did you mean `us-east-1`? Known are",
+        ),
+        ("server: {image: debain-13}\n", 1, "must be one of debian-13, debian-12, ubuntu"),
+        ("server: {instance_type: db.t3.small}\n", 1, "is not an EC2 instance type"),
+        ("database: {instance_class: t4g.micro}\n", 1, "did you forget `db.` before it?"),
+        ("database: {max_storage_gib: 21}\ntags: {}\n", 1, ""),
+        (
+            "server: {ssh_public_key: nowhere.pub}\n",
+            1,
+            "there is no such file; make a key with ssh-keygen, or write `auto`",
+        ),
+        ("access: {cidrs: [0.0.0.0/0]}\n", 1, WORLD),
+        ("access: {cidrs: ['::/0']}\n", 1, WORLD),
+        ("access:\n  cidrs:\n    - 0.0.0.0/1\n    - 128.0.0.0/1\n", 3, WORLD),
+        ("access: {cidrs: [0.0.0.0/2, 64.0.0.0/2, 128.0.0.0/2, 192.0.0.0/2]}\n", 1, WORLD),
+        ("access: {cidrs: []}\n", 1, "nobody could reach the server"),
+        ("access: {cidrs: ['2001:db8::/48']}\n", 1, "the server has an IPv4 address only"),
+        ("tags: {'aws:x': y}\n", 1, "not yours to set"),
+        ("name: aa\nregion: us-east-1\nname: bb\n", 3, "name: is written twice, first in line 1"),
+        ("access:\n  allow_world: false\n  allow_world: true\n", 3, "access.allow_world: is written twice"),
+        ("name: [\n", 2, "is not YAML"),
+        ("network:\n\tcidr: x\n", 2, "is not YAML"),
+        ("a: 1\n---\nb: 2\n", 2, "is not YAML"),
+        ("- name\n", 1, "is not a list of `key: value` lines"),
+        ("just words\n", 1, "is not a list of `key: value` lines"),
+        ("", 1, "is empty"),
+        ("# nothing but a comment\n", 1, "is empty"),
+        ("a: &a\n  b: *a\n", 1, "refers to itself"),
+        ("yes: 1\n", 1, "`yes` cannot be a key"),
+        ("database:\nname: aa\n", 1, "database: must be a section with indented keys, is nothing"),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_key_and_what_is_allowed(refused, text, line, words):
+    if not words:
+        text, words = "database: {storage_gib: 20, max_storage_gib: 21}\n", "must be at least 22"
+    first = refused(text)[0]
+    assert first.startswith(f"deployment.yml:{line}: ")
+    assert words in first
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(refused):
+    lines = refused(
+        "name: A\n"
+        "access:\n"
+        "  cidrs: [0.0.0.0/0, foo]\n"
+        "network:\n"
+        "  cidr: 10.80.0.0/16\n"
+        "  public_subnets: [10.80.0.0/24, 10.80.0.0/25]\n"
+        "  private_subnets: [nonsense, 10.80.11.0/24]\n"
+        "database:\n"
+        "  storage_gib: 20\n"
+        "  max_storage_gib: 21\n"
+        "  multi_az: 1\n"
+    )
+    assert [line.split(": ")[1] for line in lines] == [
+        "name",
+        "access.cidrs.0",
+        "access.cidrs.1",
+        "network.public_subnets.1",
+        "network.private_subnets.0",
+        "database.max_storage_gib",
+        "database.multi_az",
+    ]
+    assert [int(line.split(":")[1]) for line in lines] == [1, 3, 3, 6, 7, 10, 11]
+
+
+def test_the_whole_internet_is_accepted_when_it_is_said_in_so_many_words(accepted):
+    deployment = accepted("access: {cidrs: [0.0.0.0/0], allow_world: true}\n")
+    assert deployment.access.cidrs == ("0.0.0.0/0",)
+
+
+def test_many_small_networks_are_not_the_internet(accepted):
+    assert accepted("access: {cidrs: [10.0.0.0/8, 203.0.113.7]}\n").access.cidrs == (
+        "10.0.0.0/8",
+        "203.0.113.7/32",
+    )
+
+
+def test_a_whole_number_is_a_version(accepted):
+    assert accepted("database: {engine_version: 17}\n").database.engine_version == "17"
+
+
+def test_a_missing_file_and_one_that_is_not_text(tmp_path):
+    with pytest.raises(config.ConfigurationError, match="there is no such file; name yours with --config"):
+        config.load(tmp_path / "none.yml")
+    binary = tmp_path / "binary.yml"
+    binary.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(config.ConfigurationError, match="is not a text file in UTF-8"):
+        config.load(binary)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "is a private key; name the public one"),
+        ("hello\n", "is not a public key in OpenSSH's format"),
+        ("ssh-dss AAAAB3NzaC1kc3M= x\n", "EC2 accepts one ssh-ed25519 or ssh-rsa key"),
+    ],
+)
+def test_a_public_key_that_ec2_would_refuse(refused, tmp_path, content, words):
+    (tmp_path / "key.pub").write_text(content)
+    assert words in refused("server: {ssh_public_key: key.pub}\n")[0]
+
+
+def test_a_public_key_is_found_from_the_files_directory(accepted, tmp_path):
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEwm8sx1DWvQ8+q0NVI5HUDEJYgzyTy4ztCZekjl6xM1 me\n"
+    (tmp_path / "key.pub").write_text(key)
+    assert accepted("server: {ssh_public_key: key.pub}\n").server.ssh_public_key == str(tmp_path / "key.pub")
+
+
+def test_what_only_aws_can_tell_is_named_with_its_place_too(accepted):
+    deployment = accepted("name: aa\ndatabase:\n  instance_class: db.x9g.large\n")
+    error = deployment.refuse(config.Mistake("database.instance_class", "is not offered in us-east-1"))
+    assert str(error).endswith("deployment.yml:3: database.instance_class: is not offered in us-east-1")
+    assert error.exit_code == 2
