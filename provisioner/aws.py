@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Hashable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import boto3
@@ -52,6 +53,22 @@ class SystemClock:
         time.sleep(seconds)
 
 
+@dataclass(frozen=True)
+class Lag:
+    """AWS has not heard everywhere yet of what was just made or removed.
+
+    Args:
+        codes: error codes that mean "not yet".
+        text: "not yet" only when AWS's message has this in it.
+        deadline_s: seconds after which it is an error.
+
+    """
+
+    codes: Collection[str] = ()
+    text: str = ""
+    deadline_s: float = 120
+
+
 class Aws:
     """AWS in one region, with the caller's ordinary configuration (environment, profile, SSO).
 
@@ -63,6 +80,7 @@ class Aws:
         region: the AWS region.
         reading_calls: API calls made so far that change nothing.
         mutating_calls: API calls made so far that change something.
+
     """
 
     def __init__(self, region: str, *, clock: Clock | None = None) -> None:
@@ -77,7 +95,7 @@ class Aws:
         self._lock = threading.RLock()
         self._counter_lock = threading.Lock()
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3's clients have no static types
+    def client(self, service: str) -> Any:
         """Open a client, once for each service.
 
         Args:
@@ -85,6 +103,7 @@ class Aws:
 
         Raises:
             AwsError: the caller's AWS configuration cannot be used.
+
         """
         with self._lock:
             if service not in self._clients:
@@ -102,6 +121,7 @@ class Aws:
 
         Raises:
             AwsError: no credentials, or AWS does not accept them.
+
         """
         answer: Mapping[str, str] = self.remembered(
             "identity", lambda: self.call("sts", "get_caller_identity")
@@ -112,32 +132,29 @@ class Aws:
         self,
         service: str,
         operation: str,
-        *,
-        retry: Collection[str] = (),
-        retry_text: str = "",
-        deadline_s: float = 120,
-        **parameters: Any,  # noqa: ANN401 - each operation has its own
+        lag: Lag = Lag(),
+        /,
+        **parameters: Any,
     ) -> dict[str, Any]:
         """Make one API call.
 
         Args:
             service: boto3's name of the service ("ec2").
             operation: boto3's name of the operation ("describe_vpcs").
-            retry: error codes that mean "not yet": AWS has not heard everywhere of what was just made or removed.
-            retry_text: retry only when AWS's message has this in it.
-            deadline_s: seconds after which "not yet" is an error.
+            lag: the errors that mean "not yet".
             parameters: the operation's own.
 
         Raises:
             AwsError: AWS refused or could not be asked.
+
         """
-        give_up, pause_s = self._clock.now() + deadline_s, 0.5
+        give_up, pause_s = self._clock.now() + lag.deadline_s, 0.5
         while True:
             try:
                 answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
             except (ClientError, BotoCoreError) as error:
                 problem = explain(error, operation=operation, region=self.region)
-                again = problem.code in retry and retry_text in problem.message
+                again = problem.code in lag.codes and lag.text in problem.message
                 if not again or self._clock.now() >= give_up:
                     raise problem from error
                 self._clock.sleep(pause_s)
@@ -150,7 +167,9 @@ class Aws:
         absent: Collection[str],
         service: str,
         operation: str,
-        **parameters: Any,  # noqa: ANN401 - each operation has its own
+        lag: Lag = Lag(),
+        /,
+        **parameters: Any,
     ) -> dict[str, Any] | None:
         """Make one API call whose error may mean that there is nothing.
 
@@ -158,13 +177,15 @@ class Aws:
             absent: error codes that mean "no such thing".
             service: as in `call`.
             operation: as in `call`.
+            lag: as in `call`.
             parameters: as in `call`.
 
         Returns:
             the answer, None when there is no such thing.
+
         """
         try:
-            return self.call(service, operation, **parameters)
+            return self.call(service, operation, lag, **parameters)
         except AwsError as error:
             if error.code in absent:
                 return None
@@ -175,9 +196,9 @@ class Aws:
         service: str,
         operation: str,
         key: str,
-        *,
-        retry: Collection[str] = (),
-        **parameters: Any,  # noqa: ANN401 - each operation has its own
+        lag: Lag = Lag(),
+        /,
+        **parameters: Any,
     ) -> list[dict[str, Any]]:
         """Make one API call, or as many as the answer has pages.
 
@@ -185,15 +206,16 @@ class Aws:
             service: as in `call`.
             operation: as in `call`.
             key: where the answer holds its items ("Vpcs").
-            retry: as in `call`.
+            lag: as in `call`; looks at one page only.
             parameters: as in `call`.
 
         Raises:
             AwsError: AWS refused or could not be asked.
+
         """
         client = self.client(service)
-        if not client.can_paginate(operation) or retry:
-            return list(self.call(service, operation, retry=retry, **parameters)[key])
+        if lag.codes or not client.can_paginate(operation):
+            return list(self.call(service, operation, lag, **parameters)[key])
         try:
             pages = client.get_paginator(operation).paginate(**parameters)
             return [item for page in pages for item in page.get(key, ())]
@@ -209,6 +231,7 @@ class Aws:
 
         Returns:
             the answer to the first time the question came up since `forget`.
+
         """
         with self._lock:
             mine = key not in self._answers
@@ -234,7 +257,7 @@ class Aws:
         *,
         deadline_s: float,
         delay_s: float = 1,
-        **parameters: Any,  # noqa: ANN401 - each operation has its own
+        **parameters: Any,
     ) -> None:
         """Wait with one of botocore's waiters.
 
@@ -247,6 +270,7 @@ class Aws:
 
         Raises:
             AwsError: the deadline passed, or AWS reports a state that it never leaves.
+
         """
         config = {"Delay": delay_s, "MaxAttempts": max(1, int(deadline_s / delay_s))}
         try:
@@ -267,6 +291,7 @@ class Aws:
 
         Raises:
             AwsError: the deadline passed.
+
         """
         give_up = self._clock.now() + deadline_s
         while True:
@@ -286,6 +311,7 @@ class Aws:
 
         Args:
             parts: what the call is for; empty: the same within this run only.
+
         """
         return hashlib.sha256("\n".join(parts or (self._run,)).encode()).hexdigest()[:32]
 
@@ -293,7 +319,7 @@ class Aws:
         """Make an idempotency token that holds for this run only."""
         return self.token(self._run, *parts)
 
-    def _count(self, model: Any, **_: Any) -> None:  # noqa: ANN401 - botocore's event has no static types
+    def _count(self, model: Any, **_: Any) -> None:
         with self._counter_lock:
             if model.name.startswith(_READING):
                 self.reading_calls += 1

@@ -3,14 +3,12 @@
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError as BotoConnectionError,
     HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
     SSLError,
     WaiterError,
-    xform_name,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
 )
 
 from provisioner.errors import AwsError
@@ -39,6 +37,8 @@ CREDENTIAL_CODES = frozenset(
 """Codes that every call would meet in the same way; EC2's and the common ones:
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 
+_QUOTA_CODES = frozenset({"LimitExceededException", "TooManyBuckets", "PendingVerification"})
+
 _PERMISSION_CODES = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
 )
@@ -55,7 +55,7 @@ _NEXT_STEPS = {
     f"or choose another server.instance_type. {_AGAIN}",
     "InsufficientDBInstanceCapacity": "AWS has no such database host free at present: wait a little, "
     f"or choose another database.instance_class. {_AGAIN}",
-    "BucketAlreadyExists": "Bucket names are shared by all of AWS: set artifacts.bucket in deployment.yml to another.",
+    "BucketAlreadyExists": "All of AWS shares bucket names: set artifacts.bucket in deployment.yml to another.",
     "DependencyViolation": "Something that Flowstead did not make uses it: remove that first. " + _AGAIN,
 }
 
@@ -70,6 +70,7 @@ def explain(error: Exception, *, operation: str, region: str) -> AwsError:
 
     Returns:
         the error to raise from it.
+
     """
     name = "".join(part.capitalize() for part in operation.split("_"))
     if isinstance(error, ClientError):
@@ -85,7 +86,7 @@ def explain(error: Exception, *, operation: str, region: str) -> AwsError:
         code=code,
         operation=name,
         next_step=_next_step(error, code, name, region),
-        is_connection=isinstance(error, BotoConnectionError | HTTPClientError | SSLError),
+        is_connection=_is_connection(error),
     )
 
 
@@ -93,29 +94,27 @@ def _next_step(error: Exception, code: str, operation: str, region: str) -> str:
     if code in _NEXT_STEPS:
         return _NEXT_STEPS[code]
     if code in _PERMISSION_CODES:
-        return f"Ask for the permission for {operation}, or use another profile (AWS_PROFILE)."
-    if code in CREDENTIAL_CODES or "Token" in code or "SSO" in code or "Credential" in code:
-        return _LOGIN
-    if (
-        "LimitExceeded" in code
-        or "QuotaExceeded" in code
-        or code in {"LimitExceededException", "TooManyBuckets"}
-    ):
-        return (
-            "Remove what is not used, or ask for more at Service Quotas in the AWS console "
-            f"(region {region}). {_AGAIN}"
-        )
-    if isinstance(error, SSLError):
-        return "If a proxy inspects TLS here, set AWS_CA_BUNDLE to its certificate."
-    if isinstance(error, BotoConnectionError | HTTPClientError):
-        return (
+        step = f"Ask for the permission for {operation}, or use another profile (AWS_PROFILE)."
+    elif code in CREDENTIAL_CODES or any(word in code for word in ("Token", "SSO", "Credential")):
+        step = _LOGIN
+    elif code in _QUOTA_CODES or "LimitExceeded" in code or "QuotaExceeded" in code:
+        more = f"ask for more at Service Quotas in the AWS console (region {region})"
+        step = f"Remove what is not used, or {more}. {_AGAIN}"
+    elif isinstance(error, SSLError):
+        step = "If a proxy inspects TLS here, set AWS_CA_BUNDLE to its certificate."
+    elif _is_connection(error):
+        step = (
             f"Check the region ({region}) in deployment.yml, the network, and a proxy (HTTPS_PROXY). {_AGAIN}"
         )
-    if isinstance(error, NoCredentialsError | PartialCredentialsError | ProfileNotFound):
-        return _LOGIN
-    if isinstance(error, BotoCoreError):
-        return "Check the AWS configuration of this machine (`aws configure list`)."
-    return _AGAIN
+    elif isinstance(error, BotoCoreError):
+        step = "Check the AWS configuration of this machine (`aws configure list`)."
+    else:
+        step = _AGAIN
+    return step
+
+
+def _is_connection(error: Exception) -> bool:
+    return isinstance(error, BotoConnectionError | HTTPClientError | SSLError)
 
 
 def explain_waiter(error: WaiterError, *, waiter: str, deadline_s: float) -> AwsError:
@@ -125,10 +124,11 @@ def explain_waiter(error: WaiterError, *, waiter: str, deadline_s: float) -> Aws
         error: what botocore raised.
         waiter: the waiter's name ("instance_running").
         deadline_s: seconds that it was given.
+
     """
     answer = error.last_response or {}
     code = str(answer.get("Error", {}).get("Code", "")) or "Waiter"
-    what = xform_name(waiter).replace("_", " ")
+    what = waiter.replace("_", " ")
     return AwsError(
         f"Waiting for {what} failed (at most {deadline_s:.0f} s): {error.kwargs.get('reason', error)}",
         code=code,

@@ -9,6 +9,7 @@ class FlowsteadError(Exception):
     Args:
         message: what was tried, on what, and what came of it; one sentence.
         next_step: what to do about it; may be empty.
+
     """
 
     exit_code = 1
@@ -38,6 +39,7 @@ class AwsError(FlowsteadError):
         operation: the API operation ("CreateVpc").
         next_step: what to do about it; may be empty.
         is_connection: AWS could not be reached at all.
+
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class NotOfferedError(UsageError):
 
     Args:
         mistakes: the dotted key in deployment.yml and what is wrong with its value, at least one.
+
     """
 
     def __init__(self, mistakes: Sequence[tuple[str, str]]) -> None:
@@ -79,6 +82,7 @@ def combine(errors: Sequence[FlowsteadError]) -> FlowsteadError:
 
     Returns:
         the only one as it is, or one that holds a line for each; a usage error when all of them are.
+
     """
     if len(errors) == 1:
         return errors[0]

@@ -25,6 +25,7 @@ class Event:
         resource: which one.
         phase: started, waiting (for AWS), done, failed, or skipped (something it needs failed).
         detail: what is done, what is waited for, or the error.
+
     """
 
     resource: Resource
@@ -43,6 +44,7 @@ class Graph:
 
     Raises:
         ValueError: two resources have the same name.
+
     """
 
     def __init__(self, resources: Sequence[Resource]) -> None:
@@ -65,7 +67,7 @@ class Graph:
         return iter(self._resources)
 
     def __getitem__(self, name: str) -> Resource:
-        """The resource of that logical name."""
+        """Look a resource up by its logical name."""
         return self._by_name[name]
 
     def __len__(self) -> int:
@@ -88,6 +90,7 @@ def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
 
     Raises:
         FlowsteadError: something failed; names each resource with AWS's own code and message.
+
     """
     changes = {change.resource: change for change in plan.changes}
     deleting = any(change.action == "delete" for change in plan.changes)

@@ -27,6 +27,7 @@ class Change:
         action: create, update, delete; wait when it is still being made (by an earlier run); none.
         live: as it was found; None when it is to be made.
         differences: what is not as wanted, with old and new.
+
     """
 
     resource: Resource
@@ -46,6 +47,7 @@ class Plan:
         notices: what the user may want to know although nothing is to be done about it.
         kept: what a destroy leaves in the account, each with its id or name.
         parting: how a destroy goes about data.
+
     """
 
     graph: Graph
@@ -72,6 +74,7 @@ def make(graph: Graph, aws: Aws) -> Plan:
         DriftError: something cannot be set right in place, or is there twice; names all such cases.
         NotOfferedError: AWS does not offer here what deployment.yml asks for.
         AwsError: AWS could not be asked.
+
     """
     state = _find(graph, aws)
     changes, refused = [], list[FlowsteadError]()
@@ -116,6 +119,7 @@ def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: b
     Raises:
         DriftError: something is there twice.
         AwsError: AWS could not be asked.
+
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     parting = Parting(keep_data=keep_data, final_snapshot=final_snapshot, stamp=stamp)

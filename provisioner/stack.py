@@ -37,7 +37,8 @@ class Facts:
         account_id: the AWS account (Aws.identity()["Account"]).
         access_cidrs: networks that may reach ports 443 and 22; `auto` resolved.
         ssh_public_key: the public key, one line as in an authorized_keys file.
-        user_data: cloud-init's configuration for a new host; it must not need the internet in the first seconds.
+        user_data: cloud-init's configuration for a new host, which has no way out in its first seconds.
+
     """
 
     account_id: str
@@ -55,6 +56,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
 
     Returns:
         the graph; `graph["server"]` is a resource by its logical name, the first string below.
+
     """
     owner = Owner(deployment.name, deployment.tags)
     network, server, database = deployment.network, deployment.server, deployment.database

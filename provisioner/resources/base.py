@@ -1,8 +1,8 @@
 """What every kind of AWS resource answers, and the words the plan uses.
 
-A kind is a frozen dataclass: its settings are fields, what it depends on are fields that hold other resources. It is
-found by the tags that its create call sets, compared without any call, made bare, and then brought to the wanted state by the
-same `update` that repairs a drifted or half-made one.
+A kind is a frozen dataclass: its settings are fields, what it depends on are fields that hold other resources.
+It is found by the tags that its create call sets, compared without any call, made bare, and then brought to the
+wanted state by the same `update` that repairs a drifted or half-made one.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ class Owner:
     Args:
         deployment: the deployment's name, the value of the tag that everything it owns carries.
         tags: the user's own tags, set beside ours.
+
     """
 
     deployment: str
@@ -43,6 +44,7 @@ class Difference:
         new: what is wanted.
         immutable: AWS cannot change it in place.
         note: what the change entails ("stops and starts the host"), or what to do about an immutable one.
+
     """
 
     setting: str
@@ -52,7 +54,7 @@ class Difference:
     note: str = ""
 
     def __str__(self) -> str:
-        """The setting, old and new."""
+        """Name the setting, old and new."""
         note = f" ({self.note})" if self.note else ""
         return f"{self.setting}: {self.old} -> {self.new}{note}"
 
@@ -68,6 +70,7 @@ class Live:
         tags: its tags.
         ready: it can be used; False while AWS is still making or changing it.
         status: AWS's word for its state, for the user.
+
     """
 
     id: str
@@ -86,6 +89,7 @@ class Parting:
         keep_data: leave the artifact bucket as it is.
         final_snapshot: take a last snapshot of the database.
         stamp: date and time that the snapshot's name carries.
+
     """
 
     keep_data: bool = True
@@ -100,6 +104,7 @@ class Resource(ABC):
     Args:
         name: its logical name, unique in the deployment, the value of its `flowstead:resource` tag.
         owner: the deployment it belongs to.
+
     """
 
     kind: ClassVar[str]
@@ -143,6 +148,7 @@ class Resource(ABC):
         Raises:
             DriftError: two of them carry the tags, or one of its name belongs to somebody else.
             AwsError: AWS could not be asked.
+
         """
 
     def diff(self, live: Live, state: "State") -> tuple[Difference, ...]:
@@ -151,6 +157,7 @@ class Resource(ABC):
         Args:
             live: as found.
             state: what is known of the resources it depends on.
+
         """
         del live, state
         return ()
@@ -233,6 +240,7 @@ class State:
 
         Raises:
             KeyError: it is still to be made.
+
         """
         with self._lock:
             return self._lives[resource]
@@ -271,12 +279,13 @@ def only(resource: Resource, lives: list[Live]) -> Live | None:
 
     Raises:
         DriftError: there are two or more; the message names them.
+
     """
     matches = [live for live in lives if live.tags.get(RESOURCE_TAG) == resource.name]
     if len(matches) > 1:
         ids = " and ".join(sorted(live.id for live in matches))
         raise DriftError(
-            f"{resource} is there {len(matches)} times: {ids} carry the same {DEPLOYMENT_TAG} and {RESOURCE_TAG} tags.",
+            f"{resource} is there {len(matches)} times: {ids} carry its {DEPLOYMENT_TAG} and {RESOURCE_TAG} tags.",
             next_step=f"Decide which one is right and remove the tag {RESOURCE_TAG} from the other.",
         )
     return matches[0] if matches else None

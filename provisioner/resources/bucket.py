@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner import rendering
+from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
 from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
 from provisioner.resources.ec2 import as_items, as_tags
@@ -27,10 +28,15 @@ _CLOSED = {
 class Bucket(Resource):
     """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions expire.
 
+    Encryption is AWS's doing: every object is encrypted since January 2023, and nobody can turn it off
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html). It is stated once, when the
+    bucket is made, and not looked at again.
+
     Args:
         bucket_name: its name, one in all of AWS.
         account_id: who must own it: a name may be taken by a stranger.
         noncurrent_days: days that overwritten and deleted objects are kept.
+
     """
 
     kind: ClassVar[str] = "bucket"
@@ -49,13 +55,15 @@ class Bucket(Resource):
         return {"Bucket": self.bucket_name, "ExpectedBucketOwner": self.account_id}
 
     def find(self, aws: Aws) -> Live | None:
-        """Look it up by its name; owner and tags must be ours. A part for each thing that is set apart."""
+        """Look it up by its name; owner and tags must be ours."""
         try:
             tagging = aws.call_or(_ABSENT, "s3", "get_bucket_tagging", **self._mine)
         except AwsError as error:
             if error.code == "NoSuchTagSet":
                 return self._untagged(aws)
-            raise self._taken(error) if error.code in {"AccessDenied", "403", "PermanentRedirect"} else error
+            if error.code in {"AccessDenied", "403", "PermanentRedirect"}:
+                raise self._taken(error) from error
+            raise
         if tagging is None:
             return None
         tags = as_tags(tagging["TagSet"])
@@ -86,27 +94,15 @@ class Bucket(Resource):
         lifecycle = aws.call_or(
             ("NoSuchLifecycleConfiguration",), "s3", "get_bucket_lifecycle_configuration", **self._mine
         )
-        encryption = aws.call_or(
-            ("ServerSideEncryptionConfigurationNotFoundError",), "s3", "get_bucket_encryption", **self._mine
-        )
         return {
             "versioning": aws.call("s3", "get_bucket_versioning", **self._mine).get("Status", "off"),
             "policy": as_policy(policy["Policy"]) if policy else None,
             "closed": (closed or {}).get("PublicAccessBlockConfiguration", {}),
             "lifecycle": (lifecycle or {}).get("Rules", []),
-            "encrypted": encryption is not None,
         }
 
     def _policy(self) -> dict[str, Any]:
-        deny = {
-            "Sid": "TlsOnly",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": [self.arn, f"{self.arn}/*"],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }
-        return {"Version": "2012-10-17", "Statement": [deny]}
+        return rendering.bucket_policy(bucket_arn=self.arn)
 
     def _rule(self) -> dict[str, Any]:
         return {
@@ -124,8 +120,6 @@ class Bucket(Resource):
         found = []
         if live.facts["versioning"] != "Enabled":
             found.append(Difference("versioning", live.facts["versioning"], "Enabled"))
-        if not live.facts["encrypted"]:
-            found.append(Difference("encryption", "off", "AES256"))
         if live.facts["closed"] != _CLOSED:
             found.append(Difference("public access", "not blocked", "blocked"))
         if not live.facts["policy"] or not is_same_policy(live.facts["policy"], self._policy()):
@@ -150,7 +144,7 @@ class Bucket(Resource):
                 ("BucketAlreadyOwnedByYou",),
                 "s3",
                 "create_bucket",
-                retry=("OperationAborted",),
+                Lag(("OperationAborted",)),
                 Bucket=self.bucket_name,
                 CreateBucketConfiguration=configuration,
             )
@@ -159,6 +153,11 @@ class Bucket(Resource):
                 raise self._taken(error) from error
             raise
         aws.wait("s3", "bucket_exists", deadline_s=60, Bucket=self.bucket_name)
+        rules = [
+            {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
+        ]
+        encryption = {"Rules": rules}
+        aws.call("s3", "put_bucket_encryption", ServerSideEncryptionConfiguration=encryption, **self._mine)
         return self._read(aws)
 
     def _read(self, aws: Aws) -> Live:
@@ -170,15 +169,6 @@ class Bucket(Resource):
         wrong = {difference.setting for difference in differences}
         if "public access" in wrong:
             aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
-        if "encryption" in wrong:
-            rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-            configuration = {"Rules": [rule]}
-            aws.call(
-                "s3",
-                "put_bucket_encryption",
-                ServerSideEncryptionConfiguration=configuration,
-                **self._mine,
-            )
         if "versioning" in wrong:
             status = {"Status": "Enabled"}
             aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine)
@@ -214,7 +204,7 @@ class Bucket(Resource):
         if aws.call_or(_ABSENT, "s3", "get_bucket_versioning", **self._mine) is None:
             return
         self._empty(aws)
-        aws.call_or(_ABSENT, "s3", "delete_bucket", retry=("OperationAborted",), **self._mine)
+        aws.call_or(_ABSENT, "s3", "delete_bucket", Lag(("OperationAborted",)), **self._mine)
         aws.wait("s3", "bucket_not_exists", deadline_s=60, Bucket=live.id)
 
     def _empty(self, aws: Aws) -> None:
@@ -244,8 +234,8 @@ class Bucket(Resource):
                 )
 
 
-def _days(rule: dict[str, Any]) -> object:
-    return rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "none")
+def _days(rule: dict[str, Any]) -> str:
+    return str(rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "none"))
 
 
 def _is_same_rule(rule: dict[str, Any], wanted: dict[str, Any]) -> bool:

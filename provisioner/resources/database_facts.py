@@ -41,5 +41,6 @@ def is_version(version: str, wanted: str) -> bool:
     Args:
         version: in full ("17.6").
         wanted: in full, or the major version only ("17").
+
     """
     return version == wanted or version.startswith(f"{wanted}.")

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, Parting, State, foreign
 from provisioner.resources.database_facts import described, identifier, is_version
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
-from provisioner.resources.ec2 import as_tags
-from provisioner.resources.ec2 import as_items
+from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.rds import RdsResource
 from provisioner.resources.security_group import SecurityGroup
 
@@ -63,6 +62,7 @@ class DbInstance(RdsResource):
         subnets: where it is.
         groups: which packets reach it.
         parameters: its settings.
+
     """
 
     kind: ClassVar[str] = "database"
@@ -104,7 +104,7 @@ class DbInstance(RdsResource):
 
     def _read(self, aws: Aws) -> Live:
         answer = aws.call(
-            "rds", "describe_db_instances", retry=_ABSENT, deadline_s=60, DBInstanceIdentifier=self.aws_name
+            "rds", "describe_db_instances", Lag(_ABSENT, deadline_s=60), DBInstanceIdentifier=self.aws_name
         )
         live = self._live(answer["DBInstances"][0])
         if live is None:
@@ -131,7 +131,7 @@ class DbInstance(RdsResource):
             note = "RDS cannot use it in this state: see its events in the AWS console"
             found.append(Difference("state", live.status, "available", immutable=True, note=note))
         if not facts.get("StorageEncrypted"):
-            found.append(Difference("encryption", False, True, immutable=True))
+            found.append(Difference("encryption", "off", "on", immutable=True))
         group = facts.get("DBSubnetGroup", {}).get("DBSubnetGroupName")
         if group != self.subnets.aws_name:
             found.append(Difference("subnet group", group, self.subnets.aws_name, immutable=True))
@@ -141,7 +141,9 @@ class DbInstance(RdsResource):
         has, wanted = str(facts["EngineVersion"]), self.engine_version
         if is_version(has, wanted):
             return []
-        is_newer_minor = has.split(".")[0] == wanted.split(".")[0] and _parts(wanted) > _parts(has)
+        is_newer_minor = has.split(".", maxsplit=1)[0] == wanted.split(".")[0] and _parts(wanted) > _parts(
+            has
+        )
         note = (
             "restarts the database"
             if is_newer_minor
@@ -248,8 +250,7 @@ class DbInstance(RdsResource):
             aws.call(
                 "rds",
                 "modify_db_instance",
-                retry=_BUSY,
-                deadline_s=1800,
+                Lag(_BUSY, deadline_s=1800),
                 DBInstanceIdentifier=live.id,
                 ApplyImmediately=True,
                 **changes,
@@ -284,7 +285,7 @@ class DbInstance(RdsResource):
             aws.call(
                 "rds",
                 "modify_db_instance",
-                retry=_BUSY,
+                Lag(_BUSY),
                 DBInstanceIdentifier=live.id,
                 DeletionProtection=False,
                 ApplyImmediately=True,
@@ -296,8 +297,7 @@ class DbInstance(RdsResource):
             _ABSENT,
             "rds",
             "delete_db_instance",
-            retry=_BUSY,
-            deadline_s=900,
+            Lag(_BUSY, deadline_s=900),
             DBInstanceIdentifier=live.id,
             DeleteAutomatedBackups=True,
             **snapshot,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, Parting, State
 from provisioner.resources.database_facts import database_of
 from provisioner.resources.ec2 import as_items
@@ -21,6 +21,7 @@ class DbParameterGroup(RdsResource):
     Args:
         engine_version: PostgreSQL version whose parameters they are ("17", "17.6").
         parameters: names and values; all of them take effect without a restart.
+
     """
 
     kind: ClassVar[str] = "DB parameter group"
@@ -92,7 +93,7 @@ class DbParameterGroup(RdsResource):
         aws.call(
             "rds",
             "modify_db_parameter_group",
-            retry=_ABSENT,
+            Lag(_ABSENT),
             DBParameterGroupName=live.id,
             Parameters=[
                 {"ParameterName": name, "ParameterValue": value, "ApplyMethod": "immediate"}
@@ -104,4 +105,4 @@ class DbParameterGroup(RdsResource):
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Delete it, once the database has let go of it."""
         del parting
-        aws.call_or(_ABSENT, "rds", "delete_db_parameter_group", retry=_IN_USE, DBParameterGroupName=live.id)
+        aws.call_or(_ABSENT, "rds", "delete_db_parameter_group", Lag(_IN_USE), DBParameterGroupName=live.id)

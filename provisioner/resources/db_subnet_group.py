@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, Parting, State
 from provisioner.resources.database_facts import database_of
 from provisioner.resources.ec2 import as_items
@@ -20,6 +20,7 @@ class DbSubnetGroup(RdsResource):
 
     Args:
         subnets: the private subnets.
+
     """
 
     kind: ClassVar[str] = "DB subnet group"
@@ -55,8 +56,7 @@ class DbSubnetGroup(RdsResource):
         answer = aws.call(
             "rds",
             "create_db_subnet_group",
-            retry=("InvalidSubnet",),
-            deadline_s=30,
+            Lag(("InvalidSubnet",), deadline_s=30),
             DBSubnetGroupName=self.aws_name,
             DBSubnetGroupDescription=f"Private subnets of the Flowstead deployment {self.owner.deployment}",
             SubnetIds=[state.id(subnet) for subnet in self.subnets],
@@ -78,4 +78,4 @@ class DbSubnetGroup(RdsResource):
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Delete it, once the database has let go of it."""
         del parting
-        aws.call_or(_ABSENT, "rds", "delete_db_subnet_group", retry=_IN_USE, DBSubnetGroupName=live.id)
+        aws.call_or(_ABSENT, "rds", "delete_db_subnet_group", Lag(_IN_USE), DBSubnetGroupName=live.id)

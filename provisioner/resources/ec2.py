@@ -1,11 +1,11 @@
-"""What all kinds that EC2 describes have in common: tags, one look for all of a kind, a second look after a change."""
+"""What all kinds of EC2 have in common: tags, one look for all of a kind, a second one after a change."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
 from provisioner.resources.base import DEPLOYMENT_TAG, Live, Parting, Resource, only
 
@@ -21,6 +21,7 @@ class Description:
         ids: the parameter that asks for some by id ("VpcIds").
         tag_type: the kind's name in TagSpecifications ("vpc").
         absent: EC2's error code when there is none of an id ("InvalidVpcID.NotFound").
+
     """
 
     operation: str
@@ -48,6 +49,7 @@ def tagged(aws: Aws, description: Description, deployment: str) -> list[dict[str
         aws: the door to AWS.
         description: the kind.
         deployment: the deployment's name.
+
     """
     filters = [{"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [deployment]}]
     return aws.remembered(
@@ -89,7 +91,7 @@ class Ec2Resource(Resource):
             "ec2",
             self.description.operation,
             self.description.items,
-            retry=(self.description.absent,),
+            Lag((self.description.absent,)),
             **{self.description.ids: [id_]},
         )
         return self.live(items[0])
@@ -99,6 +101,7 @@ class Ec2Resource(Resource):
 
         Args:
             types: what the call makes; empty: the kind itself.
+
         """
         tags = as_items(self.tags)
         return [{"ResourceType": kind, "Tags": tags} for kind in types or (self.description.tag_type,)]
@@ -108,7 +111,7 @@ class Ec2Resource(Resource):
         aws.call(
             "ec2",
             "create_tags",
-            retry=(self.description.absent,),
+            Lag((self.description.absent,)),
             Resources=[live.id],
             Tags=as_items(self.tags),
         )

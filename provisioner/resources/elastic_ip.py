@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.instance import Instance
@@ -17,6 +17,7 @@ class ElasticIp(Ec2Resource):
     Args:
         gateway: the internet gateway without which AWS refuses to use it.
         instance: whose address it is.
+
     """
 
     kind: ClassVar[str] = "elastic IP"
@@ -52,7 +53,7 @@ class ElasticIp(Ec2Resource):
         aws.call(
             "ec2",
             "associate_address",
-            retry=(self.description.absent, Instance.description.absent),
+            Lag((self.description.absent, Instance.description.absent)),
             AllocationId=live.id,
             InstanceId=state.id(self.instance),
             AllowReassociation=True,
@@ -69,4 +70,4 @@ class ElasticIp(Ec2Resource):
                 "disassociate_address",
                 AssociationId=association_id,
             )
-        aws.call("ec2", "release_address", retry=("InvalidIPAddress.InUse",), AllocationId=live.id)
+        aws.call("ec2", "release_address", Lag(("InvalidIPAddress.InUse",)), AllocationId=live.id)

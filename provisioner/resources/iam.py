@@ -10,29 +10,12 @@ NO_SUCH = "NoSuchEntity"
 Policy = Mapping[str, Any]
 
 
-def statement(actions: list[str], resources: list[str], **condition: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Write a statement that allows something.
-
-    Args:
-        actions: what ("s3:GetObject").
-        resources: on what, as ARNs.
-        condition: when, as IAM's Condition block.
-    """
-    allowed = {"Effect": "Allow", "Action": actions, "Resource": resources}
-    return allowed | ({"Condition": condition} if condition else {})
-
-
-def policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a policy of statements."""
-    return {"Version": "2012-10-17", "Statement": [dict(item) for item in statements]}
-
-
 def as_json(document: Policy) -> str:
     """Write a policy down for a call."""
     return json.dumps(document, sort_keys=True)
 
 
-def as_policy(document: object) -> Any:  # noqa: ANN401 - JSON
+def as_policy(document: object) -> Any:
     """Read a policy that AWS gives: as an object, as JSON, or as JSON with URL quoting."""
     if not isinstance(document, str):
         return document

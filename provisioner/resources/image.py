@@ -29,6 +29,7 @@ class Image(LookedUp):
     Args:
         system: its name in deployment.yml ("debian-13").
         instance_type: what it is to run on.
+
     """
 
     kind: ClassVar[str] = "image"
@@ -41,6 +42,7 @@ class Image(LookedUp):
 
         Raises:
             NotOfferedError: there is none, and a host is still to be made.
+
         """
         owner, pattern = _PUBLISHED[self.system]
         kernel = architecture(self.instance_type)

@@ -1,12 +1,11 @@
 """The host that MLflow runs on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from collections.abc import Mapping
-
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
 from provisioner.resources.base import RESOURCE_TAG, Difference, Live, State, only
 from provisioner.resources.ec2 import Description, Ec2Resource, as_tags, tagged
@@ -56,6 +55,7 @@ class Instance(Ec2Resource):
         profile: what it may do in AWS.
         routes: its way to the internet, there before it starts.
         user_data: cloud-init's configuration, used at the first start only.
+
     """
 
     kind: ClassVar[str] = "instance"
@@ -97,7 +97,7 @@ class Instance(Ec2Resource):
     def read(self, aws: Aws, id_: str) -> Live:
         """Look again, at its disk too."""
         reservations = aws.page(
-            "ec2", "describe_instances", "Reservations", retry=(self.description.absent,), InstanceIds=[id_]
+            "ec2", "describe_instances", "Reservations", Lag((self.description.absent,)), InstanceIds=[id_]
         )
         live = self.live(reservations[0]["Instances"][0])
         filters = [{"Name": "attachment.instance-id", "Values": [id_]}]
@@ -170,10 +170,9 @@ class Instance(Ec2Resource):
         newest = state.get(self.image)
         if newest is None or newest.id == live.facts["ImageId"]:
             return ()
-        return (
-            f"{self}: a newer {self.image.system} image is out ({newest.id}, {newest.facts['Name']}); "
-            f"this host keeps {live.facts['ImageId']} and gets updates from its distribution",
-        )
+        old = live.facts["ImageId"]
+        news = f"a newer {self.image.system} image is out: {newest.id}, {newest.facts['Name']}"
+        return (f"{self}: {news}; this host keeps {old} and gets updates from its distribution",)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Start it; waits for IAM to make a new profile known."""
@@ -212,9 +211,7 @@ class Instance(Ec2Resource):
                 answer = aws.call(
                     "ec2",
                     "run_instances",
-                    retry=(_PROFILE_LAG,),
-                    retry_text="IAM",
-                    deadline_s=180,
+                    Lag((_PROFILE_LAG,), text="IAM", deadline_s=180),
                     ClientToken=token,
                     **parameters,
                 )
@@ -229,9 +226,8 @@ class Instance(Ec2Resource):
 
     def wait(self, aws: Aws, live: Live) -> Live:
         """Wait until it runs, or has stopped."""
-        waiter, deadline_s = (
-            ("instance_stopped", _STOP_S) if live.status == "stopping" else ("instance_running", _BOOT_S)
-        )
+        is_stopping = live.status == "stopping"
+        waiter, deadline_s = ("instance_stopped", _STOP_S) if is_stopping else ("instance_running", _BOOT_S)
         aws.wait("ec2", waiter, deadline_s=deadline_s, InstanceIds=[live.id])
         return self.read(aws, live.id)
 
@@ -277,8 +273,7 @@ class Instance(Ec2Resource):
         aws.call(
             "ec2",
             operation,
-            retry=(_PROFILE_LAG,),
-            retry_text="IAM",
+            Lag((_PROFILE_LAG,), text="IAM"),
             IamInstanceProfile=profile,
             **target,
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
 from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import NO_SUCH
@@ -16,6 +16,7 @@ class InstanceProfile(Resource):
 
     Args:
         role: the role; the profile has its name.
+
     """
 
     kind: ClassVar[str] = "instance profile"
@@ -70,7 +71,7 @@ class InstanceProfile(Resource):
         aws.call(
             "iam",
             "add_role_to_instance_profile",
-            retry=(NO_SUCH,),
+            Lag((NO_SUCH,)),
             InstanceProfileName=live.id,
             RoleName=self.role.role_name,
         )

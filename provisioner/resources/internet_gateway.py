@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
@@ -15,6 +15,7 @@ class InternetGateway(Ec2Resource):
 
     Args:
         vpc: the network.
+
     """
 
     kind: ClassVar[str] = "internet gateway"
@@ -51,7 +52,7 @@ class InternetGateway(Ec2Resource):
         aws.call(
             "ec2",
             "attach_internet_gateway",
-            retry=(self.description.absent, Vpc.description.absent),
+            Lag((self.description.absent, Vpc.description.absent)),
             InternetGatewayId=live.id,
             VpcId=state.id(self.vpc),
         )
@@ -64,8 +65,7 @@ class InternetGateway(Ec2Resource):
                 ("Gateway.NotAttached", self.description.absent),
                 "ec2",
                 "detach_internet_gateway",
-                retry=("DependencyViolation",),
-                deadline_s=300,
+                Lag(("DependencyViolation",), deadline_s=300),
                 InternetGatewayId=live.id,
                 VpcId=attachment["VpcId"],
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State, foreign, only
 from provisioner.resources.ec2 import Description, Ec2Resource, as_items
 
@@ -16,6 +16,7 @@ class KeyPair(Ec2Resource):
 
     Args:
         public_key: one line as in an authorized_keys file.
+
     """
 
     kind: ClassVar[str] = "key pair"
@@ -25,12 +26,12 @@ class KeyPair(Ec2Resource):
 
     public_key: str
 
-    def _items(self, aws: Aws, **which: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - describe_key_pairs' own
+    def _items(self, aws: Aws, **which: Any) -> list[dict[str, Any]]:
         return aws.page(
             "ec2",
             "describe_key_pairs",
             "KeyPairs",
-            retry=(self.description.absent,) if "KeyNames" in which else (),
+            Lag((self.description.absent,) if "KeyNames" in which else ()),
             IncludePublicKey=True,
             **which,
         )
@@ -54,7 +55,7 @@ class KeyPair(Ec2Resource):
         old, new = _material(live.facts.get("PublicKey", "")), _material(self.public_key)
         if old == new:
             return ()
-        note = "bring the private key here from the machine that made the deployment, or name its public half in "
+        note = "bring the private key from the machine that made the deployment, or name its public half in "
         return (
             Difference(
                 "public key", _short(old), _short(new), immutable=True, note=f"{note}server.ssh_public_key"

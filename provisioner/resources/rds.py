@@ -21,6 +21,7 @@ class RdsResource(Resource):
 
         Raises:
             DriftError: it belongs to somebody else.
+
         """
         tags = as_tags(aws.call("rds", "list_tags_for_resource", ResourceName=arn)["TagList"])
         if not self.owns(tags):

@@ -3,18 +3,15 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner import rendering
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
 from provisioner.resources.bucket import Bucket
 from provisioner.resources.ec2 import as_items, as_tags
-from provisioner.resources.iam import NO_SUCH, Policy, as_json, is_same_policy, policy, statement
+from provisioner.resources.iam import NO_SUCH, Policy, as_json, is_same_policy
 from provisioner.resources.secret import Secret
 
 _POLICY_NAME = "flowstead"
-
-_TRUST = policy(
-    {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +23,7 @@ class Role(Resource):
         bucket: the bucket.
         prefix: the part of it that may be read and written.
         secrets: those that may be read.
+
     """
 
     kind: ClassVar[str] = "IAM role"
@@ -37,13 +35,10 @@ class Role(Resource):
 
     def permissions(self, state: State) -> Policy:
         """Write the policy; "*" stands only for keys under the prefix."""
-        bucket = state.arn(self.bucket)
-        listing = {"StringLike": {"s3:prefix": [self.prefix, f"{self.prefix}/*"]}}
-        objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-        return policy(
-            statement([*objects, "s3:ListMultipartUploadParts"], [f"{bucket}/{self.prefix}/*"]),
-            statement(["s3:ListBucket"], [bucket], **listing),
-            statement(["secretsmanager:GetSecretValue"], [state.arn(secret) for secret in self.secrets]),
+        return rendering.instance_policy(
+            bucket_arn=state.arn(self.bucket),
+            prefix=self.prefix,
+            secret_arns=[state.arn(secret) for secret in self.secrets],
         )
 
     def find(self, aws: Aws) -> Live | None:
@@ -64,7 +59,7 @@ class Role(Resource):
     def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
         """Compare who may take the role, and what it may do."""
         found = []
-        if not is_same_policy(live.facts["AssumeRolePolicyDocument"], _TRUST):
+        if not is_same_policy(live.facts["AssumeRolePolicyDocument"], rendering.assume_role_policy()):
             found.append(Difference("trust policy", "other", "EC2 only"))
         wanted = self.permissions(state)
         if live.facts["Policy"] is None:
@@ -81,7 +76,7 @@ class Role(Resource):
             "create_role",
             RoleName=self.role_name,
             Description=f"MLflow server of the Flowstead deployment {self.owner.deployment}",
-            AssumeRolePolicyDocument=as_json(_TRUST),
+            AssumeRolePolicyDocument=as_json(rendering.assume_role_policy()),
             Tags=as_items(self.tags),
         )
         return self._read(aws)
@@ -97,12 +92,17 @@ class Role(Resource):
         """Set trust and policy."""
         wrong = {difference.setting for difference in differences}
         if "trust policy" in wrong:
-            aws.call("iam", "update_assume_role_policy", RoleName=live.id, PolicyDocument=as_json(_TRUST))
+            aws.call(
+                "iam",
+                "update_assume_role_policy",
+                RoleName=live.id,
+                PolicyDocument=as_json(rendering.assume_role_policy()),
+            )
         if "policy" in wrong:
             aws.call(
                 "iam",
                 "put_role_policy",
-                retry=(NO_SUCH,),
+                Lag((NO_SUCH,)),
                 RoleName=live.id,
                 PolicyName=_POLICY_NAME,
                 PolicyDocument=as_json(self.permissions(state)),
@@ -124,7 +124,7 @@ class Role(Resource):
             aws.call_or(
                 (NO_SUCH,), "iam", "detach_role_policy", RoleName=live.id, PolicyArn=item["PolicyArn"]
             )
-        aws.call_or((NO_SUCH,), "iam", "delete_role", retry=("DeleteConflict",), RoleName=live.id)
+        aws.call_or((NO_SUCH,), "iam", "delete_role", Lag(("DeleteConflict",)), RoleName=live.id)
 
     def _names(self, aws: Aws, operation: str, key: str, live: Live) -> list[str]:
         answer = aws.call_or((NO_SUCH,), "iam", operation, RoleName=live.id)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.internet_gateway import InternetGateway
@@ -21,6 +21,7 @@ class RouteTable(Ec2Resource):
         vpc: the network.
         subnets: whose packets it directs.
         gateway: the way to the internet; None for subnets without one.
+
     """
 
     kind: ClassVar[str] = "route table"
@@ -56,7 +57,7 @@ class RouteTable(Ec2Resource):
         answer = aws.call(
             "ec2",
             "create_route_table",
-            retry=(Vpc.description.absent,),
+            Lag((Vpc.description.absent,)),
             VpcId=state.id(self.vpc),
             TagSpecifications=self.tag_specifications(),
         )
@@ -84,7 +85,7 @@ class RouteTable(Ec2Resource):
             aws.call("ec2", "delete_route", **where)
         else:
             operation = "replace_route" if route else "create_route"
-            aws.call("ec2", operation, retry=lag, GatewayId=target, **where)
+            aws.call("ec2", operation, Lag(lag), GatewayId=target, **where)
 
     def _elsewhere(self, aws: Aws, subnet_ids: set[str]) -> dict[str, str]:
         """Find the associations that subnets have with other tables, by subnet."""
@@ -102,7 +103,7 @@ class RouteTable(Ec2Resource):
         if other:
             aws.call("ec2", "replace_route_table_association", AssociationId=other, RouteTableId=table_id)
         else:
-            aws.call("ec2", "associate_route_table", retry=lag, RouteTableId=table_id, SubnetId=subnet_id)
+            aws.call("ec2", "associate_route_table", Lag(lag), RouteTableId=table_id, SubnetId=subnet_id)
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Give up its subnets and delete it."""
@@ -114,7 +115,7 @@ class RouteTable(Ec2Resource):
                 AssociationId=association_id,
             )
         aws.call(
-            "ec2", "delete_route_table", retry=("DependencyViolation",), deadline_s=120, RouteTableId=live.id
+            "ec2", "delete_route_table", Lag(("DependencyViolation",), deadline_s=120), RouteTableId=live.id
         )
 
 

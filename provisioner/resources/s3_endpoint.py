@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.route_table import RouteTable
@@ -17,6 +17,7 @@ class S3Endpoint(Ec2Resource):
     Args:
         vpc: the network.
         route_tables: whose packets for S3 take it.
+
     """
 
     kind: ClassVar[str] = "S3 endpoint"
@@ -45,8 +46,7 @@ class S3Endpoint(Ec2Resource):
     def live(self, item: dict[str, Any]) -> Live:
         """Read EC2's description of one."""
         state = str(item.get("State", "available")).lower()
-        live = super().live({**item, "State": state})
-        return live
+        return super().live({**item, "State": state})
 
     def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
         """Compare the network (for ever) and the route tables."""
@@ -70,7 +70,7 @@ class S3Endpoint(Ec2Resource):
         answer = aws.call(
             "ec2",
             "create_vpc_endpoint",
-            retry=(Vpc.description.absent, RouteTable.description.absent),
+            Lag((Vpc.description.absent, RouteTable.description.absent)),
             ClientToken=aws.run_token(self.name),
             VpcEndpointType="Gateway",
             VpcId=state.id(self.vpc),
@@ -104,17 +104,18 @@ class S3Endpoint(Ec2Resource):
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; AWS takes a moment, and the network cannot go before it."""
-        answer = aws.call("ec2", "delete_vpc_endpoints", VpcEndpointIds=[live.id])
-        if any(
-            item.get("Error", {}).get("Code") == self.description.absent for item in answer["Unsuccessful"]
-        ):
-            return
 
         def gone() -> bool | None:
-            answer = aws.call_or(
+            items = aws.call_or(
                 (self.description.absent,), "ec2", self.description.operation, VpcEndpointIds=[live.id]
             )
-            items = answer["VpcEndpoints"] if answer else []
-            return None if any(str(item.get("State", "")).lower() != "deleted" for item in items) else True
+            there = (
+                [item for item in items["VpcEndpoints"] if item["State"].lower() != "deleted"]
+                if items
+                else []
+            )
+            return None if there else True
 
-        aws.until(gone, what=f"{live.id} being gone", deadline_s=300)
+        if not gone():
+            aws.call("ec2", "delete_vpc_endpoints", VpcEndpointIds=[live.id])
+            aws.until(gone, what=f"{live.id} being gone", deadline_s=300)

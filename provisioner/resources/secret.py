@@ -26,6 +26,7 @@ class Secret(Resource):
         secret_name: its name.
         purpose: one line for the AWS console.
         generate: makes up the value, an object of strings.
+
     """
 
     kind: ClassVar[str] = "secret"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
@@ -30,6 +30,7 @@ class Rule:
         port: the port; None for all.
         cidrs: where they come from or go to.
         group: hosts of that group instead.
+
     """
 
     protocol: str
@@ -78,6 +79,7 @@ class SecurityGroup(Ec2Resource):
         purpose: one line for the AWS console.
         inbound: what may come in.
         outbound: what may go out.
+
     """
 
     kind: ClassVar[str] = "security group"
@@ -123,7 +125,7 @@ class SecurityGroup(Ec2Resource):
         answer = aws.call(
             "ec2",
             "create_security_group",
-            retry=(Vpc.description.absent,),
+            Lag((Vpc.description.absent,)),
             GroupName=self.label,
             Description=self.purpose,
             VpcId=state.id(self.vpc),
@@ -147,7 +149,7 @@ class SecurityGroup(Ec2Resource):
                 (tolerated,),
                 "ec2",
                 _CALLS[permission.direction, verb],
-                retry=(self.description.absent,),
+                Lag((self.description.absent,)),
                 GroupId=id_,
                 IpPermissions=[permission.as_call()],
             )
@@ -155,7 +157,7 @@ class SecurityGroup(Ec2Resource):
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; the interfaces that used it may take a moment to go."""
         aws.call(
-            "ec2", "delete_security_group", retry=("DependencyViolation",), deadline_s=300, GroupId=live.id
+            "ec2", "delete_security_group", Lag(("DependencyViolation",), deadline_s=300), GroupId=live.id
         )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
@@ -19,6 +19,7 @@ class Subnet(Ec2Resource):
         cidr: its addresses.
         zones: the zones to choose from.
         zone: which of them, 0 or 1.
+
     """
 
     kind: ClassVar[str] = "subnet"
@@ -47,7 +48,7 @@ class Subnet(Ec2Resource):
         answer = aws.call(
             "ec2",
             "create_subnet",
-            retry=(Vpc.description.absent,),
+            Lag((Vpc.description.absent,)),
             VpcId=state.id(self.vpc),
             CidrBlock=self.cidr,
             AvailabilityZone=self.zones.pick(state, self.zone),
@@ -62,4 +63,4 @@ class Subnet(Ec2Resource):
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete the subnet; interfaces of what was in it may take a moment to go."""
-        aws.call("ec2", "delete_subnet", retry=("DependencyViolation",), deadline_s=300, SubnetId=live.id)
+        aws.call("ec2", "delete_subnet", Lag(("DependencyViolation",), deadline_s=300), SubnetId=live.id)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 
@@ -18,6 +18,7 @@ class Vpc(Ec2Resource):
 
     Args:
         cidr: its addresses.
+
     """
 
     kind: ClassVar[str] = "VPC"
@@ -41,7 +42,7 @@ class Vpc(Ec2Resource):
             name: aws.call(
                 "ec2",
                 "describe_vpc_attribute",
-                retry=(self.description.absent,),
+                Lag((self.description.absent,)),
                 VpcId=live.id,
                 Attribute=name,
             )[key]["Value"]
@@ -55,7 +56,7 @@ class Vpc(Ec2Resource):
         found = []
         if live.facts["CidrBlock"] != self.cidr:
             found.append(Difference("cidr", live.facts["CidrBlock"], self.cidr, immutable=True))
-        found += [Difference(name, False, True) for name in _NAMES if not live.facts[name]]
+        found += [Difference(name, "off", "on") for name in _NAMES if not live.facts[name]]
         return tuple(found)
 
     def create(self, aws: Aws, state: State) -> Live:
@@ -82,4 +83,4 @@ class Vpc(Ec2Resource):
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete the VPC; interfaces of what was in it may take a moment to go."""
-        aws.call("ec2", "delete_vpc", retry=("DependencyViolation",), deadline_s=180, VpcId=live.id)
+        aws.call("ec2", "delete_vpc", Lag(("DependencyViolation",), deadline_s=180), VpcId=live.id)

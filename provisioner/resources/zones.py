@@ -25,6 +25,7 @@ class Zones(LookedUp):
         instance_type: EC2 type that all the zones must offer.
         instance_class: RDS class that all the zones must offer.
         engine_version: PostgreSQL version ("17", "17.6") that they must offer for it.
+
     """
 
     kind: ClassVar[str] = "zones"
@@ -40,6 +41,7 @@ class Zones(LookedUp):
         Args:
             state: what is known.
             index: the group of subnets, from 0.
+
         """
         live = state.get(self)
         return str(live.facts["zones"][index]) if live else "(no zone)"
@@ -49,6 +51,7 @@ class Zones(LookedUp):
 
         Raises:
             NotOfferedError: the type, the class or the version is not offered in enough zones.
+
         """
         taken = self._taken(aws)
         if None in taken or not self._is_built(aws):
@@ -88,8 +91,9 @@ class Zones(LookedUp):
         both = hosts & databases
         if not mistakes and len(both) < len(self.subnets):
             text = (
-                f"{self.instance_type} is offered in {_listed(hosts)}, {self.instance_class} in {_listed(databases)}: "
-                f"{len(self.subnets)} zones that offer both are needed; choose other sizes or another region"
+                f"{self.instance_type} is offered in {_listed(hosts)}, {self.instance_class} in "
+                f"{_listed(databases)}: {len(self.subnets)} zones that offer both are needed; "
+                "choose other sizes or another region"
             )
             mistakes.append(("server.instance_type", text))
         if not mistakes and not both.issuperset(taken):
