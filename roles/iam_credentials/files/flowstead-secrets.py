@@ -1,0 +1,246 @@
+#!/opt/flowstead/tools/bin/python -I
+"""Write a file of secrets from AWS Secrets Manager, with the credentials of the instance's own role.
+
+What to write stands in /etc/flowstead/secrets.d/NAME.json (no secret in it):
+
+    region   AWS region of the secrets
+    path     the file to write, below /run/flowstead: memory, never a disk
+    owner, group, mode   of that file, the mode as an octal string
+    format   pgpass  entries {secret_arn, host, port, database}: lines of a libpq password file, user and
+                     password from the keys "username" and "password" of the secret's JSON
+             env     entries {secret_arn, key, variable}: lines of a systemd EnvironmentFile
+             file    entries {secret_arn, key}: the values as they are, one after the other
+
+The file is replaced at once or not at all, and left alone when nothing in it has changed. Nothing of a secret is
+ever printed. Exit status: 0 done, 1 the secrets could not be read or written, 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import grp
+import json
+import os
+import pwd
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import InstanceMetadataProvider
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import InstanceMetadataFetcher
+
+CONFIGURATION_DIR = Path("/etc/flowstead/secrets.d")
+RUNTIME_DIR = Path("/run/flowstead")
+RETRY_PAUSE_S = 3.0
+T = TypeVar("T")
+ENTRY_KEYS = {
+    "pgpass": {"secret_arn", "host", "port", "database"},
+    "env": {"secret_arn", "key", "variable"},
+    "file": {"secret_arn", "key"},
+}
+
+
+class SpecificationError(Exception):
+    """What the caller or the configuration file asks for makes no sense; trying again would not help."""
+
+
+class SecretsError(Exception):
+    """The secrets could not be had; the cause may pass."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One file to write, as its configuration describes it."""
+
+    region: str
+    path: Path
+    uid: int
+    gid: int
+    mode: int
+    format: str
+    entries: tuple[dict[str, Any], ...]
+
+
+def read_target(name: str) -> Target:
+    """Return the configuration called `name`; raise SpecificationError when it cannot be obeyed."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise SpecificationError(f"{name!r} is no name: lower-case letters, digits and hyphens only")
+    source = CONFIGURATION_DIR / f"{name}.json"
+    try:
+        raw = json.loads(source.read_text())
+        path = Path(raw["path"])
+        if RUNTIME_DIR not in path.parents or ".." in path.parts:
+            raise SpecificationError(f"{source}: path {path} is not below {RUNTIME_DIR}")
+        if raw["format"] not in ENTRY_KEYS:
+            raise SpecificationError(f"{source}: format {raw['format']!r} is none of {', '.join(ENTRY_KEYS)}")
+        for entry in raw["entries"]:
+            if set(entry) != ENTRY_KEYS[raw["format"]]:
+                wanted = ", ".join(sorted(ENTRY_KEYS[raw["format"]]))
+                raise SpecificationError(
+                    f"{source}: an entry has {', '.join(sorted(entry))} instead of {wanted}"
+                )
+        return Target(
+            region=raw["region"],
+            path=path,
+            uid=pwd.getpwnam(raw["owner"]).pw_uid,
+            gid=grp.getgrnam(raw["group"]).gr_gid,
+            mode=int(raw["mode"], 8),
+            format=raw["format"],
+            entries=tuple(raw["entries"]),
+        )
+    except FileNotFoundError as error:
+        raise SpecificationError(f"there is no {source}") from error
+    except (json.JSONDecodeError, TypeError, ValueError) as error:
+        raise SpecificationError(f"{source} cannot be read: {error}") from error
+    except KeyError as error:
+        raise SpecificationError(f"{source}: {error} is missing or unknown on this host") from error
+
+
+def fetch_secrets(region: str, arns: set[str]) -> dict[str, dict[str, str]]:
+    """Return the JSON of each secret, read with the instance role's credentials and no others."""
+    fetcher = InstanceMetadataFetcher(timeout=2, num_attempts=3)
+    credentials = InstanceMetadataProvider(iam_role_fetcher=fetcher).load()
+    if credentials is None:
+        raise SecretsError(
+            "the instance metadata service gave no credentials: this instance has no instance profile. "
+            "Run provision.py, which attaches it, and try again"
+        )
+    frozen = credentials.get_frozen_credentials()
+    session = botocore.session.get_session()
+    session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+    settings = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})
+    client = session.create_client("secretsmanager", region_name=region, config=settings)
+    secrets = {}
+    for arn in sorted(arns):
+        try:
+            secrets[arn] = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise SecretsError(
+                f"Secrets Manager refused GetSecretValue on {arn} ({code}). The instance's role must be allowed to read it: "
+                "run provision.py, which sets the role's policy right"
+            ) from error
+        except (KeyError, json.JSONDecodeError) as error:
+            raise SecretsError(f"the value of {arn} is not a JSON object") from error
+    return secrets
+
+
+def _value(secrets: dict[str, dict[str, str]], arn: str, key: str) -> str:
+    """Return one value of one secret."""
+    value = secrets[arn].get(key) if isinstance(secrets[arn], dict) else None
+    if not isinstance(value, str) or not value:
+        raise SecretsError(f"the secret {arn} has no text under the key {key!r}")
+    return value
+
+
+def _pgpass_line(fields: list[str]) -> str:
+    """Return a line of a password file (https://www.postgresql.org/docs/current/libpq-pgpass.html)."""
+    return ":".join(re.sub(r"([\\:])", r"\\\1", field) for field in fields)
+
+
+def _env_line(variable: str, value: str) -> str:
+    """Return an assignment as systemd reads it (systemd.exec(5), EnvironmentFile=)."""
+    return f'{variable}="' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
+
+
+def render(target: Target, secrets: dict[str, dict[str, str]]) -> bytes:
+    """Return the content of the target's file."""
+    lines = []
+    for entry in target.entries:
+        arn = entry["secret_arn"]
+        if target.format == "pgpass":
+            login = [_value(secrets, arn, "username"), _value(secrets, arn, "password")]
+            line = _pgpass_line([entry["host"], str(entry["port"]), entry["database"], *login])
+        elif target.format == "env":
+            line = _env_line(entry["variable"], _value(secrets, arn, entry["key"]))
+        else:
+            line = _value(secrets, arn, entry["key"]).removesuffix("\n")
+        if target.format != "file" and "\n" in line:
+            raise SecretsError(
+                f"a value of {arn} has a line break, which the format {target.format} cannot carry"
+            )
+        lines.append(line)
+    return ("\n".join(lines) + "\n").encode()
+
+
+def is_current(target: Target, content: bytes) -> bool:
+    """Tell whether the file holds this content under the right owner and mode already."""
+    try:
+        state = target.path.stat()
+        owned = (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (target.uid, target.gid, target.mode)
+        return owned and target.path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def write(target: Target, content: bytes) -> None:
+    """Put the content in place: no reader ever sees half of it, or a mode wider than asked."""
+    target.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.path.name}.", dir=target.path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            os.fchmod(stream.fileno(), target.mode)
+            os.fchown(stream.fileno(), target.uid, target.gid)
+        Path(temporary).replace(target.path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def patiently(action: Callable[[], T], wait_s: float) -> T:
+    """Return the action's result; on a failure that may pass, try again until `wait_s` seconds are over."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return action()
+        except SecretsError as error:
+            if time.monotonic() >= deadline:
+                raise
+            print(f"flowstead-secrets: {error}; trying again", file=sys.stderr)
+        except (BotoCoreError, OSError) as error:
+            if time.monotonic() >= deadline:
+                raise SecretsError(f"{type(error).__name__}: {error}") from error
+            print(f"flowstead-secrets: {type(error).__name__}: {error}; trying again", file=sys.stderr)
+        time.sleep(RETRY_PAUSE_S)
+
+
+def main() -> int:
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(description="Write a file of secrets from AWS Secrets Manager.")
+    parser.add_argument("name", help=f"the configuration, a file NAME.json in {CONFIGURATION_DIR}")
+    parser.add_argument("--check", action="store_true", help="only say whether the file would change")
+    parser.add_argument(
+        "--wait-s", type=float, default=0.0, help="seconds to keep trying (at boot: the network comes late)"
+    )
+    arguments = parser.parse_args()
+    try:
+        target = read_target(arguments.name)
+        arns = {entry["secret_arn"] for entry in target.entries}
+        secrets = patiently(lambda: fetch_secrets(target.region, arns), arguments.wait_s)
+        content = render(target, secrets)
+        if is_current(target, content):
+            print(f"{target.path}: unchanged")
+            return 0
+        if not arguments.check:
+            write(target, content)
+        print(f"{target.path}: {'would change' if arguments.check else 'written'}")
+    except SpecificationError as error:
+        print(f"flowstead-secrets: {error}", file=sys.stderr)
+        return 2
+    except (SecretsError, OSError) as error:
+        print(f"flowstead-secrets: {arguments.name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
