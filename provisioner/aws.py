@@ -307,7 +307,7 @@ class Aws:
             self._clock.sleep(every_s)
 
     def token(self, *parts: str) -> str:
-        """Make an idempotency token: the same for the same parts, so that a repeated call makes nothing twice.
+        """Make an idempotency token: the same for the same parts, so that a repeat makes nothing twice.
 
         Args:
             parts: what the call is for; empty: the same within this run only.

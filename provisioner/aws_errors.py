@@ -55,7 +55,7 @@ _NEXT_STEPS = {
     f"or choose another server.instance_type. {_AGAIN}",
     "InsufficientDBInstanceCapacity": "AWS has no such database host free at present: wait a little, "
     f"or choose another database.instance_class. {_AGAIN}",
-    "BucketAlreadyExists": "All of AWS shares bucket names: set artifacts.bucket in deployment.yml to another.",
+    "BucketAlreadyExists": "Bucket names are AWS-wide: choose another artifacts.bucket in deployment.yml.",
     "DependencyViolation": "Something that Flowstead did not make uses it: remove that first. " + _AGAIN,
 }
 

@@ -1,7 +1,7 @@
 """What every kind of AWS resource answers, and the words the plan uses.
 
-A kind is a frozen dataclass: its settings are fields, what it depends on are fields that hold other resources.
-It is found by the tags that its create call sets, compared without any call, made bare, and then brought to the
+A kind is a frozen dataclass: its settings are fields, and so are the resources that it depends on. It is
+found by the tags that its create call sets, compared without any call, made bare, and then brought to the
 wanted state by the same `update` that repairs a drifted or half-made one.
 """
 
@@ -285,7 +285,7 @@ def only(resource: Resource, lives: list[Live]) -> Live | None:
     if len(matches) > 1:
         ids = " and ".join(sorted(live.id for live in matches))
         raise DriftError(
-            f"{resource} is there {len(matches)} times: {ids} carry its {DEPLOYMENT_TAG} and {RESOURCE_TAG} tags.",
+            f"{resource} is there {len(matches)} times: {ids} carry its tags.",
             next_step=f"Decide which one is right and remove the tag {RESOURCE_TAG} from the other.",
         )
     return matches[0] if matches else None

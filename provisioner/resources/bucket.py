@@ -29,8 +29,8 @@ class Bucket(Resource):
     """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions expire.
 
     Encryption is AWS's doing: every object is encrypted since January 2023, and nobody can turn it off
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html). It is stated once, when the
-    bucket is made, and not looked at again.
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html). It is stated once,
+    when the bucket is made, and not looked at again.
 
     Args:
         bucket_name: its name, one in all of AWS.
@@ -83,7 +83,7 @@ class Bucket(Resource):
             f"the bucket {self.bucket_name} belongs to another account, or is closed to you. {error.message}",
             code=error.code,
             operation=error.operation,
-            next_step="Set artifacts.bucket in deployment.yml to a name that is free, or check your permissions.",
+            next_step="Set artifacts.bucket in deployment.yml to a free name, or check your permissions.",
         )
 
     def _facts(self, aws: Aws) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class Bucket(Resource):
             )
             for error in answer.get("Errors", []):
                 raise AwsError(
-                    f"DeleteObjects: AWS answered {error['Code']} for {error['Key']}: {error.get('Message', '')}",
+                    f"DeleteObjects: AWS answered {error['Code']} for {error['Key']}: {error.get('Message')}",
                     code=error["Code"],
                     operation="DeleteObjects",
                 )

@@ -33,7 +33,7 @@ _METADATA = MappingProxyType(
 )
 
 _PROFILE_LAG = "InvalidParameterValue"
-"""EC2's code, with "IAM" in the message, until a new instance profile is known everywhere (usually within 15 s):
+"""EC2's code, with "IAM" in the message, until a new instance profile is known everywhere (about 15 s):
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency"""
 
 _BOOT_S = 300
@@ -202,7 +202,7 @@ class Instance(Ec2Resource):
     def _run(self, aws: Aws, parameters: dict[str, Any]) -> str:
         """Call RunInstances with a token that a killed run would have used too.
 
-        AWS answers a token it has seen with the instance it made then, be it terminated; the next token is tried then.
+        AWS answers a known token with the instance made then, be it terminated; then the next token is tried.
         """
         generation = 0
         while True:
