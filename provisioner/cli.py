@@ -122,7 +122,7 @@ def _run(options: Options, name: str, **arguments: bool) -> None:
         command: Callable[..., None] = getattr(commands, name)
         command(Session(options), **arguments)
     except FlowsteadError as error:
-        _end(options, str(error), error.exit_code)
+        _end(options, error.message, error.exit_code, error.next_step)
     except KeyboardInterrupt:
         _end(options, "Stopped. Run the same command again: it goes on from here.", _INTERRUPTED)
     except BrokenPipeError:
@@ -134,10 +134,12 @@ def _run(options: Options, name: str, **arguments: bool) -> None:
         _end(options, f"{text} Run it with --debug and report what that shows.", 1)
 
 
-def _end(options: Options, text: str, code: int) -> NoReturn:
+def _end(options: Options, text: str, code: int, next_step: str = "") -> NoReturn:
     if options.debug:
         traceback.print_exc()
     print(f"error: {text}", file=sys.stderr)
+    if next_step:
+        print(f"  next: {next_step}", file=sys.stderr)
     raise typer.Exit(code) from None
 
 

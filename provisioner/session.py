@@ -86,6 +86,8 @@ class Session:
 
         """
         cidrs = self.deployment.access.cidrs
+        # Credentials are missing more often than the internet is: that shows first.
+        self.aws.identity()
         if cidrs == "auto":
             from provisioner import address  # noqa: PLC0415 - only for `auto`
 
