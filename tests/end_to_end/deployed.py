@@ -5,9 +5,12 @@ Everything goes through the doors that a user has: the commands as subprocesses,
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -15,12 +18,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+# The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
+PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 # Values in secrets that are no secret.
 PUBLIC_KEYS = frozenset(
     {"username", "certificate_pem", "engine", "host", "port", "dbname", "dbInstanceIdentifier"}
@@ -68,6 +74,33 @@ def until(question: Callable[[], Any], what: str, timeout_s: float = 120, pause_
         assert time.monotonic() < deadline, f"after {timeout_s:.0f} s: not {what}"
         time.sleep(pause_s)
     return answer
+
+
+def ask(client: Mapping[str, str], path: str = PROBE, timeout_s: float = 30) -> tuple[int, bytes]:
+    """Ask the server once, on a connection of its own and without a second try.
+
+    Returns:
+        The HTTP status, 0 when there was no answer; and the body.
+
+    """
+    login = f"{client['MLFLOW_TRACKING_USERNAME']}:{client['MLFLOW_TRACKING_PASSWORD']}"
+    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+    context = ssl.create_default_context(cafile=client["MLFLOW_TRACKING_SERVER_CERT_PATH"])
+    host = str(urlsplit(client["MLFLOW_TRACKING_URI"]).netloc)
+    connection = http.client.HTTPSConnection(host, timeout=timeout_s, context=context)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except OSError as error:
+        return 0, str(error).encode()
+    finally:
+        connection.close()
+
+
+def served(client: Mapping[str, str]) -> bool:
+    """Whether gateway, login, MLflow and its database answer together."""
+    return ask(client, timeout_s=10)[0] == 200
 
 
 def copy_project(target: Path) -> None:

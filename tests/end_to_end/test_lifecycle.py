@@ -1,0 +1,189 @@
+"""From killed in the middle to removed: a second deployment beside the first, in a directory of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from deployed import Deployment, Sandbox, copy_project, mutating, served, until
+
+pytestmark = pytest.mark.timeout(1800)
+
+NAME = "second"
+TAGGED = [{"Name": "tag:flowstead:deployment", "Values": [NAME]}]
+# The command is killed when it has made this many changes, and run again; then at the next.
+KILLED_AFTER = (3, 15, 28)
+
+
+@pytest.fixture(scope="module")
+def second(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A copy of the project whose deployment.yml names another deployment."""
+    directory = tmp_path_factory.mktemp("second")
+    copy_project(directory)
+    config = directory / "deployment.yml"
+    text = config.read_text(encoding="utf-8")
+    text = text.replace("name: flowstead", f"name: {NAME}").replace(
+        "deletion_protection: true", "deletion_protection: false"
+    )
+    config.write_text(text, encoding="utf-8")
+    return Deployment(sandbox, directory)
+
+
+def kill_after(deployment: Deployment, changes: int) -> None:
+    """Start provision.py and kill it, as a lost connection or a full disk would, after so many changes."""
+    before = len(mutating(deployment.sandbox.calls()))
+    process = subprocess.Popen(
+        ["python", "provision.py"],
+        cwd=deployment.clone,
+        env=deployment.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def far_enough() -> bool:
+        return process.poll() is not None or len(mutating(deployment.sandbox.calls())) >= before + changes
+
+    until(far_enough, f"{changes} changes made", pause_s=0.05)
+    process.kill()
+    process.wait()
+
+
+def things(sandbox: Sandbox) -> dict[str, int]:
+    """How many of each kind the second deployment has."""
+    ec2, rds, secrets = sandbox.client("ec2"), sandbox.client("rds"), sandbox.client("secretsmanager")
+    reservations = ec2.describe_instances(Filters=TAGGED)["Reservations"]
+    alive = [
+        instance
+        for reservation in reservations
+        for instance in reservation["Instances"]
+        if instance["State"]["Name"] not in {"shutting-down", "terminated"}
+    ]
+    return {
+        "instances": len(alive),
+        "networks": len(ec2.describe_vpcs(Filters=TAGGED)["Vpcs"]),
+        "subnets": len(ec2.describe_subnets(Filters=TAGGED)["Subnets"]),
+        "gateways": len(ec2.describe_internet_gateways(Filters=TAGGED)["InternetGateways"]),
+        "firewalls": len(ec2.describe_security_groups(Filters=TAGGED)["SecurityGroups"]),
+        "addresses": len(ec2.describe_addresses(Filters=TAGGED)["Addresses"]),
+        "key pairs": len(ec2.describe_key_pairs(Filters=TAGGED)["KeyPairs"]),
+        "databases": sum(
+            NAME in one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]
+        ),
+        "buckets": sum(NAME in one["Name"] for one in sandbox.client("s3").list_buckets()["Buckets"]),
+        "roles": sum(NAME in one["RoleName"] for one in sandbox.client("iam").list_roles()["Roles"]),
+        "secrets": sum(
+            f"/{NAME}/" in one["Name"] for one in secrets.list_secrets(MaxResults=100)["SecretList"]
+        ),
+    }
+
+
+ONE_OF_EACH = {
+    "instances": 1,
+    "networks": 1,
+    "subnets": 4,
+    "gateways": 1,
+    "firewalls": 2,
+    "addresses": 1,
+    "key pairs": 1,
+    "databases": 1,
+    "buckets": 1,
+    "roles": 1,
+    "secrets": 5,
+}
+
+
+def test_killed_in_the_middle_it_goes_on_and_makes_nothing_twice(second: Deployment) -> None:
+    for changes in KILLED_AFTER:
+        kill_after(second, changes)
+    second.provision()
+    assert things(second.sandbox) == ONE_OF_EACH
+    assert "nothing to do" in second.provision().stdout.lower()
+
+
+def test_two_deployments_do_not_see_each_other(second: Deployment, deployment: Deployment) -> None:
+    assert "nothing to do" in deployment.provision("plan").stdout.lower()
+    assert second.provisioned["flowstead_bucket"] != deployment.provisioned["flowstead_bucket"]
+    assert (
+        second.provisioned["flowstead_public_address"] != deployment.provisioned["flowstead_public_address"]
+    )
+    hosts = second.playbook("site.yml", "--list-hosts").stdout
+    assert second.instance_id in hosts
+    assert deployment.instance_id not in hosts
+
+
+def test_what_cannot_be_changed_is_an_error_that_shows_old_and_new(second: Deployment) -> None:
+    config = second.clone / "deployment.yml"
+    original = config.read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(original)
+    values["network"] |= {"cidr": "10.90.0.0/16", "public_subnets": ["10.90.0.0/24", "10.90.1.0/24"]}
+    values["network"]["private_subnets"] = ["10.90.10.0/24", "10.90.11.0/24"]
+    before = len(second.sandbox.calls())
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    try:
+        done = second.provision(check=False)
+    finally:
+        config.write_text(original, encoding="utf-8")
+    assert done.returncode == 1
+    assert "10.80.0.0/16" in done.stderr
+    assert "10.90.0.0/16" in done.stderr
+    assert mutating(second.sandbox.calls()[before:]) == []
+
+
+def test_destroy_wants_a_yes(second: Deployment) -> None:
+    before = len(second.sandbox.calls())
+    done = second.provision("destroy", check=False)
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert mutating(second.sandbox.calls()[before:]) == []
+
+
+def test_destroy_refuses_a_protected_database(deployment: Deployment) -> None:
+    before = len(deployment.sandbox.calls())
+    done = deployment.provision("destroy", "--yes", check=False)
+    assert done.returncode == 2
+    assert "deletion_protection" in done.stderr
+    assert mutating(deployment.sandbox.calls()[before:]) == []
+
+
+def test_destroy_leaves_what_it_says_and_nothing_else(
+    second: Deployment, deployment: Deployment, client_environment: dict[str, str]
+) -> None:
+    sandbox, bucket = second.sandbox, second.provisioned["flowstead_bucket"]
+    sandbox.client("s3").put_object(Bucket=bucket, Key="artifacts/kept", Body=b"data")
+    said = second.provision("destroy", "--yes").stdout
+    assert things(sandbox) == dict.fromkeys(ONE_OF_EACH, 0) | {"buckets": 1}
+    assert bucket in said
+    snapshots = sandbox.client("rds").describe_db_snapshots()["DBSnapshots"]
+    ours = [one["DBSnapshotIdentifier"] for one in snapshots if NAME in one["DBSnapshotIdentifier"]]
+    assert len(ours) == 1
+    assert ours[0] in said
+    assert not list((second.clone / "inventory").glob(f"{NAME}.*"))
+    assert not (second.clone / "inventory" / "ssh").exists()
+    assert served(client_environment), "the first deployment was hurt"
+    assert "nothing to do" in deployment.provision("plan").stdout.lower()
+
+
+def test_destroy_of_nothing_says_so_and_delete_data_takes_the_bucket(second: Deployment) -> None:
+    second.provision("destroy", "--yes", "--delete-data")
+    assert things(second.sandbox) == dict.fromkeys(ONE_OF_EACH, 0)
+    assert "nothing to remove" in second.provision("destroy", "--yes").stdout.lower()
+
+
+def test_host_and_role_are_gone_for_good(second: Deployment) -> None:
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        second.sandbox.client("iam").get_role(RoleName=f"flowstead-{NAME}-us-east-1-server")
+    listed = subprocess.run(
+        ["podman", "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
+    )
+    instances = second.sandbox.client("ec2").describe_instances(Filters=TAGGED)["Reservations"]
+    for reservation in instances:
+        assert reservation["Instances"][0]["InstanceId"] not in listed.stdout
+
+
+def test_nothing_was_written_outside_the_copy(second: Deployment) -> None:
+    assert Path(second.clone / "deployment.yml").exists()
+    assert not (second.clone / "inventory" / "group_vars" / "all" / "provisioned.yml").exists()

@@ -1,0 +1,138 @@
+"""The second run, and what happens to a running server: nothing of it needs a hand."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from conftest import FirstRun
+from deployed import Deployment, ask, mutating, run, served, until
+
+pytestmark = pytest.mark.timeout(1800)
+
+RECAP = re.compile(r"ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
+
+
+def main_process(deployment: Deployment) -> str:
+    """The process id of the serving MLflow."""
+    return deployment.host("systemctl show --property=MainPID --value 'mlflow@*.service'").strip()
+
+
+def test_the_first_run_says_what_to_do_next(first_run: FirstRun) -> None:
+    assert "ansible-playbook site.yml" in first_run.provision
+    recaps = RECAP.findall(first_run.site)
+    assert recaps
+    assert all((unreachable, failed) == ("0", "0") for _, _, unreachable, failed in recaps)
+
+
+def test_a_second_provision_changes_nothing_and_says_so(deployment: Deployment) -> None:
+    before = len(deployment.sandbox.calls())
+    said = deployment.provision().stdout
+    calls = deployment.sandbox.calls()[before:]
+    assert "nothing to do" in said.lower()
+    assert mutating(calls) == []
+    assert 0 < len(calls) <= 25, [f"{call['service']}:{call['action']}" for call in calls]
+
+
+def test_plan_status_and_outputs_change_nothing(deployment: Deployment) -> None:
+    before = len(deployment.sandbox.calls())
+    for command in ("plan", "status", "outputs", "client"):
+        deployment.provision(command)
+    assert mutating(deployment.sandbox.calls()[before:]) == []
+
+
+def test_a_second_site_changes_nothing(deployment: Deployment) -> None:
+    process = main_process(deployment)
+    recaps = RECAP.findall(deployment.playbook("site.yml").stdout)
+    assert recaps
+    assert all((changed, failed) == ("0", "0") for _, changed, _, failed in recaps)
+    assert main_process(deployment) == process
+
+
+def test_check_mode_works_on_a_configured_host(deployment: Deployment) -> None:
+    recaps = RECAP.findall(deployment.playbook("site.yml", "--check", "--diff").stdout)
+    assert recaps
+    assert all((changed, failed) == ("0", "0") for _, changed, _, failed in recaps)
+
+
+def test_a_security_group_opened_by_hand_is_set_right(deployment: Deployment) -> None:
+    ec2 = deployment.sandbox.client("ec2")
+    group = deployment.instances()[0]["SecurityGroups"][0]["GroupId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 5000, "ToPort": 5000, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    assert "5000" in deployment.provision("plan").stdout
+    deployment.provision()
+    rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+    assert sorted(rule["FromPort"] for rule in rules) == [22, 443]
+
+
+def test_killed_server_serves_again(deployment: Deployment, client_environment: dict[str, str]) -> None:
+    process = main_process(deployment)
+    deployment.host(f"kill -9 {process}")
+    until(lambda: main_process(deployment) not in {process, "0"}, "a new process")
+    until(lambda: served(client_environment), "served again")
+
+
+def test_rebooted_database_is_waited_for(deployment: Deployment, client_environment: dict[str, str]) -> None:
+    rds = deployment.sandbox.client("rds")
+    name = rds.describe_db_instances()["DBInstances"][0]["DBInstanceIdentifier"]
+    process = main_process(deployment)
+    rds.reboot_db_instance(DBInstanceIdentifier=name)
+    rds.get_waiter("db_instance_available").wait(
+        DBInstanceIdentifier=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
+    until(lambda: served(client_environment), "served again")
+    assert main_process(deployment) == process, "the server had to be restarted"
+
+
+@pytest.mark.usefixtures("example_output")
+def test_rebooted_host_serves_again_with_everything_it_had(
+    deployment: Deployment, client_environment: dict[str, str], run_ids: dict[str, str]
+) -> None:
+    booted = "stat --format=%Y /proc/1"
+    before = deployment.host(booted)
+    deployment.sandbox.client("ec2").reboot_instances(InstanceIds=[deployment.instance_id])
+    until(lambda: deployment.host(booted, check=False) not in {"", before}, "rebooted")
+    until(lambda: served(client_environment), "served again")
+    path = f"/api/2.0/mlflow/runs/get?run_id={run_ids['log_a_run']}"
+    assert ask(client_environment, path)[0] == 200
+    assert deployment.host("systemctl is-system-running", check=False).strip() == "running"
+
+
+def test_stopped_and_started_host_keeps_its_address(
+    deployment: Deployment, client_environment: dict[str, str]
+) -> None:
+    ec2, instance = deployment.sandbox.client("ec2"), deployment.instance_id
+    ec2.stop_instances(InstanceIds=[instance])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    assert not served(client_environment)
+    ec2.start_instances(InstanceIds=[instance])
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    until(lambda: served(client_environment), "served again at the same address")
+
+
+def test_fab_status_shows_that_it_answers(deployment: Deployment) -> None:
+    said = run("fab", "status", cwd=deployment.clone, env=deployment.environment).stdout
+    assert "answers (experiment 'Default' read from the database)" in said
+    assert re.search(r"failed:\n\s+none", said)
+
+
+def test_fab_logs_and_password(deployment: Deployment, client_environment: dict[str, str]) -> None:
+    logs = run("fab", "logs", "--lines", "20", cwd=deployment.clone, env=deployment.environment).stdout
+    assert "mlflow" in logs
+    password = run("fab", "password", cwd=deployment.clone, env=deployment.environment).stdout
+    assert password.strip() == client_environment["MLFLOW_TRACKING_PASSWORD"]
+
+
+def test_guessing_passwords_is_slowed_down(
+    deployment: Deployment, client_environment: dict[str, str]
+) -> None:
+    wrong = client_environment | {"MLFLOW_TRACKING_PASSWORD": "a-guess-of-many"}
+    statuses = [ask(wrong)[0] for _ in range(60)]
+    assert set(statuses) <= {401, 429, 503}
+    assert statuses[-1] != 401, "60 guesses in a row were all answered"
+    # Somebody who knows the password is not kept out for long, from the same address either.
+    time.sleep(5)
+    until(lambda: served(client_environment), "served again", timeout_s=90)
+    assert deployment.provision("status").returncode == 0
