@@ -96,7 +96,9 @@ def _start(state: State) -> None:
             )
         if time.monotonic() > deadline:
             daemon.kill()
-            raise SandboxError(f"the daemon did not start within {_START_S:.0f} s", next_step=f"see {state.log}")
+            raise SandboxError(
+                f"the daemon did not start within {_START_S:.0f} s", next_step=f"see {state.log}"
+            )
         time.sleep(0.05)
 
 

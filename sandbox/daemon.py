@@ -138,7 +138,8 @@ def _listen(address: str, port: int) -> socket.socket:
         sock.bind((address, port))
     except OSError as error:
         raise SandboxError(
-            f"port {port} at {address} is taken ({error})", next_step=f"end what listens there: ss -ltnp sport = {port}"
+            f"port {port} at {address} is taken ({error})",
+            next_step=f"end what listens there: ss -ltnp sport = {port}",
         ) from error
     sock.listen(128)
     return sock

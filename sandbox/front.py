@@ -51,10 +51,10 @@ class Front:
     Args:
         calls: where calls are logged.
         faults: the faults of tests.
-        describe_source: names who is behind an address, for the log.
+        describe_source: names who sent a request, for the log.
     """
 
-    def __init__(self, calls: CallLog, faults: Faults, describe_source: Callable[[str], str]) -> None:
+    def __init__(self, calls: CallLog, faults: Faults, describe_source: Callable[[HttpRequest], str]) -> None:
         self._calls = calls
         self._faults = faults
         self._describe_source = describe_source
@@ -93,7 +93,7 @@ class Front:
                 status=status,
                 error=error,
                 region=call.region,
-                source=self._describe_source(call.request.peer),
+                source=self._describe_source(call.request),
                 took_ms=round((time.time() - started) * 1000),
             )
         )

@@ -25,7 +25,16 @@ _TOKEN_TTL_MAX_S = 21_600  # six hours, AWS's limit
 _LIFETIME_S = 21_600  # AWS's credentials of a role on an instance last about six hours
 _RENEW_BEFORE = timedelta(minutes=15)  # AWS has new ones ready at least five minutes before the old ones end
 _VERSION = re.compile(r"latest|\d{4}-\d{2}-\d{2}|1\.0")
-_VERSIONS = ("1.0", "2007-01-19", "2016-09-02", "2018-09-24", "2019-10-01", "2020-10-27", "2021-03-23", "latest")
+_VERSIONS = (
+    "1.0",
+    "2007-01-19",
+    "2016-09-02",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-03-23",
+    "latest",
+)
 
 Tree = Mapping[str, Any]
 
@@ -147,7 +156,9 @@ class Metadata:
         if isinstance(node, Mapping):
             if "public-keys" in parts[-1:]:
                 return _text(200, "\n".join(f"{index}={instance.key_name}" for index in node))
-            return _text(200, "\n".join(f"{name}/" if isinstance(n, Mapping) else name for name, n in node.items()))
+            return _text(
+                200, "\n".join(f"{name}/" if isinstance(n, Mapping) else name for name, n in node.items())
+            )
         return _text(200, node)
 
     def _tree(self, instance: Any) -> Tree:
@@ -224,7 +235,7 @@ class Metadata:
         if instance.public_ip:
             data |= {"public-ipv4": instance.public_ip, "public-hostname": instance.public_dns_name}
             interface["public-ipv4s"] = instance.public_ip
-        key = instance.ec2_backend.keypairs.get(instance.key_name)
+        key = instance.ec2_backend.key_pairs.get(instance.key_name)
         if key is not None:
             data["public-keys"] = {"0": {"openssh-key": _public_key(key)}}
         if instance.metadata_options.instance_metadata_tags == "enabled":

@@ -97,7 +97,11 @@ def find(signature: Signature, now: datetime) -> Principal:
     if principal.expires is not None and principal.expires < now.replace(tzinfo=None):
         if signature.service == "ec2":
             raise Refusal("RequestExpired", "Request has expired.")
-        code = "ExpiredToken" if _speaks_query(signature) or signature.service == "s3" else "ExpiredTokenException"
+        code = (
+            "ExpiredToken"
+            if _speaks_query(signature) or signature.service == "s3"
+            else "ExpiredTokenException"
+        )
         status = 403 if _speaks_query(signature) else 400
         raise Refusal(code, "The security token included in the request is expired", status)
     return principal

@@ -59,7 +59,9 @@ def read_signature(request: HttpRequest) -> Signature | None:
         query = {name: values[0] for name, values in parse_qs(request.query).items()}
         if query.get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256":
             return None
-        parts = {name: query.get(f"X-Amz-{name}", "") for name in ("Credential", "SignedHeaders", "Signature")}
+        parts = {
+            name: query.get(f"X-Amz-{name}", "") for name in ("Credential", "SignedHeaders", "Signature")
+        }
         date, token = query.get("X-Amz-Date", ""), query.get("X-Amz-Security-Token")
         expires_s = int(query.get("X-Amz-Expires", "0") or 0)
     scope = parts.get("Credential", "").split("/")
@@ -82,13 +84,15 @@ def read_signature(request: HttpRequest) -> Signature | None:
 class Call:
     """One AWS call on its way through the front.
 
-    ``principal`` is filled in by the authorization, ``response`` when there is one.
+    ``principal`` is filled in by the authorization, ``response`` when there is one; ``notes`` is where a correction that
+    comes before moto leaves word for the one that comes after.
     """
 
     request: HttpRequest
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     principal: Any = None
     response: HttpResponse | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def signature(self) -> Signature | None:

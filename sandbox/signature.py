@@ -100,7 +100,8 @@ def calculate(request: HttpRequest, signature: Signature, secret_key: str) -> st
         path = quote(path, safe=f"/{_SAFE}")
     names = signature.signed_headers
     headers = "".join(
-        f"{name}:{','.join(' '.join(v.split()) for v in request.headers.get_all(name, []))}\n" for name in names
+        f"{name}:{','.join(' '.join(v.split()) for v in request.headers.get_all(name, []))}\n"
+        for name in names
     )
     canonical = "\n".join(
         [

@@ -156,4 +156,8 @@ def names(root: Path = CLONE / ".sandbox") -> list[str]:
     """
     if not root.exists():
         return []
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and _NAME.fullmatch(path.name) and path.name != "ca")
+    return sorted(
+        path.name
+        for path in root.iterdir()
+        if path.is_dir() and _NAME.fullmatch(path.name) and path.name != "ca"
+    )

@@ -24,7 +24,8 @@ _CHUNK_LINE_BYTES = 1024
 class HttpRequest:
     """One request, read to its end.
 
-    ``target`` is the path and query exactly as they came; ``peer`` the address it came from.
+    ``target`` is the path and query exactly as they came; ``peer`` the address it came from; ``origin`` the VPC it came
+    from, or nothing for the machine itself.
     """
 
     method: str
@@ -33,6 +34,7 @@ class HttpRequest:
     body: bytes
     peer: str
     connection: socket.socket
+    origin: str = ""
 
     @property
     def path(self) -> str:
@@ -66,19 +68,26 @@ class Listener(ThreadingMixIn, TCPServer):
         application: what answers.
         tls: the TLS context; plain HTTP without one. The handshake runs in the connection's own thread, so a
             client that connects and says nothing holds nobody else up.
+        origin: the VPC the listener is in, or nothing.
     """
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(
-        self, sock: socket.socket, application: Application, tls: ssl.SSLContext | None = None
+        self,
+        sock: socket.socket,
+        application: Application,
+        tls: ssl.SSLContext | None = None,
+        *,
+        origin: str = "",
     ) -> None:
         super().__init__(sock.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = sock
         self.application = application
         self.tls = tls
+        self.origin = origin
 
     def start(self) -> None:
         """Serve from a thread of its own until ``stop``."""
@@ -153,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             body=self._read_body(),
             peer=self.client_address[0],
             connection=self.connection,
+            origin=self.server.origin,
         )
         response = self.server.application(request)
         if response is None:

@@ -16,8 +16,11 @@ from botocore.parsers import create_parser
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
+from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
+
+from sandbox.web import HttpResponse
 
 if TYPE_CHECKING:
     from sandbox.request import Call
@@ -129,3 +132,29 @@ def parse_response(call: Call) -> dict[str, Any]:
     )
     parsed.pop("ResponseMetadata", None)
     return dict(parsed)
+
+
+def render_result(call: Call, result: dict[str, Any]) -> HttpResponse:
+    """Write a result the way the service's protocol writes it, for calls that moto does not answer.
+
+    Args:
+        call: the call.
+        result: what a boto3 caller shall get.
+
+    Returns:
+        The response.
+    """
+    model = get_service_model(call.service)
+    protocol = determine_request_protocol(model, call.request.headers.get("Content-Type"))
+    serializer = get_serializer_class(model.service_name, protocol)(
+        operation_model=model.operation_model(call.action),
+        pretty_print=False,
+        value_picker=XFormedAttributePicker(response_transformers=None),
+    )
+    written = serializer.serialize(result)
+    body = written["body"]
+    return HttpResponse(
+        int(written["status_code"]),
+        [(str(name), str(value)) for name, value in written["headers"].items()],
+        body if isinstance(body, bytes) else str(body).encode(),
+    )

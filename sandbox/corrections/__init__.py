@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from fnmatch import fnmatch
+from typing import TYPE_CHECKING
 
 from sandbox.request import Call
 from sandbox.web import HttpResponse
+
+if TYPE_CHECKING:
+    from sandbox.mapping.world import World
 
 Before = Callable[[Call], HttpResponse | None]
 After = Callable[[Call], None]
@@ -118,3 +122,30 @@ def settle(call: Call) -> None:
     for pattern, function in _settle[call.service]:
         if fnmatch(call.action, pattern):
             function(call)
+
+
+_worlds: list[World] = []
+
+
+def world() -> World:
+    """Return the real things of this process's sandbox."""
+    return _worlds[-1]
+
+
+def install(real: World) -> None:
+    """Register every correction; from then on they act on the sandbox's real things.
+
+    Args:
+        real: the sandbox's real things.
+    """
+    from sandbox.corrections import (  # noqa: PLC0415 - they import moto, which must wait for account.prepare()
+        buckets,
+        instances,
+        metadata_options,
+        network,
+        profiles,
+    )
+
+    _worlds.append(real)
+    for module in (buckets, instances, metadata_options, network, profiles):
+        module.patch()

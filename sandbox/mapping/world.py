@@ -1,15 +1,19 @@
-"""Everything real that one sandbox has, and the threads that keep it as the account says."""
+"""Everything real that one sandbox has: the one place where its parts are put together."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from sandbox import account, corrections
+from sandbox.mapping.hosts import Hosts
+from sandbox.mapping.networks import Networks
+from sandbox.mapping.topology import interfaces
 from sandbox.real.certificates import Authority
-from sandbox.real.site import Site
+from sandbox.real.site import PUBLIC, Site
 from sandbox.state import State
 from sandbox.tls import Certificates
-from sandbox.web import Application
+from sandbox.web import Application, HttpRequest
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +31,38 @@ class World:
     def __init__(self, site: Site, state: State, authority: Authority, certificates: Certificates) -> None:
         self.site = site
         self.state = state
-        self.authority = authority
-        self.certificates = certificates
-        self.api: Application | None = None
+        self._api: Application | None = None
+        self.networks = Networks(site, certificates, self._answer, authority.ca_pem_path.read_bytes)
+        self.hosts = Hosts(site, self.networks, authority)
+        corrections.install(self)
+
+    def public_addresses(self) -> list[str]:
+        """List the addresses that stand for public ones."""
+        return [f"{self.site.gateway.rpartition('.')[0]}.{last}" for last in PUBLIC]
 
     def serve_api_with(self, api: Application) -> None:
         """Name what answers AWS calls that come from hosts."""
-        self.api = api
+        self._api = api
 
-    def describe_source(self, peer: str) -> str:
-        """Name who is behind an address: ``controller``, or an instance's id."""
-        return "controller" if peer == self.site.gateway else peer
+    def _answer(self, request: HttpRequest) -> Any:
+        return self._api(request) if self._api is not None else None
+
+    def describe_source(self, request: HttpRequest) -> str:
+        """Name who sent a request: ``controller``, or an instance's id."""
+        if not request.origin:
+            return "controller"
+        with account.lock:
+            for region in account.ec2_regions():
+                for nic in interfaces(account.ec2(region), request.origin):
+                    if nic.private_ip_address == request.peer and nic.instance is not None:
+                        return str(nic.instance.id)
+        return request.peer
 
     def status(self) -> dict[str, Any]:
         """List what runs."""
-        return {"networks": [], "instances": [], "databases": []}
+        return {"networks": self.networks.status(), "instances": self.hosts.status(), "databases": []}
 
     def close(self) -> None:
         """Remove everything."""
+        self.hosts.close()
+        self.networks.close()

@@ -1,0 +1,255 @@
+"""EC2 instances: what AWS checks at launch, the states an instance goes through, and the host behind it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
+from moto.ec2.models.instances import InstanceBackend
+
+from sandbox import account, authorize, wire
+from sandbox.corrections import follows, refuses, world
+from sandbox.errors import Refusal
+from sandbox.mapping.hosts import set_state
+from sandbox.request import Call
+from sandbox.web import HttpResponse
+
+_ROOT_GIB = 8  # the size of Debian's images
+_USER_DATA_BYTES = 16_384  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
+_AMI = re.compile(r"ami-[0-9a-f]{8,17}")
+
+_launches: dict[tuple[str, str], tuple[str, HttpResponse]] = {}
+
+
+def patch() -> None:
+    """Launch as many as asked for, pending, with the protection asked for."""
+    original = InstanceBackend.run_instances
+
+    def run_instances(
+        self: Any, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
+    ) -> Any:
+        call = authorize.current.get()
+        params = call.params if call is not None and call.action == "RunInstances" else {}
+        wanted = int(params.get("MaxCount") or count)
+        kwargs["disable_api_termination"] = str(params.get("DisableApiTermination")).lower() == "true"
+        reservation = original(self, image_id, wanted, user_data, security_group_names, **kwargs)
+        for instance in reservation.instances:
+            set_state(instance, "pending")
+        if call is not None:
+            call.notes["launched"] = list(reservation.instances)
+        return reservation
+
+    def block_device_mappings(self: Any) -> list[dict[str, Any]]:
+        volume = {
+            "SnapshotId": self.ebs_snapshot.id,
+            "VolumeSize": _ROOT_GIB,
+            "DeleteOnTermination": True,
+            "VolumeType": "gp3",
+            "Encrypted": False,
+        }
+        return [{"DeviceName": self.root_device_name, "Ebs": volume}]
+
+    InstanceBackend.run_instances = run_instances
+    Ami.block_device_mappings = property(block_device_mappings)
+
+
+def _fingerprint(params: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@refuses("ec2", "RunInstances")
+def _repeat(call: Call) -> HttpResponse | None:
+    """Answer a repeated launch with the first one's answer."""
+    token = str(call.params.get("ClientToken") or "")
+    known = _launches.get((call.region, token)) if token else None
+    if known is None:
+        return None
+    fingerprint, response = known
+    if fingerprint != _fingerprint(call.params):
+        raise Refusal(
+            "IdempotentParameterMismatch",
+            f"Arguments on this idempotent request are inconsistent with arguments used in previous request(s). "
+            f"The client token is {token}",
+        )
+    return response
+
+
+@refuses("ec2", "RunInstances")
+def _check_counts(call: Call) -> None:
+    least, most = int(call.params.get("MinCount") or 0), int(call.params.get("MaxCount") or 0)
+    if not least or not most:
+        raise Refusal("MissingParameter", "The request must contain the parameter MinCount and MaxCount")
+    if least > most:
+        raise Refusal(
+            "InvalidParameterValue", f"The MinCount {least} must be equal to or less than MaxCount {most}"
+        )
+
+
+@refuses("ec2", "RunInstances")
+def _check_image_and_type(call: Call) -> None:
+    params = call.params
+    if params.get("LaunchTemplate"):
+        return
+    image_id, kind = str(params.get("ImageId") or ""), str(params.get("InstanceType") or "m1.small")
+    if not image_id:
+        raise Refusal("MissingParameter", "The request must contain the parameter ImageId")
+    if not _AMI.fullmatch(image_id):
+        raise Refusal("InvalidAMIID.Malformed", f'Invalid id: "{image_id}" (expecting "ami-...")')
+    image = account.ec2(call.region).amis.get(image_id)
+    if image is None:
+        raise Refusal("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+    facts = INSTANCE_TYPES.get(kind)
+    if facts is None:
+        raise Refusal("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
+    architectures = facts["ProcessorInfo"]["SupportedArchitectures"]
+    if image.architecture not in architectures:
+        raise Refusal(
+            "InvalidParameterValue",
+            f"The architecture '{','.join(architectures)}' of the specified instance type does not match the "
+            f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that have "
+            "matching architectures, and try again.",
+        )
+
+
+@refuses("ec2", "RunInstances")
+def _check_place(call: Call) -> None:
+    """The subnet's zone must offer the type, and the groups must be of the subnet's VPC."""
+    backend, params = account.ec2(call.region), call.params
+    nics = params.get("NetworkInterfaces") or [{}]
+    subnet_id = params.get("SubnetId") or nics[0].get("SubnetId")
+    if not subnet_id:
+        return
+    subnet = backend.get_subnet(subnet_id)
+    kind, zone = str(params.get("InstanceType") or "m1.small"), subnet.availability_zone
+    offered = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(call.region, [])
+    zones = {item["Location"] for item in offered if item["InstanceType"] == kind}
+    if zone not in zones:
+        raise Refusal(
+            "Unsupported",
+            f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone}). "
+            f"Please retry your request by not specifying an Availability Zone or choosing {', '.join(sorted(zones))}.",
+        )
+    for group_id in params.get("SecurityGroupIds") or nics[0].get("Groups") or []:
+        group = backend.get_security_group_from_id(group_id)
+        if group is None:
+            raise Refusal("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+        if group.vpc_id != subnet.vpc_id:
+            raise Refusal(
+                "InvalidParameter",
+                f"Security group {group_id} and subnet {subnet_id} belong to different networks.",
+            )
+
+
+@refuses("ec2", "RunInstances")
+def _check_the_rest(call: Call) -> None:
+    params = call.params
+    key = params.get("KeyName")
+    if key and key not in account.ec2(call.region).key_pairs:
+        raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{key}' does not exist")
+    try:
+        user_data = base64.b64decode(str(params.get("UserData") or ""), validate=True)
+    except ValueError as error:
+        raise Refusal("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
+    if len(user_data) > _USER_DATA_BYTES:
+        raise Refusal("InvalidParameterValue", f"User data is limited to {_USER_DATA_BYTES} bytes")
+    for mapping in params.get("BlockDeviceMappings") or []:
+        size = (mapping.get("Ebs") or {}).get("VolumeSize")
+        if mapping.get("DeviceName") == "/dev/xvda" and size is not None and int(size) < _ROOT_GIB:
+            raise Refusal(
+                "InvalidBlockDeviceMapping",
+                f"Volume of size {size}GB is smaller than snapshot, expect size >= {_ROOT_GIB}GB",
+            )
+
+
+@follows("ec2", "RunInstances")
+def _launch(call: Call) -> None:
+    instances = call.notes.get("launched", [])
+    profile = call.params.get("IamInstanceProfile") or {}
+    for instance in instances[1:] if profile else []:
+        # moto gives the profile to the first one only.
+        instance.ec2_backend.associate_iam_instance_profile(
+            instance_id=instance.id,
+            iam_instance_profile_name=profile.get("Name"),
+            iam_instance_profile_arn=profile.get("Arn"),
+        )
+    token = str(call.params.get("ClientToken") or "")
+    if token and call.response is not None:
+        _launches[(call.region, token)] = (_fingerprint(call.params), call.response)
+    for instance in instances:
+        world().hosts.launch(instance)
+
+
+def _named(call: Call) -> list[Any]:
+    backend = account.ec2(call.region)
+    found = [backend.get_instance_by_id(instance_id) for instance_id in call.params.get("InstanceIds") or []]
+    return [instance for instance in found if instance is not None]
+
+
+_WRONG_STATES = {
+    "StartInstances": {"shutting-down", "terminated", "stopping"},
+    "StopInstances": {"shutting-down", "terminated", "pending"},
+    "RebootInstances": {"shutting-down", "terminated", "stopping", "stopped", "pending"},
+}
+
+
+@refuses("ec2", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
+def _check_states(call: Call) -> None:
+    for instance in _named(call):
+        if instance.state in _WRONG_STATES.get(call.action, set()):
+            raise Refusal(
+                "IncorrectInstanceState",
+                f"The instance '{instance.id}' is not in a state from which it can be "
+                f"{call.action.removesuffix('Instances').lower()}ed: it is {instance.state}.",
+            )
+        call.notes[instance.id] = instance.state
+
+
+@follows("ec2", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
+def _act(call: Call) -> None:
+    hosts = world().hosts
+    for instance in _named(call):
+        was = call.notes.get(instance.id, "")
+        if call.action == "StartInstances":
+            if was == "stopped":
+                hosts.start(instance)
+            else:
+                set_state(instance, was)
+        elif call.action == "StopInstances":
+            if was == "running":
+                hosts.stop(instance)
+            else:
+                set_state(instance, was)
+        elif call.action == "RebootInstances":
+            hosts.reboot(instance)
+        elif was in {"shutting-down", "terminated"}:
+            set_state(instance, was)
+        else:
+            hosts.terminate(instance)
+
+
+@refuses("ec2", "ModifyInstanceAttribute")
+def _check_stopped(call: Call) -> None:
+    instance = account.ec2(call.region).get_instance_by_id(call.params.get("InstanceId"))
+    needs = {"InstanceType", "UserData"} & set(call.params) or call.params.get("Attribute") in {
+        "instanceType",
+        "userData",
+    }
+    if instance is not None and needs and instance.state != "stopped":
+        raise Refusal(
+            "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
+        )
+
+
+@refuses("ec2", "GetConsoleOutput")
+def _show_console(call: Call) -> HttpResponse | None:
+    instance_id = str(call.params.get("InstanceId"))
+    if account.ec2(call.region).get_instance_by_id(instance_id) is None:
+        return None
+    output = world().hosts.console(instance_id)
+    return wire.render_result(call, {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": output})

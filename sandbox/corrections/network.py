@@ -1,0 +1,127 @@
+"""Networks: what is in use cannot be deleted, addresses are the sandbox's own, and packets follow every change."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
+
+from sandbox import account
+from sandbox.corrections import refuses, settles, world
+from sandbox.errors import Refusal
+from sandbox.mapping.topology import interfaces
+from sandbox.request import Call
+
+
+def patch() -> None:
+    """Give out addresses of the sandbox's own range, each as long after its last use as can be."""
+    cycle = itertools.cycle(world().public_addresses())
+    count = len(world().public_addresses())
+
+    def take() -> str:
+        taken = {
+            address
+            for region in account.ec2_regions()
+            for item in (*account.ec2(region).addresses, *account.ec2(region).enis.values())
+            if (address := item.public_ip)
+        }
+        for _ in range(count):
+            address = next(cycle)
+            if address not in taken:
+                return address
+        raise Refusal(
+            "InsufficientAddressCapacity", "Not enough available addresses to satisfy your request."
+        )
+
+    elastic_ip_addresses.random_ip = take
+    elastic_network_interfaces.random_public_ip = take
+
+
+def _groups(backend: Any) -> list[Any]:
+    return [group for groups in backend.groups.values() for group in groups.values()]
+
+
+@refuses("ec2", "DeleteSecurityGroup")
+def _keep_used_group(call: Call) -> None:
+    backend, params = account.ec2(call.region), call.params
+    group_id = params.get("GroupId")
+    group = next((g for g in _groups(backend) if g.id == group_id or g.name == params.get("GroupName")), None)
+    if group is None:
+        return
+    if group.name == "default":
+        raise Refusal(
+            "CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
+        )
+    in_use = any(group in nic.group_set for nic in backend.enis.values())
+    named = any(
+        rule.source_group and rule.source_group.get("GroupId") == group.id
+        for other in _groups(backend)
+        if other is not group
+        for rule in (*other.ingress_rules, *other.egress_rules)
+    )
+    if in_use or named:
+        raise Refusal("DependencyViolation", f"resource {group.id} has a dependent object")
+
+
+@refuses("ec2", "DeleteSubnet")
+def _keep_used_subnet(call: Call) -> None:
+    subnet_id = call.params.get("SubnetId")
+    if any(nic.subnet.id == subnet_id for nic in account.ec2(call.region).enis.values()):
+        raise Refusal(
+            "DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted."
+        )
+
+
+@refuses("ec2", "DeleteVpc")
+def _keep_used_vpc(call: Call) -> None:
+    backend, vpc_id = account.ec2(call.region), call.params.get("VpcId")
+    gateways = any(g.vpc is not None and g.vpc.id == vpc_id for g in backend.internet_gateways.values())
+    groups = any(g.vpc_id == vpc_id and g.name != "default" for g in _groups(backend))
+    endpoints = any(e.vpc_id == vpc_id and e.state != "deleted" for e in backend.vpc_end_points.values())
+    if gateways or groups or endpoints or interfaces(backend, str(vpc_id)):
+        raise Refusal("DependencyViolation", f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+
+
+@refuses("ec2", "DetachInternetGateway")
+def _keep_used_gateway(call: Call) -> None:
+    vpc_id = str(call.params.get("VpcId"))
+    if any(nic.public_ip for nic in interfaces(account.ec2(call.region), vpc_id)):
+        raise Refusal(
+            "DependencyViolation",
+            f"Network {vpc_id} has some mapped public address(es). "
+            "Please unmap those public address(es) before detaching the gateway.",
+        )
+
+
+@refuses("ec2", "AssociateAddress")
+def _check_association(call: Call) -> None:
+    backend = account.ec2(call.region)
+    instance = backend.get_instance_by_id(call.params.get("InstanceId"))
+    if instance is None:
+        return
+    if instance.state not in {"running", "stopped"}:
+        raise Refusal(
+            "InvalidInstanceID",
+            f"The {instance.state} instance '{instance.id}' is not in a valid state for this operation.",
+        )
+    vpc_id = instance.vpc_id
+    if not any(g.vpc is not None and g.vpc.id == vpc_id for g in backend.internet_gateways.values()):
+        raise Refusal("Gateway.NotAttached", f"Network {vpc_id} is not attached to any internet gateway")
+
+
+@refuses("ec2", "ReleaseAddress")
+def _keep_used_address(call: Call) -> None:
+    params = call.params
+    for address in account.ec2(call.region).addresses:
+        named = address.allocation_id == params.get("AllocationId") or address.public_ip == params.get(
+            "PublicIp"
+        )
+        if named and address.association_id:
+            raise Refusal("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
+
+
+@settles("ec2", "*")
+def _follow(call: Call) -> None:
+    if not call.action.startswith(("Describe", "Get", "RunInstances")):
+        world().networks.reconcile()

@@ -1,0 +1,252 @@
+"""Boots a real host for every EC2 instance, and does to it what the account's calls do to the instance."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sandbox import account, amis
+from sandbox.mapping.networks import Networks
+from sandbox.real import images
+from sandbox.real.certificates import Authority
+from sandbox.real.hosts import Host
+from sandbox.real.site import Site
+
+log = logging.getLogger(__name__)
+
+_STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+_BOOT_S = 180.0
+
+
+def set_state(instance: Any, name: str) -> None:
+    """Set the state of moto's instance.
+
+    Args:
+        instance: moto's instance.
+        name: AWS's name of the state.
+    """
+    with account.lock:
+        instance._state.name, instance._state.code = name, _STATES[name]  # noqa: SLF001 - moto offers no other way
+
+
+class Hosts:
+    """The real hosts of a sandbox.
+
+    Args:
+        site: its piece of the machine's network.
+        networks: where they are plugged in.
+        authority: the authority their images trust.
+    """
+
+    def __init__(self, site: Site, networks: Networks, authority: Authority) -> None:
+        self._site = site
+        self._networks = networks
+        self._authority = authority
+        self._lock = threading.Lock()
+        self._hosts: dict[str, Host] = {}
+        self._turns: dict[str, threading.Lock] = {}
+
+    def _do(self, instance: Any, what: str, action: Callable[[], None]) -> None:
+        """Do something to a host in a thread of its own; one thing at a time for each."""
+        with self._lock:
+            turn = self._turns.setdefault(instance.id, threading.Lock())
+
+        def work() -> None:
+            with turn:
+                try:
+                    action()
+                    log.info("%s: %s done", instance.id, what)
+                except Exception as error:
+                    log.exception("%s: %s failed", instance.id, what)
+                    self._fail(instance, error)
+
+        threading.Thread(target=work, name=f"{what} {instance.id}", daemon=True).start()
+
+    def _fail(self, instance: Any, error: Exception) -> None:
+        """Report a host that did not do as told the way AWS does: it is terminated, with a reason."""
+        with account.lock:
+            instance.state_reason.code = "Server.InternalError"
+            instance.state_reason.message = f"Server.InternalError: {error}"[:400]
+            instance._reason = instance.state_reason.message  # noqa: SLF001 - moto offers no other way
+        set_state(instance, "terminated")
+
+    def launch(self, instance: Any) -> None:
+        """Boot the host of a new instance; its state is pending until it has booted.
+
+        Args:
+            instance: moto's instance.
+        """
+
+        def boot() -> None:
+            kind = amis.kind_of(instance.image_id)
+            if kind is None:
+                raise LookupError(f"no host image for {instance.image_id}")
+            image = images.ensure(kind, lambda line: log.info("%s", line), ca=self._authority.ca_pem_path)
+            nic, region = instance.nics[0], instance.region_name
+            netns = self._networks.attach(region, nic.id)
+            memory_mib, vcpus = size_of(instance.instance_type)
+            host = Host(
+                self._site,
+                instance.id,
+                netns,
+                image,
+                hostname=instance.private_dns_name.split(".")[0],
+                dns_ip=self._networks.resolver_of(nic.subnet.vpc_id),
+                memory_mib=memory_mib,
+                vcpus=vcpus,
+                on_change=lambda state: self._changed_by_itself(instance, state),
+            )
+            with self._lock:
+                self._hosts[instance.id] = host
+            host.run()
+            host.wait_booted(_BOOT_S)
+            set_state(instance, "running")
+
+        self._do(instance, "launch", boot)
+
+    def _changed_by_itself(self, instance: Any, state: str) -> None:
+        """Follow a host that was shut down from inside: it stops or is terminated, as the instance says."""
+        if state == "running" or instance.state != "running":
+            return
+        log.info("%s: shut down from inside", instance.id)
+        if instance.instance_initiated_shutdown_behavior == "terminate":
+            self.terminate(instance)
+        else:
+            with account.lock:
+                instance.stop()
+
+    def stop(self, instance: Any) -> None:
+        """Shut a host down; its disk stays.
+
+        Args:
+            instance: moto's instance.
+        """
+        set_state(instance, "stopping")
+
+        def act() -> None:
+            self._hosts[instance.id].stop()
+            set_state(instance, "stopped")
+
+        self._do(instance, "stop", act)
+
+    def start(self, instance: Any) -> None:
+        """Boot a stopped host again.
+
+        Args:
+            instance: moto's instance.
+        """
+        set_state(instance, "pending")
+
+        def act() -> None:
+            host = self._hosts[instance.id]
+            host.start()
+            host.wait_booted(_BOOT_S)
+            set_state(instance, "running")
+
+        self._do(instance, "start", act)
+
+    def reboot(self, instance: Any) -> None:
+        """Restart a host; its state stays running, as on AWS.
+
+        Args:
+            instance: moto's instance.
+        """
+        self._do(instance, "reboot", lambda: self._hosts[instance.id].reboot())
+
+    def terminate(self, instance: Any) -> None:
+        """Remove a host with its disk.
+
+        Args:
+            instance: moto's instance.
+        """
+        set_state(instance, "shutting-down")
+        nics = [nic.id for nic in instance.nics.values()]
+
+        def act() -> None:
+            with self._lock:
+                host = self._hosts.pop(instance.id, None)
+            if host is not None:
+                host.remove()
+            for nic_id in nics:
+                self._networks.detach(nic_id)
+            set_state(instance, "terminated")
+            with account.lock:
+                release_interfaces(instance)
+            self._networks.reconcile()
+
+        self._do(instance, "terminate", act)
+
+    def console(self, instance_id: str) -> str:
+        """Return what a host wrote to its console, in base64.
+
+        Args:
+            instance_id: the instance.
+
+        Returns:
+            The text; empty for a host that has not said anything.
+        """
+        with self._lock:
+            host = self._hosts.get(instance_id)
+        text = host.console() if host is not None else ""
+        return base64.b64encode(text.encode()[-65536:]).decode()
+
+    def status(self) -> list[dict[str, Any]]:
+        """List the instances of all regions."""
+        with account.lock:
+            return [
+                {
+                    "id": instance.id,
+                    "state": instance.state,
+                    "type": instance.instance_type,
+                    "image": amis.kind_of(instance.image_id) or instance.image_id,
+                    "private": instance.private_ip or "",
+                    "public": instance.public_ip or "",
+                }
+                for region in account.ec2_regions()
+                for instance in account.ec2(region).all_instances()
+            ]
+
+    def close(self) -> None:
+        """Remove all hosts."""
+        with self._lock:
+            hosts, self._hosts = list(self._hosts.values()), {}
+        threads = [threading.Thread(target=host.remove, daemon=True) for host in hosts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+
+
+def release_interfaces(instance: Any) -> None:
+    """Take a terminated instance's interfaces away, and what was associated with them.
+
+    Args:
+        instance: moto's instance.
+    """
+    backend = instance.ec2_backend
+    for nic in list(instance.nics.values()):
+        for address in backend.addresses:
+            if address.eni is nic:
+                address.instance = address.eni = address.association_id = None
+        nic.public_ip = None
+        backend.enis.pop(nic.id, None)
+        for item in nic.private_ip_addresses:
+            nic.subnet.del_subnet_ip(item["PrivateIpAddress"])
+
+
+def size_of(instance_type: str) -> tuple[int, int]:
+    """Say how big an instance type is.
+
+    Args:
+        instance_type: e.g. ``t3.small``.
+
+    Returns:
+        Memory in MiB and the number of virtual processors.
+    """
+    from moto.ec2.models.instance_types import INSTANCE_TYPES  # noqa: PLC0415 - after account.prepare()
+
+    facts = INSTANCE_TYPES[instance_type]
+    return int(facts["MemoryInfo"]["SizeInMiB"]), int(facts["VCpuInfo"]["DefaultVCpus"])
