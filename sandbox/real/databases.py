@@ -153,11 +153,10 @@ class Database:
                 self._parameters = dict(parameters)
                 return ()
             self._configure(parameters)
-            wrong = self._query("SELECT name, error FROM pg_file_settings WHERE error IS NOT NULL")
-            wrong = [row for row in wrong if postgresql.WAITS_FOR_RESTART not in row[1]]
+            wrong = self._mistakes(parameters)
             if wrong:
                 self._configure(before)
-                raise RealError("; ".join(f"parameter {name}: {error}" for name, error in wrong))
+                raise RealError("; ".join(wrong))
             self._parameters = dict(parameters)
             self._sql("SELECT pg_reload_conf();")
             return self._pending(parameters)
@@ -260,6 +259,21 @@ class Database:
                 os.open(config / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
             ) as opened:
                 opened.write(source.read_bytes())
+
+    def _mistakes(self, parameters: Mapping[str, str]) -> list[str]:
+        """Return what is wrong with the parameters just written, which the server has not been told to read yet."""
+        found = self._query(
+            "SELECT f.name, f.error, coalesce(s.context, '') FROM pg_file_settings f LEFT JOIN pg_settings s USING (name)"
+            " WHERE f.error IS NOT NULL"
+        )
+        wrong = [f"parameter {name}: {error}" for name, error, context in found if context != "postmaster"]
+        for name in (name for name, _, context in found if context == "postmaster"):
+            # The server says the same of a static parameter whether its value is good or not.
+            try:
+                self._exec("/usr/local/sbin/sandbox-database", "check", f"{name}={parameters.get(name, '')}")
+            except CommandError as error:
+                wrong.append(f"parameter {name}: {error.output.splitlines()[0]}")
+        return wrong
 
     def _pending(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
         """Return which parameters differ from what is in force; the server flags them once it has read its files."""

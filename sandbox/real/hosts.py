@@ -80,6 +80,7 @@ class Host:
         self._name = site.container(instance_id)
         self._files = site.state_dir / "hosts" / instance_id
         self._lock = threading.RLock()
+        self._boot_number = 0  # so that the watcher of a boot knows when its end was asked for
 
     @property
     def pid(self) -> int | None:
@@ -104,6 +105,7 @@ class Host:
     def stop(self, timeout_s: int = 30) -> None:
         """Shut the host down as its power button would, or pull the plug after a time; nothing to do when it is down."""
         with self._lock:
+            self._boot_number += 1
             run("podman", "stop", "--time", str(timeout_s), self._name, timeout_s=timeout_s + 60)
 
     def start(self) -> None:
@@ -121,6 +123,7 @@ class Host:
     def remove(self) -> None:
         """Pull the plug and remove the host and its disk; nothing to do without one."""
         with self._lock:
+            self._boot_number += 1
             containers.remove(self._name)
             shutil.rmtree(self._files, ignore_errors=True)
 
@@ -174,6 +177,7 @@ class Host:
             "--network", f"ns:{self._netns}",
             "--dns", self._dns_ip,
             "--dns-search", "ec2.internal",
+            "--sysctl", "net.ipv4.ping_group_range=0 2147483647",
             "--systemd", "always",
             "--tty",
             "--stop-signal", "SIGRTMIN+3",
@@ -196,20 +200,21 @@ class Host:
         pid = self.pid
         if pid is None:
             raise RealError(f"{self.instance_id} ended as soon as it was started\n{self.console()[-2000:]}")
+        self._boot_number += 1
         with contextlib.suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(pid)
-            threading.Thread(target=self._watch, args=(descriptor,), name=self._name, daemon=True).start()
+            watching = (os.pidfd_open(pid), self._boot_number)
+            threading.Thread(target=self._watch, args=watching, name=self._name, daemon=True).start()
 
-    def _watch(self, descriptor: int) -> None:
-        """Wait for the end of one boot; a reboot from inside is followed by the next."""
+    def _watch(self, descriptor: int, boot_number: int) -> None:
+        """Wait for the end of one boot that nobody outside asked for; a reboot from inside is followed by the next."""
         try:
             waiting = select.poll()
             waiting.register(descriptor, select.POLLIN)
             waiting.poll()
         finally:
             os.close(descriptor)
-        with self._lock:  # whoever stops, reboots or removes the host holds it, and is not second-guessed
-            found = self._ended()
+        with self._lock:  # whoever stops, reboots or removes the host holds it
+            found = self._ended() if boot_number == self._boot_number else None
             if found is None:
                 return
             if found["ExitCode"] == _REBOOTED:

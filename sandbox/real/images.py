@@ -66,14 +66,14 @@ def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = Non
     recipe = RECIPES[kind]
     ref = reference(recipe)
     if not _exists(ref):
-        with _one_build_at_a_time():
+        with _lock(STORAGE):
             if not _exists(ref):
                 _build(recipe, ref, say)
     if ca is None:
         return ref
     trusting = f"{ref}-{hashlib.sha256(ca.read_bytes()).hexdigest()[:8]}"
     if not _exists(trusting):
-        with _one_build_at_a_time():
+        with _lock(ca.parent):
             if not _exists(trusting):
                 _add_authority(ref, trusting, ca)
     return trusting
@@ -196,10 +196,13 @@ def _add_authority(ref: str, trusting: str, ca: Path) -> None:
 
 
 @contextlib.contextmanager
-def _one_build_at_a_time() -> Iterator[None]:
-    """Hold the machine's lock on image builds: on podman's own storage directory, so that no file of ours is left."""
-    STORAGE.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(STORAGE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _lock(directory: Path) -> Iterator[None]:
+    """Have one process at a time build; a lock on a directory leaves no file.
+
+    For images it is podman's own storage directory, which is the machine's.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -33,7 +33,6 @@ def make(name: str) -> None:
         {
             "net/ipv6/conf/all/disable_ipv6": "1",
             "net/ipv6/conf/default/disable_ipv6": "1",
-            "net/ipv4/ping_group_range": "0 2147483647",
         },
     )
 

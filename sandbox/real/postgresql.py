@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 FORCE_SSL = "rds.force_ssl"
 """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html (default 1 from version 15)."""
-WAITS_FOR_RESTART = "cannot be changed now"
-"""Part of what pg_file_settings says of a static parameter, which is no mistake: guc-file.l ("setting could not be applied")."""
 _BYTES_PER_CONNECTION = 9531392
 """RDS's default of max_connections is LEAST({DBInstanceClassMemory/9531392}, 5000)."""
 _MOST_CONNECTIONS = 5000
@@ -73,7 +71,7 @@ def _settings(parameters: Mapping[str, str], *, port: int, memory_mib: int) -> s
         "logging_collector": "off",
         "log_destination": "stderr",
     }
-    lines = (f"{name} = {_literal(value)}" for name, value in values.items() if _OWN.fullmatch(name))
+    lines = (f"{name} = {_setting(value)}" for name, value in values.items() if _OWN.fullmatch(name))
     return "\n".join(lines) + "\n"
 
 
@@ -93,4 +91,10 @@ def _identifier(name: str) -> str:
 
 
 def _literal(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    """Return an SQL string (standard_conforming_strings is on: a backslash is a letter)."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _setting(value: str) -> str:
+    """Return a string of postgresql.conf, where a backslash is an escape."""
+    return _literal(value.replace("\\", "\\\\"))
