@@ -175,7 +175,14 @@ def _die_with_parent() -> None:
 
 def _add_authority(ref: str, trusting: str, ca: Path) -> None:
     container = run(
-        "podman", "create", "--network", "none", *containers.runtime_options(), *containers.limit_options(), ref, "update-ca-certificates"
+        "podman",
+        "create",
+        "--network",
+        "none",
+        *containers.runtime_options(),
+        *containers.limit_options(),
+        ref,
+        "update-ca-certificates",
     ).strip()
     try:
         run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")

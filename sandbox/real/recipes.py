@@ -14,31 +14,40 @@ _HOST_PACKAGES = (
     "unattended-upgrades", "wget",
 )  # fmt: skip
 
-_HOST_SETUP = (
-    # Presets of Debian's cloud image, less what a container has no use for.
-    "systemctl --root=\"$1\" set-default multi-user.target",
-    "systemctl --root=\"$1\" mask systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket "
-    "systemd-udev-trigger.service systemd-networkd-wait-online.service console-getty.service getty@.service "
-    "getty.target getty-static.service systemd-remount-fs.service systemd-modules-load.service systemd-sysctl.service "
-    "dev-hugepages.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount "
-    "sys-fs-fuse-connections.mount dev-mqueue.mount proc-sys-fs-binfmt_misc.automount systemd-firstboot.service "
-    "systemd-binfmt.service cloud-init-hotplugd.socket kmod-static-nodes.service modprobe@.service "
-    "systemd-pcrphase.service systemd-hwdb-update.service systemd-journal-catalog-update.service ",
-    "systemctl --root=\"$1\" disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "
-    "e2scrub_reap.service fstrim.timer systemd-pstore.service systemd-networkd.service unattended-upgrades.service || true",
-    # A command under sudo sees the machine's environment, as an ssh session does.
-    "sed -i '/pam_limits.so/a session    required   pam_env.so' \"$1\"/etc/pam.d/sudo \"$1\"/etc/pam.d/sudo-i",
-    "touch \"$1\"/etc/.updated \"$1\"/var/.updated",
-    # Host keys, machine id and seeds are made by each host for itself.
-    "rm -f \"$1\"/etc/ssh/ssh_host_* \"$1\"/var/lib/dbus/machine-id \"$1\"/etc/resolv.conf \"$1\"/etc/hostname",
-    ": > \"$1\"/etc/machine-id",
-    "chmod 0755 \"$1\"/usr/local/sbin/sandbox-init",
-    "chroot \"$1\" passwd --lock root",
+_MASKED_UNITS = (
+    "systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket",
+    "systemd-udev-trigger.service", "systemd-networkd-wait-online.service", "console-getty.service",
+    "getty@.service", "getty.target", "getty-static.service", "systemd-remount-fs.service",
+    "systemd-modules-load.service", "systemd-sysctl.service", "dev-hugepages.mount", "sys-kernel-config.mount",
+    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount", "dev-mqueue.mount",
+    "proc-sys-fs-binfmt_misc.automount", "systemd-firstboot.service", "systemd-binfmt.service",
+    "cloud-init-hotplugd.socket", "kmod-static-nodes.service", "modprobe@.service", "systemd-pcrphase.service",
+    "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
 )  # fmt: skip
+"""What drives a machine's hardware, kernel and screen, which a container does not have."""
+
+_DISABLED_UNITS = (
+    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
+    "e2scrub_reap.service", "fstrim.timer", "systemd-pstore.service", "systemd-networkd.service",
+    "unattended-upgrades.service",
+)  # fmt: skip
+"""What a user may turn on, and only costs time in a sandbox."""
+
+_HOST_SETUP = (
+    'systemctl --root="$1" set-default multi-user.target',
+    f'systemctl --root="$1" mask {" ".join(_MASKED_UNITS)}',
+    f'systemctl --root="$1" disable {" ".join(_DISABLED_UNITS)} || true',
+    # A command under sudo sees the machine's environment, as an ssh session does.
+    'sed -i \'/pam_limits.so/a session    required   pam_env.so\' "$1"/etc/pam.d/sudo "$1"/etc/pam.d/sudo-i',
+    'touch "$1"/etc/.updated "$1"/var/.updated',
+    # Host keys, machine id and names are made by each host for itself.
+    'rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/etc/resolv.conf "$1"/etc/hostname',
+    ': > "$1"/etc/machine-id',
+    'chroot "$1" passwd --lock root',
+)
 
 _DATABASE_SETUP = (
     "rm -rf \"$1\"/var/lib/postgresql/*/main \"$1\"/etc/postgresql",
-    "chmod 0755 \"$1\"/usr/local/sbin/sandbox-database",
 )  # fmt: skip
 
 

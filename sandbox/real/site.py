@@ -100,6 +100,7 @@ class Site:
         state_dir.mkdir(parents=True, exist_ok=True)
         with _machine_lock():
             site = cls(name, state_dir, clone, _make_bridge(name, clone))
+            site._forget_files()
             try:
                 site._bring_up()
             except BaseException:
@@ -119,8 +120,7 @@ class Site:
     def release(self) -> None:
         """Remove the site and all that is on it; the files in `state_dir` stay, except databases and consoles."""
         Site.clear(self.name, self.clone)
-        for part in ("databases", "snapshots", "hosts"):
-            shutil.rmtree(self.state_dir / part, ignore_errors=True)
+        self._forget_files()
 
     def namespace(self, thing: str) -> str:
         """Return the name of the network namespace of a thing, such as an instance or a VPC, of this site."""
@@ -170,6 +170,11 @@ class Site:
                 }}
             }}
         """
+
+    def _forget_files(self) -> None:
+        """Remove data and consoles of hosts and databases; an account that is gone has no use for them."""
+        for part in ("databases", "snapshots", "hosts"):
+            shutil.rmtree(self.state_dir / part, ignore_errors=True)
 
     def _take_down(self) -> None:
         """Remove the parts, the bridge last: as long as it stands, the number is taken and `clear` finds it."""
