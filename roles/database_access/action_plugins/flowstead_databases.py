@@ -1,13 +1,14 @@
-"""Action plugin `flowstead_databases`: MLflow's databases, with an owner role that migrates and an application role that serves.
+"""Action plugin `flowstead_databases`: MLflow's databases, a role that migrates and a role that serves.
 
-Runs on the controller. One SSH tunnel through the host carries every SQL connection, with the database's certificate
-checked in full. The passwords are read from Secrets Manager with the operator's AWS credentials and go straight into
-the connections: never into a variable, an argument, a diff, a fact or a log; the server is sent SCRAM verifiers only.
-The master's secret is read only when a statement has to be run that needs it.
+Runs on the controller. One SSH tunnel through the host carries every SQL connection, with the database's
+certificate checked in full. The passwords are read from Secrets Manager with the operator's AWS credentials
+and go straight into the connections: never into a variable, an argument, a diff, a fact or a log; the server is
+sent SCRAM verifiers only. The master's secret is read only when a statement has to be run that needs it.
 
-Arguments: region, endpoint, port, ca_file (on the host), master_secret_arn, owner_secret_arn, application_secret_arn,
-databases (list), maintenance_database. Returns `changed`, `statements` (those that were run, or in check mode would be)
-and `diff`. Needs PostgreSQL 15 or later: there the owner of a database owns its schema `public` too.
+Arguments: region, endpoint, port, ca_file (on the host), master_secret_arn, owner_secret_arn,
+application_secret_arn, databases (list), maintenance_database. Returns `changed`, `statements` (those that
+were, or in check mode would be, run) and `diff`. Needs PostgreSQL 15 or later: there the owner of a database owns
+its schema `public` too.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Statement:
-    """One SQL statement to run, as text fit to be shown; `password_of` marks the one whose text lacks the password."""
+    """One SQL statement to run, as text fit to be shown; `password_of`: the login whose password it sets."""
 
     sql: str
     password_of: Login | None = None
@@ -116,7 +117,7 @@ def quoted(name: str) -> str:
 
 
 def role_corrections(role: Login, attributes: dict[str, bool] | None) -> Iterator[Statement]:
-    """Yield the statements that make a role exist as it should; `attributes` are its pg_roles columns, None without it."""
+    """Yield the statements that make a role right; `attributes` are its columns of pg_roles, if it exists."""
     name = quoted(role.username)
     if attributes is None:
         yield Statement(f"CREATE ROLE {name} LOGIN NOCREATEDB NOCREATEROLE")
@@ -138,7 +139,7 @@ def database_corrections(name: str, owner: str, current_owner: str | None) -> It
 
 
 def rights_corrections(session: Session, database: str, owner: str, application: str) -> Iterator[Statement]:
-    """Yield the statements, for the owner to run in this database, that give the application its rights and no more."""
+    """Yield what the owner has to run so that the application has its rights and no more."""
     held: dict[str, dict[str, set[str]]] = {}
     for what, grantee, right in session.rows(RIGHTS_QUERY, {"owner": quoted(owner)}):
         held.setdefault(what, {}).setdefault(grantee, set()).add(right)
@@ -205,7 +206,7 @@ class Server:
 
     @contextlib.contextmanager
     def session(self, database: str, login: Login, *, one_by_one: bool = False) -> Iterator[Session]:
-        """Log in for the duration of the block; it is one transaction, or with `one_by_one` every statement is its own."""
+        """Log in for the block, which is one transaction; with `one_by_one`, each statement is its own."""
         connection = psycopg2.connect(
             **self.where, dbname=database, user=login.username, password=login.password
         )
@@ -218,7 +219,7 @@ class Server:
             connection.close()
 
     def password_is_right(self, database: str, login: Login) -> bool:
-        """Tell whether the server takes this password; what else stands in the way of the login does not matter here."""
+        """Tell whether the server takes this password, whatever else stands in the way of the login."""
         try:
             with self.session(database, login):
                 return True
@@ -258,7 +259,7 @@ class Wish:
             for statement in database_corrections(name, self.owner.username, owners.get(name))
         ]
         if corrections and not self._may_give_away(session, known=self.owner.username in roles):
-            # As on RDS: the master is no superuser, and a database is given only to a role that one belongs to
+            # As on RDS: the master is no superuser, and gives a database only to a role that it belongs to
             yield Statement(f"GRANT {quoted(self.owner.username)} TO CURRENT_USER")
         yield from corrections
 
@@ -281,7 +282,7 @@ class Convergence:
         self.statements: list[tuple[str, Statement]] = []
 
     def run(self, read_master: Any) -> None:
-        """Find what is missing and run it; `read_master` returns the master's login and is called only when it is needed."""
+        """Find what is missing and run it; `read_master` returns the master's login, and is called if needed."""
         if self._needs_master():
             master = read_master()
             try:
@@ -294,7 +295,7 @@ class Convergence:
             self._as_owner(database)
 
     def _needs_master(self) -> bool:
-        """Tell whether roles, passwords or databases are not as they should be, as far as owner and application can see."""
+        """Tell whether roles, passwords or databases are wrong, as far as owner and application can see."""
         try:
             for database in self.wish.databases:
                 with self.server.session(database, self.wish.owner) as session:
@@ -329,8 +330,10 @@ class Convergence:
                 with self.server.session(database, self.wish.owner) as session:
                     statements = list(rights_corrections(session, database, owner, application))
             except psycopg2.Error:
-                # The database or a role is only going to be made: what follows then is known in words only
-                statements = [Statement(f"GRANT the application's rights in {quoted(database)}")]
+                # The database or the owner's password is only going to be made: nobody can look yet
+                statements = [
+                    Statement("-- what the application's rights lack, seen once the owner can log in")
+                ]
             self.statements += [(database, statement) for statement in statements]
             return
         with self.server.session(database, self.wish.owner) as session:
@@ -342,7 +345,7 @@ class Convergence:
             left = list(rights_corrections(session, database, owner, application))
             if left:
                 raise AnsibleActionFail(
-                    f"In the database {database} this has no lasting effect: {'; '.join(statement.sql for statement in left)}"
+                    f"In the database {database} this has no effect: {'; '.join(one.sql for one in left)}"
                 )
 
 
@@ -390,7 +393,7 @@ def tunnel(connection: Any, endpoint: str, port: int) -> Iterator[int]:
     command.append(option("host"))
     with (
         tempfile.TemporaryFile() as words,
-        subprocess.Popen(  # noqa: S603 - a list, no shell
+        subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words
         ) as process,
     ):

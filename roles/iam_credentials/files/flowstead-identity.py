@@ -1,9 +1,9 @@
 #!/opt/flowstead/tools/bin/python -I
 """Prove that this instance's role is the expected one, works, and can do no more than it should.
 
-Every proof is an attempt, made with the credentials of the instance metadata service and no others. Prints a JSON
-object {identity, proofs: [{what, outcome, detail}]}; the outcome is "proved", "unproved" (nothing could be learnt: it is
-no failure) or "failed". Exit status: 0 no proof failed, 1 one failed, 2 wrong usage.
+Every proof is an attempt, made with the credentials of the instance metadata service and no others. Prints a
+JSON object {proofs: [{what, outcome, detail}]}; the outcome is "proved", "unproved" (nothing could be
+learnt: no failure) or "failed". Exit status: 0 no proof failed, 1 one failed, 2 wrong usage.
 
 With --read-only nothing is written, not even into the role's own prefix.
 """
@@ -11,6 +11,7 @@ With --read-only nothing is written, not even into the role's own prefix.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -18,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from botocore.utils import InstanceMetadataFetcher
 
 METADATA_URL = "http://169.254.169.254/latest"
 REFUSALS = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "403"}
-# A version that no secret has: whoever may read the secret learns only that, whoever may not is refused first.
+# A version that no secret has: whoever may read the secret learns only that; the others are refused first.
 NO_VERSION = "00000000-0000-4000-8000-000000000000"
 KEY_PLACES = ("/etc/environment", "/etc/systemd/system.conf", "/root/.aws/credentials")
 
@@ -85,17 +87,21 @@ def prove_metadata(expected: Expectation) -> Iterator[Proof]:
     """Metadata answers to tokens only and names the expected role."""
     what = "the metadata service answers with a token (IMDSv2)"
     status, token = ask_metadata("/api/token")
-    if status != 200:
+    if status != HTTPStatus.OK:
         detail = f"it answered {status or token}: is this an EC2 instance with its metadata endpoint enabled?"
         raise Stop(Proof(what, "failed", detail))
     yield Proof(what, "proved")
     what = "the metadata service refuses requests without a token (IMDSv1)"
     status, _ = ask_metadata("/meta-data/instance-id")
     detail = "set the instance's HttpTokens to required (provision.py does)"
-    yield Proof(what, "proved") if status in {401, 403} else Proof(what, "failed", detail)
+    yield (
+        Proof(what, "proved")
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        else Proof(what, "failed", detail)
+    )
     what = f"the instance has the role {expected.role_name}"
     status, role = ask_metadata("/meta-data/iam/security-credentials/", token=token)
-    if status != 200 or not role.strip():
+    if status != HTTPStatus.OK or not role.strip():
         detail = (
             "it has no instance profile: nothing on it can reach S3 or Secrets Manager. "
             "Run provision.py, which attaches the profile, then site.yml again"
@@ -133,7 +139,7 @@ def refused(what: str, attempt: Callable[[], object]) -> Proof:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if code in REFUSALS or status == 403:
+        if code in REFUSALS or status == HTTPStatus.FORBIDDEN:
             return Proof(what, "proved")
         if code == "ResourceNotFoundException":
             return Proof(what, "failed", "AWS would have answered: the role's policy is too wide")
@@ -158,7 +164,7 @@ def works(what: str, attempt: Callable[[], object]) -> Proof:
 
 
 def prove_storage(s3: Any, expected: Expectation, instance: str) -> Iterator[Proof]:
-    """The role's own prefix works; another prefix, another bucket and the list of buckets are refused."""
+    """Prove that the own prefix works, and that other prefixes, other buckets and their list are refused."""
     own = {"Bucket": expected.bucket, "Key": f"{expected.prefix}/.flowstead/{instance}"}
     other = {"Bucket": expected.bucket, "Key": f"{expected.foreign_prefix}/.flowstead/{instance}"}
     place = f"s3://{expected.bucket}/{expected.prefix}/"
@@ -169,7 +175,7 @@ def prove_storage(s3: Any, expected: Expectation, instance: str) -> Iterator[Pro
     )
     if not expected.read_only:
         yield works(f"{place} can be written", lambda: s3.put_object(**own, Body=b"proof"))
-        yield works(f"{place} can be read", lambda: s3.get_object(**own)["Body"].read())
+        yield works(f"{place} can be read", lambda: s3.get_object(**own))
         yield works(f"{place} can be deleted from", lambda: s3.delete_object(**own))
         written = refused(
             f"writing to {other_place} is refused", lambda: s3.put_object(**other, Body=b"proof")
@@ -189,46 +195,53 @@ def prove_storage(s3: Any, expected: Expectation, instance: str) -> Iterator[Pro
     yield refused("listing the account's buckets is refused", s3.list_buckets)
 
 
-def prove(expected: Expectation) -> tuple[str, list[Proof]]:
-    """Try everything; return the caller's ARN (empty when it has none) and the proofs."""
-    proofs: list[Proof] = []
-    arn = ""
+def own_session(what: str) -> botocore.session.Session:
+    """Return a session with the instance role's credentials."""
+    fetcher = InstanceMetadataFetcher(timeout=2, num_attempts=3)
+    credentials = InstanceMetadataProvider(iam_role_fetcher=fetcher).load()
+    if credentials is None:
+        detail = "the metadata service names the role and gives no credentials: try again in a minute"
+        raise Stop(Proof(what, "failed", detail))
+    frozen = credentials.get_frozen_credentials()
+    session = botocore.session.get_session()
+    session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+    return session
+
+
+def prove_identity(sts: Any, what: str, role_name: str) -> tuple[Proof, str]:
+    """Return the proof that AWS knows this instance by its role, and the instance's ID."""
     try:
-        proofs.extend(prove_metadata(expected))
-        proofs.extend(prove_no_keys())
+        arn = sts.get_caller_identity()["Arn"]
+    except (ClientError, BotoCoreError) as error:
+        raise Stop(Proof(what, "failed", f"GetCallerIdentity: {error}")) from error
+    match = re.fullmatch(r"arn:[^:]+:sts::\d+:assumed-role/([^/]+)/(i-[0-9a-f]+)", arn)
+    if not match or match[1] != role_name:
+        raise Stop(Proof(what, "failed", f"it is {arn} instead of the role {role_name}"))
+    return Proof(what, "proved", arn), match[2]
+
+
+def prove(expected: Expectation) -> Iterator[Proof]:
+    """Try everything, one thing after the other."""
+    try:
+        yield from prove_metadata(expected)
+        yield from prove_no_keys()
         what = "AWS knows the instance by its role"
-        credentials = InstanceMetadataProvider(
-            iam_role_fetcher=InstanceMetadataFetcher(timeout=2, num_attempts=3)
-        ).load()
-        if credentials is None:
-            raise Stop(
-                Proof(what, "failed", "the metadata service gave no credentials: try again in a minute")
-            )
-        frozen = credentials.get_frozen_credentials()
-        session = botocore.session.get_session()
-        session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        session = own_session(what)
         settings = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})
-        clients = {
-            name: session.create_client(name, region_name=expected.region, config=settings)
-            for name in ("sts", "s3", "secretsmanager")
-        }
-        try:
-            arn = clients["sts"].get_caller_identity()["Arn"]
-        except (ClientError, BotoCoreError) as error:
-            raise Stop(Proof(what, "failed", f"GetCallerIdentity: {error}")) from error
-        match = re.fullmatch(r"arn:[^:]+:sts::\d+:assumed-role/([^/]+)/(i-[0-9a-f]+)", arn)
-        if not match or match[1] != expected.role_name:
-            raise Stop(Proof(what, "failed", f"it is {arn} instead of the role {expected.role_name}"))
-        proofs.append(Proof(what, "proved", arn))
-        proofs.extend(prove_storage(clients["s3"], expected, match[2]))
-        read = clients["secretsmanager"].get_secret_value
-        proofs.extend(
-            refused(f"the secret {arn} is refused", lambda arn=arn: read(SecretId=arn, VersionId=NO_VERSION))  # type: ignore[misc]
-            for arn in expected.refused_secret_arns
-        )
+
+        def client(service: str) -> Any:
+            return session.create_client(service, region_name=expected.region, config=settings)
+
+        proof, instance = prove_identity(client("sts"), what, expected.role_name)
+        yield proof
+        yield from prove_storage(client("s3"), expected, instance)
+        if expected.refused_secret_arns:
+            read = client("secretsmanager").get_secret_value
+        for arn in expected.refused_secret_arns:
+            attempt = functools.partial(read, SecretId=arn, VersionId=NO_VERSION)
+            yield refused(f"the secret {arn} is refused", attempt)
     except Stop as stop:
-        proofs.append(stop.proof)
-    return arn, proofs
+        yield stop.proof
 
 
 def main() -> int:
@@ -257,8 +270,8 @@ def main() -> int:
         refused_secret_arns=tuple(given.refused_secret),
         read_only=given.read_only,
     )
-    identity, proofs = prove(expected)
-    print(json.dumps({"identity": identity, "proofs": [asdict(proof) for proof in proofs]}, indent=2))
+    proofs = list(prove(expected))
+    print(json.dumps({"proofs": [asdict(proof) for proof in proofs]}, indent=2))
     return 1 if any(proof.outcome == "failed" for proof in proofs) else 0
 
 

@@ -11,8 +11,8 @@ What to write stands in /etc/flowstead/secrets.d/NAME.json (no secret in it):
              env     entries {secret_arn, key, variable}: lines of a systemd EnvironmentFile
              file    entries {secret_arn, key}: the values as they are, one after the other
 
-The file is replaced at once or not at all, and left alone when nothing in it has changed. Nothing of a secret is
-ever printed. Exit status: 0 done, 1 the secrets could not be read or written, 2 wrong usage or configuration.
+The file is replaced at once or not at all, and left alone when nothing in it has changed. Nothing of a secret
+is ever printed. Exit status: 0 done, 1 secrets not read or not written, 2 wrong usage or configuration.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def fetch_secrets(region: str, arns: set[str]) -> dict[str, dict[str, str]]:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             raise SecretsError(
-                f"Secrets Manager refused GetSecretValue on {arn} ({code}). The instance's role must be allowed to read it: "
-                "run provision.py, which sets the role's policy right"
+                f"Secrets Manager refused GetSecretValue on {arn} ({code}). The instance's role must be "
+                "allowed to read it: run provision.py, which sets the role's policy right"
             ) from error
         except (KeyError, json.JSONDecodeError) as error:
             raise SecretsError(f"the value of {arn} is not a JSON object") from error

@@ -7,6 +7,7 @@ Exit status 1: the metadata service does not answer (not an EC2 instance, or its
 import sys
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 
 URL = "http://169.254.169.254/latest"
 open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -20,7 +21,7 @@ try:
     try:
         print(open_url(ask, timeout=5).read().decode().strip())
     except urllib.error.HTTPError as error:
-        if error.code != 404:
+        if error.code != HTTPStatus.NOT_FOUND:
             raise
         print()
 except OSError as error:
