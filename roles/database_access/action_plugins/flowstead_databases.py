@@ -2,13 +2,13 @@
 
 Runs on the controller. One SSH tunnel through the host carries every SQL connection, with the database's
 certificate checked in full. The passwords are read from Secrets Manager with the operator's AWS credentials
-and go straight into the connections: never into a variable, an argument, a diff, a fact or a log; the server is
-sent SCRAM verifiers only. The master's secret is read only when a statement has to be run that needs it.
+and go straight into the connections: never into a variable, an argument, a diff, a fact or a log. The server
+is sent SCRAM verifiers only. The master's secret is read only when a statement needs the master.
 
 Arguments: region, endpoint, port, ca_file (on the host), master_secret_arn, owner_secret_arn,
 application_secret_arn, databases (list), maintenance_database. Returns `changed`, `statements` (those that
-were, or in check mode would be, run) and `diff`. Needs PostgreSQL 15 or later: there the owner of a database owns
-its schema `public` too.
+were, or in check mode would be, run) and `diff`. Needs PostgreSQL 15 or later: there the owner of a database
+owns its schema `public` too.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ class Convergence:
         self.statements: list[tuple[str, Statement]] = []
 
     def run(self, read_master: Any) -> None:
-        """Find what is missing and run it; `read_master` returns the master's login, and is called if needed."""
+        """Find what is missing and run it; `read_master` returns the master's login, and is called at need."""
         if self._needs_master():
             master = read_master()
             try:
