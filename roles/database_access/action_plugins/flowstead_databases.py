@@ -282,7 +282,7 @@ class Convergence:
         self.statements: list[tuple[str, Statement]] = []
 
     def run(self, read_master: Any) -> None:
-        """Find what is missing and run it; `read_master` returns the master's login, and is called at need."""
+        """Find what is missing and run it; `read_master` returns the master's login, if it must."""
         if self._needs_master():
             master = read_master()
             try:
