@@ -280,7 +280,7 @@ class _Meeting:
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise FlowsteadError(
-                f"The connection to {self.host.address} broke during `{command}`: {error}.",
+                f"The connection to {self.host.address} broke during `{command}`: {str(error).rstrip('.')}.",
                 next_step="Run provision.py again.",
             ) from error
 

@@ -8,6 +8,10 @@ import yaml
 from provisioner import config
 
 PROJECT = Path(__file__).resolve().parents[3]
+OVERLAP = """network:
+  public_subnets: [10.80.0.0/24, 10.80.1.0/24]
+  private_subnets: [10.80.1.0/24, 10.80.2.0/24]
+"""
 WORLD = "allow_world: true if it really is for everybody"
 
 
@@ -67,12 +71,7 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         ("network: {cidr: 10.80.0.0/33}\n", 1, "network.cidr: '10.80.0.0/33' is not an IPv4 network"),
         ("network: {cidr: 10.80.0.1/16}\n", 1, "did you mean 10.80.0.0/16?"),
         ("network: {cidr: 10.0.0.0/8}\n", 1, "network.cidr: 10.0.0.0/8 has prefix /8; AWS allows /16 to /28"),
-        (
-            "network:\n  private_subnets: [10.80.1.0/24, 10.80.11.0/24]\n  "
-            + "public_subnets: [10.80.0.0/24, 10.80.1.0/24]\n",
-            2,
-            "10.80.1.0/24 overlaps 10.80.1.0/24 of network.public_subnets.1",
-        ),
+        (OVERLAP, 3, "10.80.1.0/24 overlaps 10.80.1.0/24 of network.public_subnets.1"),
         (
             "network: {public_subnets: [10.80.0.0/24, 10.81.0.0/24]}\n",
             1,
