@@ -1,0 +1,44 @@
+"""What docs/ says must be so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from provisioner.config import Deployment
+from pydantic import BaseModel
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*.md")])
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)[^)]*\)")
+
+
+def defaults(model: BaseModel, above: str = "") -> dict[str, str]:
+    """Every key of deployment.yml with its default, as configuration.md writes it."""
+    found = {}
+    for name in type(model).model_fields:
+        value: Any = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found |= defaults(value, f"{above}{name}.")
+        elif isinstance(value, tuple):
+            found[above + name] = ", ".join(f"`{item}`" for item in value)
+        elif isinstance(value, dict):
+            found[above + name] = "none"
+        else:
+            found[above + name] = f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return found
+
+
+def test_configuration_lists_every_key_with_its_default() -> None:
+    text = (PROJECT / "docs/configuration.md").read_text(encoding="utf-8")
+    table = text.partition("## deployment.yml")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", table, re.MULTILINE)
+    assert dict(rows) == defaults(Deployment())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
