@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from provisioner.config import Deployment
 from pydantic import BaseModel
 
-PROJECT = Path(__file__).resolve().parents[2]
+from provisioner.config import Deployment
+
+PROJECT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)[^)]*\)")
 
