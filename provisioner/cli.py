@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from provisioner.errors import FlowsteadError
-from provisioner.session import PROJECT, Options, Session
+from provisioner.session import PROJECT, Options, Session, shorten
 
 app = typer.Typer(
     name="provision.py",
@@ -50,8 +50,8 @@ def bare(
     what drifted and otherwise does nothing. Uses your ordinary AWS configuration (profile, environment, SSO).
     """
     context.obj = Options(
-        config=config or _shown(PROJECT / "deployment.yml"),
-        inventory=inventory or _shown(PROJECT / "inventory"),
+        config=config or shorten(PROJECT / "deployment.yml"),
+        inventory=inventory or shorten(PROJECT / "inventory"),
         as_json=as_json,
         debug=debug,
     )
@@ -154,11 +154,3 @@ def _merged(
         as_json=as_json or options.as_json,
         debug=debug or options.debug,
     )
-
-
-def _shown(path: Path) -> Path:
-    """Name a file of ours as short as it can be from where the user stands."""
-    try:
-        return path.relative_to(Path.cwd())
-    except (ValueError, OSError):
-        return path

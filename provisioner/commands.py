@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import AwsError, FlowsteadError, UsageError
-from provisioner.session import PROJECT, Session
+from provisioner.session import PROJECT, Session, shorten
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,8 @@ _words = {"create": "make", "update": "change", "delete": "delete", "wait": "wai
 def plan(session: Session) -> None:
     """Show what apply would do; changes nothing, writes nothing."""
     found = session.plan(session.wanted(session.key(make=False)))
-    lines = [*_plan_lines(found), "", "To do it: " + _short(session)] if not found.is_empty else []
+    todo = [_title(session), *_plan_lines(found), "", "To do it: " + _short(session)]
+    lines = [] if found.is_empty else todo
     session.print(_plan_data(session, found), lines or _nothing_to_do(session, found))
 
 
@@ -38,7 +39,7 @@ def apply(session: Session) -> None:
     if key:
         key.save()
     if not found.is_empty:
-        for line in _plan_lines(found):
+        for line in [_title(session), *_plan_lines(found)]:
             session.say(line)
         _execute(session, found)
     from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
@@ -48,8 +49,8 @@ def apply(session: Session) -> None:
     met = _meet(session, result, key.private_path if key else None)
     changed = not found.is_empty or bool(written) or met != "known"
     if changed:
-        lines = [f"{session.deployment.name} is ready: {result.url} (after the next command)"]
-        lines += [f"  wrote {path}" for path in written]
+        lines = [f"Done: {session.deployment.name} in {session.deployment.region}, at {result.url}."]
+        lines += [f"  wrote {shorten(path)}" for path in written]
     else:
         lines = _nothing_to_do(session, found)
     lines += [f"  note: {notice}" for notice in found.notices]
@@ -122,10 +123,12 @@ def password(session: Session) -> None:
     try:
         value = secret_value(session.aws, name, "password")
     except AwsError as error:
-        if error.code != "ResourceNotFoundException":
+        # Not made yet, or marked for deletion by destroy.
+        if error.code not in {"ResourceNotFoundException", "InvalidRequestException"}:
             raise
         raise FlowsteadError(
-            f"There is no password yet: {error.message}", next_step="Run: " + _short(session)
+            f"The deployment {session.deployment.name} has no password ({error.message}).",
+            next_step="Run: " + _short(session),
         ) from error
     session.print({"username": "admin", "password": value}, [value])
 
@@ -143,7 +146,7 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
         session.print(_plan_data(session, found), [text, *_kept_lines(found)])
         return
     _check_protection(session, found)
-    for line in [*_plan_lines(found), *_kept_lines(found)]:
+    for line in [_title(session), *_plan_lines(found), *_kept_lines(found)]:
         session.say(line)
     if not confirmed:
         _confirm(session)
@@ -235,6 +238,11 @@ def _confirm(session: Session) -> None:
     session.say(f"This cannot be undone. Type the deployment's name ({name}) to go on:")
     if sys.stdin.readline().strip() != name:
         raise UsageError("That is not its name: nothing was removed.")
+
+
+def _title(session: Session) -> str:
+    deployment = session.deployment
+    return f"{deployment.name} in {deployment.region}, account {session.account_id}:"
 
 
 def _plan_lines(found: Plan) -> list[str]:

@@ -145,6 +145,8 @@ class LiveProgress(Progress):
 
         now = self._clock.now()
         table = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True)
         running = [one for one in self._started if one not in self._finished]
         for resource in running:
             doing = self._details.get(resource) or _doing_words[self._changes[resource].action]

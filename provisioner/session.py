@@ -174,3 +174,11 @@ class Session:
         own = [{"Name": "tag:flowstead:deployment", "Values": [self.deployment.name]}]
         pairs = self.aws.page("ec2", "describe_key_pairs", "KeyPairs", Filters=own, IncludePublicKey=True)
         return str(pairs[0].get("PublicKey", "")).strip() if pairs else ""
+
+
+def shorten(path: Path) -> Path:
+    """Name a file as short as it can be from where the user stands."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path
