@@ -21,8 +21,6 @@ AWS_DOMAINS = ("amazonaws.com", "api.aws")
 """No host ever learns an address of the real AWS."""
 _TTL_S = 5
 _TIMEOUT_S = 5.0
-_PRIVATE_NAME = re.compile(r"ip-(\d+)-(\d+)-(\d+)-(\d+)\.([a-z0-9-]+\.)?(ec2|compute)\.internal")
-"""https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html."""
 _DATABASE_NAME = re.compile(r".*\.rds\.amazonaws\.com")
 
 Names = Callable[[str, str], str | None]
@@ -90,10 +88,6 @@ class Resolver:
         address = self._names(name, vpc_id)
         if address is not None:
             return address
-        private = _PRIVATE_NAME.fullmatch(name)
-        if private:
-            with contextlib.suppress(ValueError):
-                return str(ipaddress.IPv4Address(".".join(private.groups()[:4])))
         if name.endswith(".internal") or _DATABASE_NAME.fullmatch(name) or _is_private_reverse(name):
             return int(RCODE.NXDOMAIN)
         if any(name == domain or name.endswith(f".{domain}") for domain in AWS_DOMAINS):

@@ -159,8 +159,10 @@ class Vpc:
         with self._lock:
             self.ensure()
             kept = {private: public for private, public in self._translated.items() if public != public_ip}
-            self._translated = kept | dict.fromkeys(private_ips, public_ip)
-            attempt("ip", "-netns", self.netns, "address", "add", f"{public_ip}/32", "dev", "up0")
+            added = dict.fromkeys(private_ips, public_ip)
+            self._translated = kept | added
+            change = "add" if added else "delete"
+            attempt("ip", "-netns", self.netns, "address", change, f"{public_ip}/32", "dev", "up0")
             self._apply()
 
     def allow_internet(self, private_ips: Iterable[str]) -> None:
@@ -255,7 +257,7 @@ def render(public: dict[str, str], translated: dict[str, str], internet: Iterabl
             chain postrouting {{
                 type nat hook postrouting priority srcnat; policy accept;
                 oifname "up0" snat to ip saddr map @outbound
-                iifname "br0" oifname "br0" ct status dnat snat to ip saddr map @outbound
+                oifname "br0" ct status dnat snat to ip saddr map @outbound
             }}
         }}
     """
