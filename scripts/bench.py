@@ -1,7 +1,7 @@
 """Measure what a user waits for, and print a table: python scripts/bench.py, or make bench.
 
-Everything is measured in copies of the project with local AWSs of their own, so nothing that runs here is touched.
-No-ops are the best of three, each beside a floor: what the tools below take for the same in the same run. With
+Everything is measured in copies of the project with local AWSs of their own: nothing that runs here is hurt.
+No-ops are the best of three, each beside a floor: what the tools below take for the same in this run. With
 --demo the three demos are measured too, which builds everything anew, in an image store of its own, and takes
 minutes; with --test also how long `make test` takes.
 """

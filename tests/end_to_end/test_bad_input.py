@@ -41,7 +41,7 @@ CONFIGURATIONS = {
     "said twice": ("name: a-team\nname: b-team\n", "2: name", "twice"),
     "not YAML": ("name: [a-team\n", "2", "not YAML"),
     "empty file": ("", "1", "empty"),
-    "a list": ("- name: a-team\n", "1", "name"),
+    "a list": ("- name: a-team\n", "1", "key: value"),
 }
 # A class or type that AWS does not offer takes AWS to say so.
 NOT_OFFERED = {
