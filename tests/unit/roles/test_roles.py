@@ -1,0 +1,89 @@
+"""What holds for every role: its documented inputs are its real ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[3]
+ROLES = ("host_baseline", "python", "iam_credentials", "database_access", "mlflow", "gateway")
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def options(role: str) -> dict[str, dict[str, Any]]:
+    return load(PROJECT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+def defaults(role: str) -> dict[str, Any]:
+    return load(PROJECT / "roles" / role / "defaults" / "main.yml") or {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specified_defaults_are_the_real_defaults(role: str) -> None:
+    specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
+
+    assert specified == defaults(role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_required_input_has_no_default(role: str) -> None:
+    required = {name for name, option in options(role).items() if option.get("required")}
+
+    assert not required & set(defaults(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_input_is_typed_described_and_named_after_the_role(role: str) -> None:
+    for name, option in options(role).items():
+        assert name.startswith(f"{role}_"), name
+        assert option.get("type"), name
+        assert option.get("description"), name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_has_a_comment(role: str) -> None:
+    path = PROJECT / "roles" / role / "defaults" / "main.yml"
+    previous = ""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if re.match(r"[a-z]", line):
+            assert previous.startswith("#") or re.match(r"[a-z]", previous), f"{role}: no comment above {line}"
+        previous = line
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_readme_names_every_input_and_no_other(role: str) -> None:
+    readme = (PROJECT / "roles" / role / "README.md").read_text()
+
+    assert {name for name in options(role) if f"`{name}`" not in readme} == set()
+    documented = set(re.findall(rf"^\| `({role}_\w+)` \|", readme, re.MULTILINE))
+    assert documented <= set(options(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_roles_know_neither_the_provisioner_nor_the_local_aws(role: str) -> None:
+    for path in (PROJECT / "roles" / role).rglob("*"):
+        if path.is_file() and path.suffix in {".yml", ".j2", ".py", ""}:
+            text = path.read_text()
+            assert "sandbox" not in text.lower(), path
+            assert "AWS_ENDPOINT_URL" not in text, path
+            assert not re.search(r"\{\{[^}]*\bflowstead_\w+", text), path
+
+
+def test_the_options_of_the_tracking_servers_are_inputs_of_the_roles() -> None:
+    known = {name for role in ROLES for name in options(role)}
+    given = set(load(PROJECT / "inventory" / "group_vars" / "tracking_servers.yml"))
+
+    assert {name for name in given - known if not name.startswith("tracking_server_")} == set()
+
+
+def test_the_tracking_servers_give_every_required_input() -> None:
+    required = {name for role in ROLES for name, option in options(role).items() if option.get("required")}
+
+    assert required - set(load(PROJECT / "inventory" / "group_vars" / "tracking_servers.yml")) == set()
