@@ -140,6 +140,9 @@ def install(real: World) -> None:
     """
     from sandbox.corrections import (  # noqa: PLC0415 - they import moto, which must wait for account.prepare()
         buckets,
+        database_checks,
+        database_offers,
+        databases,
         instances,
         metadata_options,
         network,
@@ -147,5 +150,14 @@ def install(real: World) -> None:
     )
 
     _worlds.append(real)
-    for module in (buckets, instances, metadata_options, network, profiles):
+    for module in (
+        buckets,
+        database_checks,
+        database_offers,
+        databases,
+        instances,
+        metadata_options,
+        network,
+        profiles,
+    ):
         module.patch()

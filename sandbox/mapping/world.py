@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from sandbox import account, corrections
+from sandbox.mapping.databases import Databases
 from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.networks import Networks
 from sandbox.mapping.topology import interfaces
@@ -34,6 +35,7 @@ class World:
         self._api: Application | None = None
         self.networks = Networks(site, certificates, self._answer, authority.ca_pem_path.read_bytes)
         self.hosts = Hosts(site, self.networks, authority)
+        self.databases = Databases(site, self.networks, authority)
         corrections.install(self)
 
     def public_addresses(self) -> list[str]:
@@ -60,9 +62,14 @@ class World:
 
     def status(self) -> dict[str, Any]:
         """List what runs."""
-        return {"networks": self.networks.status(), "instances": self.hosts.status(), "databases": []}
+        return {
+            "networks": self.networks.status(),
+            "instances": self.hosts.status(),
+            "databases": self.databases.status(),
+        }
 
     def close(self) -> None:
         """Remove everything."""
         self.hosts.close()
+        self.databases.close()
         self.networks.close()

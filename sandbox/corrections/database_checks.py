@@ -1,0 +1,261 @@
+"""RDS: what AWS refuses and moto takes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from moto.rds.models import RDSBackend
+
+from sandbox import account
+from sandbox.corrections import database_offers as offers
+from sandbox.corrections import refuses
+from sandbox.errors import Refusal
+from sandbox.request import Call
+
+_PASSWORD = re.compile(r"[!-~]+")
+_FORBIDDEN_IN_PASSWORD = set('/@" ')
+_PASSWORD_LENGTH = range(8, 129)
+_STORAGE_MIN_GIB = 20
+_RETENTION_MAX_DAYS = 35
+_RESERVED = {"admin", "rdsadmin", "rds_superuser", "rdsrepladmin", "rds_replication", "public", "user"}
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_ZONES_MIN = 2
+
+
+def patch() -> None:
+    """Nothing of moto's needs another body."""
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal("InvalidParameterValue", message)
+
+
+def _true(params: dict[str, Any], name: str) -> bool:
+    return str(params.get(name)).lower() == "true"
+
+
+def _backend(call: Call) -> RDSBackend:
+    return account.rds(call.region)
+
+
+@refuses(
+    "rds",
+    "CreateDBCluster",
+    "CreateDBInstanceReadReplica",
+    "RestoreDBInstanceToPointInTime",
+    "RestoreDBInstanceFromS3",
+    "RestoreDBCluster*",
+)
+def _refuse_what_nothing_stands_for(call: Call) -> None:
+    raise Refusal("UnsupportedInSandbox", f"The sandbox has nothing real to stand for {call.action}", 501)
+
+
+@refuses("rds", "CreateDBInstance")
+def _check_engine(call: Call) -> None:
+    params = call.params
+    engine, version = str(params.get("Engine") or ""), str(params.get("EngineVersion") or "")
+    if engine != "postgres":
+        raise Refusal(
+            "UnsupportedInSandbox", f"The sandbox runs the engine postgres only, not {engine!r}", 501
+        )
+    if version and not offers.is_offered(version):
+        raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for postgres")
+    if not version:
+        params["EngineVersion"] = version = offers.versions()[0]
+    kind = str(params.get("DBInstanceClass") or "")
+    if kind not in offers.classes():
+        raise _invalid(f"Invalid DB Instance class: {kind}")
+    group = _backend(call).db_parameter_groups.get(str(params.get("DBParameterGroupName") or ""))
+    family = f"postgres{version.split('.', 1)[0]}"
+    if group is not None and group.family != family:
+        raise Refusal(
+            "InvalidParameterCombination",
+            f"The Parameter Group {group.name} with DBParameterGroupFamily {group.family} can't be used for this "
+            f"instance. Please use a Parameter Group with DBParameterGroupFamily {family}",
+        )
+
+
+@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+def _check_password(call: Call) -> None:
+    params = call.params
+    password, managed = params.get("MasterUserPassword"), _true(params, "ManageMasterUserPassword")
+    if managed and password:
+        raise Refusal(
+            "InvalidParameterCombination",
+            "You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.",
+        )
+    if call.action == "CreateDBInstance" and not managed and not password:
+        raise _invalid("The parameter MasterUserPassword must be provided and must not be blank.")
+    if password is None:
+        return
+    if not _PASSWORD.fullmatch(password) or _FORBIDDEN_IN_PASSWORD & set(password):
+        raise _invalid(
+            "The parameter MasterUserPassword is not a valid password. "
+            "Only printable ASCII characters besides '/', '@', '\"', ' ' may be used."
+        )
+    if len(password) not in _PASSWORD_LENGTH:
+        raise _invalid(
+            "The parameter MasterUserPassword is not a valid password because it is "
+            f"{'shorter' if len(password) < _PASSWORD_LENGTH.start else 'longer'} than allowed."
+        )
+
+
+@refuses("rds", "CreateDBInstance")
+def _check_names(call: Call) -> None:
+    params = call.params
+    user, name = str(params.get("MasterUsername") or ""), params.get("DBName")
+    if not user:
+        raise _invalid("The parameter MasterUsername must be provided and must not be blank.")
+    if user.lower() in _RESERVED:
+        raise _invalid(f"MasterUsername {user} cannot be used as it is a reserved word used by the engine")
+    if not _NAME.fullmatch(user):
+        raise _invalid(
+            "The parameter MasterUsername must begin with a letter and contain only letters and digits."
+        )
+    if name is not None and not _NAME.fullmatch(name):
+        raise _invalid("DBName must begin with a letter and contain only alphanumeric characters.")
+
+
+@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+def _check_sizes(call: Call) -> None:
+    params = call.params
+    size, storage = params.get("AllocatedStorage"), params.get("StorageType") or "gp2"
+    if call.action == "CreateDBInstance" and (size is None or int(size) < _STORAGE_MIN_GIB):
+        raise _invalid(
+            f"Invalid storage size for engine name postgres and storage type {storage}: {size or 0}"
+        )
+    days = params.get("BackupRetentionPeriod")
+    if days is not None and int(days) > _RETENTION_MAX_DAYS:
+        raise _invalid(f"Invalid backup retention period: {days}. Retention period must be between 0 and 35")
+    current = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
+    if (
+        call.action == "ModifyDBInstance"
+        and current is not None
+        and size
+        and int(size) < current.allocated_storage
+    ):
+        raise Refusal(
+            "InvalidParameterCombination",
+            f"Invalid storage size for engine name postgres: {size}. It cannot be less than the current "
+            f"{current.allocated_storage}",
+        )
+
+
+@refuses("rds", "CreateDBInstance", "ModifyDBInstance", "RestoreDBInstanceFromDBSnapshot")
+def _check_network(call: Call) -> None:
+    params, backend = call.params, account.ec2(call.region)
+    group = _backend(call).subnet_groups.get(str(params.get("DBSubnetGroupName") or ""))
+    for group_id in params.get("VpcSecurityGroupIds") or []:
+        found = backend.get_security_group_from_id(group_id)
+        if found is None:
+            raise _invalid(f"Invalid security group , groupId= {group_id}, groupName=.")
+        if group is not None and found.vpc_id != group.vpc_id:
+            raise Refusal(
+                "InvalidParameterCombination",
+                "The DB instance and EC2 security group are in different VPCs. "
+                f"The DB instance is in {group.vpc_id} and the EC2 security group is in {found.vpc_id}",
+            )
+
+
+@refuses("rds", "CreateDBSubnetGroup", "ModifyDBSubnetGroup")
+def _check_zones(call: Call) -> None:
+    params = call.params
+    name = str(params.get("DBSubnetGroupName") or "").lower()
+    if call.action == "CreateDBSubnetGroup" and name in _backend(call).subnet_groups:
+        raise Refusal("DBSubnetGroupAlreadyExists", f"The DB subnet group '{name}' already exists.")
+    subnets = [account.ec2(call.region).get_subnet(subnet_id) for subnet_id in params.get("SubnetIds") or []]
+    if len({subnet.vpc_id for subnet in subnets}) > 1:
+        raise Refusal("InvalidSubnet", "The subnets of a DB subnet group must all be in the same VPC.")
+    zones = sorted({subnet.availability_zone for subnet in subnets})
+    if len(zones) < _ZONES_MIN:
+        raise Refusal(
+            "DBSubnetGroupDoesNotCoverEnoughAZs",
+            "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. "
+            f"Current AZ coverage: {', '.join(zones)}. Add subnets to cover at least {_ZONES_MIN} AZs.",
+        )
+
+
+@refuses("rds", "DeleteDBSubnetGroup")
+def _keep_used_subnet_group(call: Call) -> None:
+    name = str(call.params.get("DBSubnetGroupName") or "").lower()
+    for database in _backend(call).databases.values():
+        group = getattr(database, "db_subnet_group", None)
+        if group is not None and group.name == name:
+            raise Refusal(
+                "InvalidDBSubnetGroupStateFault",
+                f"Cannot delete the subnet group '{name}' because at least one database instance: "
+                f"{database.db_instance_identifier} is still using it.",
+            )
+
+
+@refuses("rds", "CreateDBParameterGroup")
+def _check_family(call: Call) -> None:
+    family = str(call.params.get("DBParameterGroupFamily") or "")
+    if family.startswith("postgres") and family.removeprefix("postgres") not in offers.majors():
+        raise _invalid(f"ParameterGroupFamily {family} is not a valid parameter group family")
+
+
+@refuses("rds", "DeleteDBParameterGroup")
+def _keep_used_parameter_group(call: Call) -> None:
+    name = str(call.params.get("DBParameterGroupName") or "").lower()
+    if any(database.db_parameter_group_name == name for database in _backend(call).databases.values()):
+        raise Refusal(
+            "InvalidDBParameterGroupState",
+            f"One or more database instances are still members of this parameter group {name}, "
+            "so the group cannot be deleted",
+        )
+
+
+_FROM_AVAILABLE = ("ModifyDBInstance", "RebootDBInstance", "CreateDBSnapshot", "StopDBInstance")
+
+
+@refuses("rds", *_FROM_AVAILABLE)
+def _check_available(call: Call) -> None:
+    database = _backend(call).databases.get(str(call.params.get("DBInstanceIdentifier")))
+    if database is not None and database.status != "available":
+        raise Refusal(
+            "InvalidDBInstanceState",
+            f"Database instance is not in available state: {database.db_instance_identifier} is {database.status}.",
+        )
+
+
+@refuses("rds", "ModifyDBInstance")
+def _check_modification(call: Call) -> None:
+    params = call.params
+    database = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
+    if database is None:
+        return
+    if params.get("NewDBInstanceIdentifier"):
+        raise Refusal("UnsupportedInSandbox", "The sandbox does not rename databases", 501)
+    version = str(params.get("EngineVersion") or "")
+    current = str(database.engine_version)
+    if version and version not in {current, current.split(".", 1)[0]}:
+        if not offers.is_offered(version):
+            raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for postgres")
+        raise Refusal(
+            "UnsupportedInSandbox", f"The sandbox does not upgrade a server from {current} to {version}", 501
+        )
+    if version:
+        params.pop("EngineVersion")
+    kind = params.get("DBInstanceClass")
+    if kind and kind not in offers.classes():
+        raise _invalid(f"Invalid DB Instance class: {kind}")
+
+
+@refuses("rds", "DeleteDBInstance")
+def _check_final_snapshot(call: Call) -> None:
+    params = call.params
+    database = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
+    if database is not None and database.status in {"deleting", "creating"}:
+        raise Refusal(
+            "InvalidDBInstanceState",
+            f"Instance {database.db_instance_identifier} is already being {database.status}."
+            if database.status == "deleting"
+            else f"Instance {database.db_instance_identifier} is being created.",
+        )
+    if not _true(params, "SkipFinalSnapshot") and not params.get("FinalDBSnapshotIdentifier"):
+        raise Refusal(
+            "InvalidParameterCombination",
+            "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
+        )

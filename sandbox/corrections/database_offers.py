@@ -1,0 +1,121 @@
+"""What RDS offers: the engine versions that the sandbox can really run, and the classes and zones to run them in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+from sandbox import account, wire
+from sandbox.corrections import refuses
+from sandbox.mapping.databases import minor_versions
+from sandbox.real import images
+from sandbox.request import Call
+from sandbox.web import HttpResponse
+
+_FAMILIES = ("t3", "t4g", "m5", "m6g", "m6i", "m7g", "m7i", "r5", "r6g", "r6i", "r7g", "r7i")
+"""Source: "Supported DB engines for DB instance classes", Amazon RDS User Guide; PostgreSQL, without the rarest."""
+
+
+def patch() -> None:
+    """Nothing of moto's needs another body."""
+
+
+def majors() -> list[str]:
+    """List the major versions of PostgreSQL that the sandbox can run, newest first."""
+    return list(images.versions())
+
+
+def versions() -> list[str]:
+    """List the versions as RDS names them: the minor one where it is known, else the major one."""
+    return [minor_versions.get(major, major) for major in majors()]
+
+
+def is_offered(version: str) -> bool:
+    """Say whether a version can be asked for: a major one, or a minor one that an image holds.
+
+    Args:
+        version: e.g. ``17`` or ``17.6``.
+
+    Returns:
+        Whether it can.
+    """
+    return version in {*majors(), *versions()}
+
+
+def classes() -> list[str]:
+    """List the instance classes."""
+    return sorted(f"db.{kind}" for kind in INSTANCE_TYPES if kind.split(".", 1)[0] in _FAMILIES)
+
+
+def zones(region: str) -> list[str]:
+    """List the availability zones of a region.
+
+    Args:
+        region: the region.
+
+    Returns:
+        Their names.
+    """
+    return [zone.name for zone in account.ec2(region).describe_availability_zones()]
+
+
+@refuses("rds", "DescribeDBEngineVersions")
+def _describe_versions(call: Call) -> HttpResponse | None:
+    engine, wanted = call.params.get("Engine"), str(call.params.get("EngineVersion") or "")
+    family = str(call.params.get("DBParameterGroupFamily") or "")
+    if engine not in {None, "postgres"}:
+        return wire.render_result(call, {"DBEngineVersions": []})
+    described = [
+        {
+            "Engine": "postgres",
+            "EngineVersion": version,
+            "MajorEngineVersion": version.split(".", 1)[0],
+            "DBParameterGroupFamily": f"postgres{version.split('.', 1)[0]}",
+            "DBEngineDescription": "PostgreSQL",
+            "DBEngineVersionDescription": f"PostgreSQL {version}",
+            "ValidUpgradeTarget": [],
+            "Status": "available",
+        }
+        for version in versions()
+        if wanted in {"", version, version.split(".", 1)[0]}
+    ]
+    chosen = [item for item in described if family in {"", item["DBParameterGroupFamily"]}]
+    if str(call.params.get("DefaultOnly")).lower() == "true":
+        chosen = chosen[:1]
+    return wire.render_result(call, {"DBEngineVersions": chosen})
+
+
+@refuses("rds", "DescribeOrderableDBInstanceOptions")
+def _describe_options(call: Call) -> HttpResponse | None:
+    params = call.params
+    if params.get("Engine") != "postgres":
+        return None
+    version, kind = str(params.get("EngineVersion") or ""), params.get("DBInstanceClass")
+    offered = [v for v in versions() if version in {"", v, v.split(".", 1)[0]}]
+    options: list[dict[str, Any]] = [
+        {
+            "Engine": "postgres",
+            "EngineVersion": one,
+            "DBInstanceClass": name,
+            "LicenseModel": "postgresql-license",
+            "AvailabilityZones": [{"Name": zone} for zone in zones(call.region)],
+            "MultiAZCapable": True,
+            "StorageType": storage,
+            "SupportsStorageEncryption": True,
+            "SupportsStorageAutoscaling": True,
+            "SupportsIAMDatabaseAuthentication": True,
+            "MinStorageSize": 20,
+            "MaxStorageSize": 65536,
+            "Vpc": True,
+        }
+        for one in offered
+        for name in classes()
+        if kind in {None, name}
+        for storage in ("gp2", "gp3")
+    ]
+    start, size = int(params.get("Marker") or 0), int(params.get("MaxRecords") or 100)
+    result: dict[str, Any] = {"OrderableDBInstanceOptions": options[start : start + size]}
+    if start + size < len(options):
+        result["Marker"] = str(start + size)
+    return wire.render_result(call, result)

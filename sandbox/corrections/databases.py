@@ -1,0 +1,189 @@
+"""RDS instances: the states they go through, their endpoint, their secret, and the server behind them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from typing import Any
+
+from moto.rds.models import DBInstance, DBParameterGroup, MasterUserSecret
+
+from sandbox import account
+from sandbox.corrections import follows, refuses, world
+from sandbox.errors import Refusal
+from sandbox.mapping.databases import new_password
+from sandbox.request import Call
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
+# Changed in the next maintenance window unless ApplyImmediately is set.
+# Source: "Using the schedule modifications setting", Amazon RDS User Guide.
+_DEFERRED = {
+    "DBInstanceClass": "db_instance_class",
+    "AllocatedStorage": "allocated_storage",
+    "MultiAZ": "multi_az",
+    "StorageType": "storage_type",
+    "Iops": "iops",
+}
+# Need a restart of the server; only those that a user of RDS is likely to set.
+# Source: context "postmaster" in PostgreSQL's pg_settings.
+_STATIC = {
+    "max_connections",
+    "shared_buffers",
+    "shared_preload_libraries",
+    "max_wal_senders",
+    "max_worker_processes",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+    "wal_buffers",
+    "huge_pages",
+    "track_activity_query_size",
+    "rds.logical_replication",
+}
+
+
+def patch() -> None:
+    """Give instances the endpoint, the secret and the status of real ones."""
+
+    def address(self: Any) -> str:
+        seed = f"{account.ACCOUNT_ID}/{self.region}".encode()
+        mark = "c" + "".join(_LETTERS[byte % len(_LETTERS)] for byte in hashlib.sha256(seed).digest()[:11])
+        return f"{self.db_instance_identifier}.{mark}.{self.region}.rds.amazonaws.com"
+
+    def endpoint(self: Any) -> dict[str, Any] | None:
+        if self.status == "creating":
+            return None
+        return {"Address": self.address, "Port": self.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
+
+    def status_list(self: Any) -> Any:
+        groups = self.db_parameter_groups()
+        for group in groups:
+            group.ParameterApplyStatus = getattr(self, "parameter_status", "in-sync")
+        return groups
+
+    def secret_string(self: Any) -> str:
+        return json.dumps({"username": self.resource.master_username, "password": new_password()})
+
+    def rotate(self: Any) -> None:
+        self.secretsmanager.put_secret_value(
+            secret_id=self.secret.arn,
+            secret_string=self._generate_secret_string(),  # noqa: SLF001 - of the class patched here
+            secret_binary=None,
+            client_request_token=None,
+            version_stages=["AWSCURRENT"],
+        )
+
+    original_update = DBParameterGroup.update_parameters
+
+    def update_parameters(self: Any, new_parameters: Any) -> None:
+        given = list(new_parameters)
+        original_update(self, given)
+        for parameter in given:
+            known = self.parameters[parameter["ParameterName"]]
+            static = parameter["ParameterName"] in _STATIC
+            known |= {"Source": "user", "IsModifiable": True, "ApplyType": "static" if static else "dynamic"}
+
+    DBInstance.address = property(address)
+    DBInstance.endpoint = property(endpoint)
+    DBInstance.db_parameter_group_status_list = property(status_list)
+    # The automated backups of AWS are not taken here; moto would list one that holds nothing.
+    DBInstance.save_automated_backup = lambda _: None
+    MasterUserSecret._generate_secret_string = secret_string  # noqa: SLF001 - moto offers no other way
+    MasterUserSecret.rotate_secret = rotate
+    DBParameterGroup.update_parameters = update_parameters
+
+
+def _database(call: Call) -> Any:
+    return account.rds(call.region).databases.get(str(call.params.get("DBInstanceIdentifier")))
+
+
+@follows("rds", "CreateDBInstance", "RestoreDBInstanceFromDBSnapshot")
+def _create(call: Call) -> None:
+    database = _database(call)
+    database.dbi_resource_id = "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
+    snapshot = call.params.get("DBSnapshotIdentifier")
+    world().databases.create(database, str(snapshot).rpartition(":")[2].lower() if snapshot else None)
+
+
+@refuses("rds", "ModifyDBInstance")
+def _remember(call: Call) -> None:
+    database = _database(call)
+    if database is not None:
+        call.notes["before"] = {name: getattr(database, attribute) for name, attribute in _DEFERRED.items()}
+        call.notes["group"] = database.db_parameter_group_name
+
+
+@follows("rds", "ModifyDBInstance")
+def _modify(call: Call) -> None:
+    database, params = _database(call), call.params
+    if str(params.get("ApplyImmediately")).lower() != "true":
+        pending = {}
+        for name, old in call.notes["before"].items():
+            if name in params and params[name] != old:
+                pending[name] = params[name]
+                setattr(database, _DEFERRED[name], old)
+        if pending:
+            database.pending_modified_values = {**getattr(database, "pending_modified_values", {}), **pending}
+    else:
+        database.pending_modified_values = {}
+    group_changed = database.db_parameter_group_name != call.notes["group"]
+    world().databases.follow(database, group_changed=group_changed)
+
+
+@follows("rds", "StopDBInstance", "StartDBInstance", "RebootDBInstance")
+def _act(call: Call) -> None:
+    databases, database = world().databases, _database(call)
+    action = {
+        "StopDBInstance": databases.stop,
+        "StartDBInstance": databases.start,
+        "RebootDBInstance": databases.reboot,
+    }[call.action]
+    action(database)
+
+
+@follows("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
+def _apply_parameters(call: Call) -> None:
+    name = str(call.params.get("DBParameterGroupName")).lower()
+    for database in account.rds(call.region).databases.values():
+        if database.db_parameter_group_name == name and database.status == "available":
+            world().databases.apply_parameters(database)
+
+
+@follows("rds", "CreateDBSnapshot")
+def _snapshot(call: Call) -> None:
+    backend = account.rds(call.region)
+    snapshot = backend.database_snapshots[str(call.params["DBSnapshotIdentifier"])]
+    world().databases.snapshot(_database(call), snapshot)
+
+
+@refuses("rds", "RestoreDBInstanceFromDBSnapshot")
+def _check_snapshot(call: Call) -> None:
+    snapshot_id = str(call.params.get("DBSnapshotIdentifier")).rpartition(":")[2].lower()
+    snapshot = account.rds(call.region).database_snapshots.get(snapshot_id)
+    if snapshot is not None and snapshot.status != "available":
+        raise Refusal(
+            "InvalidDBSnapshotState", f"The snapshot {snapshot_id} is not available: {snapshot.status}"
+        )
+
+
+@follows("rds", "DeleteDBSnapshot")
+def _drop_snapshot(call: Call) -> None:
+    world().databases.drop_snapshot(str(call.params["DBSnapshotIdentifier"]).lower())
+
+
+@refuses("rds", "DeleteDBInstance")
+def _remember_deleted(call: Call) -> None:
+    call.notes["database"] = _database(call)
+
+
+@follows("rds", "DeleteDBInstance")
+def _delete(call: Call) -> None:
+    database, backend = call.notes["database"], account.rds(call.region)
+    key = database.db_instance_identifier
+    # On AWS it is listed as deleting until its server is gone.
+    backend.databases[key] = database
+    final = call.params.get("FinalDBSnapshotIdentifier")
+    skip = str(call.params.get("SkipFinalSnapshot")).lower() == "true"
+    snapshot = backend.database_snapshots.get(str(final)) if final and not skip else None
+    world().databases.delete(database, snapshot, lambda: backend.databases.pop(key, None) and None)
