@@ -112,7 +112,7 @@ class Aws:
                     client = self._session.client(service, config=_CONFIG)
                 except (BotoCoreError, ValueError) as error:
                     raise explain(error, operation=f"open {service}", region=self.region) from error
-                client.meta.events.register("before-call", self._count)
+                client.meta.events.register("before-call", self._count, unique_id="count")
                 self._clients[service] = client
             return self._clients[service]
 

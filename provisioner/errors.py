@@ -21,7 +21,8 @@ class FlowsteadError(Exception):
 
     def __str__(self) -> str:
         """Both sentences."""
-        return f"{self.message} {self.next_step}".strip()
+        stop = "" if not self.next_step or self.message.endswith((".", ":", "!", "?")) else "."
+        return f"{self.message}{stop} {self.next_step}".strip()
 
 
 class UsageError(FlowsteadError):

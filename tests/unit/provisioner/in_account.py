@@ -1,0 +1,167 @@
+"""An account in this process (moto), and what a user does with it."""
+
+import collections
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+
+from provisioner import graph, plan, stack
+from provisioner.aws import Aws
+from provisioner.config import Deployment
+from provisioner.graph import Graph
+from provisioner.plan import Plan
+from provisioner.resources.base import State
+
+REGION = "us-east-1"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeF6byvStbrrEQchCHWax7+mnBVBO/31mhKJRbC2cA3 ops@example"
+ACCESS = ("203.0.113.7/32",)
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+
+
+_CLIENTS: dict[str, Any] = {}
+_LOCK = threading.RLock()
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def image(number: int, name: str, date: str) -> dict[str, Any]:
+    return {
+        "ami_id": f"ami-0000000000000{number:04d}",
+        "name": name,
+        "description": name,
+        "owner_id": "136693071363",
+        "public": True,
+        "virtualization_type": "hvm",
+        "architecture": "x86_64",
+        "state": "available",
+        "platform": None,
+        "image_type": "machine",
+        "hypervisor": "xen",
+        "root_device_name": "/dev/xvda",
+        "root_device_type": "ebs",
+        "sriov": "simple",
+        "creation_date": f"{date}T00:00:00.000Z",
+    }
+
+
+IMAGES = (
+    image(1, "debian-13-amd64-20260901-1", "2026-09-01"),
+    image(2, "debian-13-amd64-20261001-1", "2026-10-01"),
+    image(3, "debian-12-amd64-20261001-1", "2026-10-01"),
+)
+
+
+class Account:
+    """The account, and what a user does with it.
+
+    Each command opens AWS anew, as each run of provision.py does.
+    """
+
+    def __init__(self) -> None:
+        self.options: list[dict[str, Any]] = [
+            {
+                "Engine": "postgres",
+                "EngineVersion": version,
+                "DBInstanceClass": "db.t4g.micro",
+                "AvailabilityZones": [{"Name": zone} for zone in ZONES],
+            }
+            for version in ("15.8", "17.4", "17.6")
+        ]
+        self.hooks: list[Callable[[str, str], None]] = []
+        self.calls: collections.Counter[str] = collections.Counter()
+        self.user = self.open()
+
+    def open(self) -> Aws:
+        """Open AWS as a new process does; boto3's clients are kept, for they take long to make."""
+        aws = Aws(REGION, clock=Clock())
+        make = aws.client
+
+        def client(service: str) -> Any:
+            with _LOCK:
+                if service not in _CLIENTS:
+                    _CLIENTS[service] = make(service)
+                    self._listen(_CLIENTS[service], aws)
+                return _CLIENTS[service]
+
+        for opened in _CLIENTS.values():
+            self._listen(opened, aws)
+        aws.client = client  # type: ignore[method-assign]
+        return aws
+
+    def _listen(self, client: Any, aws: Aws) -> None:
+        listeners = {"count": aws._count, "before": self._before, "after": self._after}
+        for name, listener in listeners.items():
+            event = "after-call" if name == "after" else "before-call"
+            client.meta.events.unregister(event, unique_id=name)
+            client.meta.events.register(event, listener, unique_id=name)
+
+    def _before(self, model: Any, **_: Any) -> None:
+        self.calls[model.name] += 1
+        for hook in self.hooks:
+            hook("before", model.name)
+
+    def _after(self, model: Any, **_: Any) -> None:
+        for hook in self.hooks:
+            hook("after", model.name)
+
+    def call(self, service: str, operation: str, **parameters: Any) -> Any:
+        """Do something by hand, as an operator in the console would."""
+        return getattr(self.user.client(service), operation)(**parameters)
+
+    def publish(self, new: dict[str, Any]) -> None:
+        """Let the image's publisher bring out another."""
+        backend = ec2_backends["123456789012"][REGION]
+        date = datetime.fromisoformat(new["creation_date"])
+        backend.amis[new["ami_id"]] = Ami(backend, **{**new, "creation_date": date})
+
+    def unpublish(self) -> None:
+        """Let the images' publisher take them all back."""
+        ec2_backends["123456789012"][REGION].amis.clear()
+
+    def graph(self, **settings: Any) -> Graph:
+        """Compose the default deployment, with settings of deployment.yml."""
+        facts = stack.Facts("123456789012", ACCESS, settings.pop("public_key", PUBLIC_KEY), "#cloud-config\n")
+        return stack.build(Deployment.model_validate(settings), facts)
+
+    def plan(self, **settings: Any) -> Plan:
+        return plan.make(self.graph(**settings), self.open())
+
+    def apply(self, **settings: Any) -> State:
+        aws = self.open()
+        return graph.apply(plan.make(self.graph(**settings), aws), aws)
+
+    def destroy(self, **choices: bool) -> Plan:
+        aws = self.open()
+        planned = plan.destroy(self.graph(), aws, **choices)
+        graph.apply(planned, aws)
+        return planned
+
+    def live(self, name: str) -> Any:
+        """Tell how a resource is now."""
+        return self.graph()[name].find(self.open())
+
+
+def changes(planned: Plan) -> dict[str, str]:
+    """Give what is to be done, by logical name."""
+    return {change.resource.name: change.action for change in planned.changes if change.action != "none"}
+
+
+def settings(planned: Plan, name: str) -> set[str]:
+    """Give which settings of a resource differ."""
+    change = next(change for change in planned.changes if change.resource.name == name)
+    return {difference.setting for difference in change.differences}

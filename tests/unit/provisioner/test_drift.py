@@ -1,0 +1,362 @@
+"""What drifted is shown with old and new, and set right."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from moto.iam.models import iam_backends
+
+from provisioner.errors import DriftError, FlowsteadError
+from tests.unit.provisioner.in_account import Account, changes, image, settings
+
+SSH_FROM_EVERYWHERE = [
+    {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+]
+EVERYTHING = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+ANYBODY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+
+By = Callable[[Account, Any], Any]
+
+
+def dns_off(account: Account, live: Any) -> None:
+    account.call("ec2", "modify_vpc_attribute", VpcId=live.id, EnableDnsHostnames={"Value": False})
+    account.call("ec2", "modify_vpc_attribute", VpcId=live.id, EnableDnsSupport={"Value": False})
+
+
+def detached(account: Account, live: Any) -> None:
+    vpc_id = live.facts["Attachments"][0]["VpcId"]
+    account.call("ec2", "detach_internet_gateway", InternetGatewayId=live.id, VpcId=vpc_id)
+
+
+def without_subnet(account: Account, live: Any) -> None:
+    association = next(item for item in live.facts["Associations"] if item.get("SubnetId"))
+    account.call("ec2", "disassociate_route_table", AssociationId=association["RouteTableAssociationId"])
+
+
+def without_profile(account: Account, live: Any) -> None:
+    answer = account.call("ec2", "describe_iam_instance_profile_associations")
+    association_id = answer["IamInstanceProfileAssociations"][0]["AssociationId"]
+    account.call("ec2", "disassociate_iam_instance_profile", AssociationId=association_id)
+    del live
+
+
+def default_group(account: Account, live: Any) -> None:
+    filters = [
+        {"Name": "vpc-id", "Values": [live.facts["VpcId"]]},
+        {"Name": "group-name", "Values": ["default"]},
+    ]
+    groups = account.call("ec2", "describe_security_groups", Filters=filters)["SecurityGroups"]
+    account.call("ec2", "modify_instance_attribute", InstanceId=live.id, Groups=[groups[0]["GroupId"]])
+
+
+DRIFT: dict[str, tuple[str, str, By]] = {
+    "DNS off": ("network", "enableDnsSupport", dns_off),
+    "gateway detached": ("internet_gateway", "attached to", detached),
+    "route to the internet gone": (
+        "public_routes",
+        "route to 0.0.0.0/0",
+        lambda a, live: a.call("ec2", "delete_route", RouteTableId=live.id, DestinationCidrBlock="0.0.0.0/0"),
+    ),
+    "private subnets let out": (
+        "private_routes",
+        "route to 0.0.0.0/0",
+        lambda a, live: a.call(
+            "ec2",
+            "create_route",
+            RouteTableId=live.id,
+            DestinationCidrBlock="0.0.0.0/0",
+            GatewayId=a.live("internet_gateway").id,
+        ),
+    ),
+    "subnet without its table": ("private_routes", "subnets without it", without_subnet),
+    "S3 endpoint without a table": (
+        "s3_endpoint",
+        "route tables",
+        lambda a, live: a.call(
+            "ec2",
+            "modify_vpc_endpoint",
+            VpcEndpointId=live.id,
+            RemoveRouteTableIds=live.facts["RouteTableIds"][:1],
+        ),
+    ),
+    "port opened by hand": (
+        "server_firewall",
+        "rule",
+        lambda a, live: a.call(
+            "ec2", "authorize_security_group_ingress", GroupId=live.id, IpPermissions=SSH_FROM_EVERYWHERE
+        ),
+    ),
+    "port closed by hand": (
+        "server_firewall",
+        "rule",
+        lambda a, live: a.call(
+            "ec2",
+            "revoke_security_group_ingress",
+            GroupId=live.id,
+            IpPermissions=live.facts["IpPermissions"],
+        ),
+    ),
+    "database let out": (
+        "database_firewall",
+        "rule",
+        lambda a, live: a.call(
+            "ec2", "authorize_security_group_egress", GroupId=live.id, IpPermissions=EVERYTHING
+        ),
+    ),
+    "host stopped": (
+        "server",
+        "state",
+        lambda a, live: a.call("ec2", "stop_instances", InstanceIds=[live.id]),
+    ),
+    "IMDSv1 allowed": (
+        "server",
+        "metadata HttpTokens",
+        lambda a, live: a.call(
+            "ec2", "modify_instance_metadata_options", InstanceId=live.id, HttpTokens="optional"
+        ),
+    ),
+    "host in another group": ("server", "security groups", default_group),
+    "host without its role": ("server", "instance profile", without_profile),
+    "address not the host's": (
+        "server_address",
+        "instance",
+        lambda a, live: a.call("ec2", "disassociate_address", AssociationId=live.facts["AssociationId"]),
+    ),
+    "role may do more": (
+        "server_role",
+        "policy",
+        lambda a, live: a.call(
+            "iam", "put_role_policy", RoleName=live.id, PolicyName="flowstead", PolicyDocument=ANYBODY
+        ),
+    ),
+    "role for others": (
+        "server_role",
+        "trust policy",
+        lambda a, live: a.call(
+            "iam",
+            "update_assume_role_policy",
+            RoleName=live.id,
+            PolicyDocument=live.facts["AssumeRolePolicyDocument"]
+            and '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",'
+            ' "Principal": {"AWS": "*"}}]}',
+        ),
+    ),
+    "profile without its role": (
+        "server_profile",
+        "role",
+        lambda a, live: a.call(
+            "iam", "remove_role_from_instance_profile", InstanceProfileName=live.id, RoleName=live.id
+        ),
+    ),
+    "versioning off": (
+        "artifacts",
+        "versioning",
+        lambda a, live: a.call(
+            "s3", "put_bucket_versioning", Bucket=live.id, VersioningConfiguration={"Status": "Suspended"}
+        ),
+    ),
+    "public access": (
+        "artifacts",
+        "public access",
+        lambda a, live: a.call("s3", "delete_public_access_block", Bucket=live.id),
+    ),
+    "no lifecycle": (
+        "artifacts",
+        "days that old versions are kept",
+        lambda a, live: a.call("s3", "delete_bucket_lifecycle", Bucket=live.id),
+    ),
+    "bucket without tags": (
+        "artifacts",
+        "tag flowstead:deployment",
+        lambda a, live: a.call("s3", "delete_bucket_tagging", Bucket=live.id),
+    ),
+    "force_ssl off": (
+        "database_parameters",
+        "rds.force_ssl",
+        lambda a, live: a.call(
+            "rds",
+            "modify_db_parameter_group",
+            DBParameterGroupName=live.id,
+            Parameters=[
+                {"ParameterName": "rds.force_ssl", "ParameterValue": "0", "ApplyMethod": "immediate"}
+            ],
+        ),
+    ),
+    "database unprotected": (
+        "database",
+        "DeletionProtection",
+        lambda a, live: a.call(
+            "rds", "modify_db_instance", DBInstanceIdentifier=live.id, DeletionProtection=False
+        ),
+    ),
+    "database stopped": (
+        "database",
+        "state",
+        lambda a, live: a.call("rds", "stop_db_instance", DBInstanceIdentifier=live.id),
+    ),
+    "secret going": (
+        "secret_admin",
+        "state",
+        lambda a, live: a.call("secretsmanager", "delete_secret", SecretId=live.id, RecoveryWindowInDays=7),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_drift_is_shown_and_set_right(stacked: Account, name: str) -> None:
+    resource, setting, happen = DRIFT[name]
+    happen(stacked, stacked.live(resource))
+    planned = stacked.plan()
+    assert changes(planned)[resource] == "update"
+    assert setting in settings(planned, resource)
+    stacked.apply()
+    assert stacked.plan().is_empty
+
+
+CHANGED: dict[str, tuple[str, dict[str, Any]]] = {
+    "instance type": ("server", {"server": {"instance_type": "t3.medium"}}),
+    "disk": ("server", {"server": {"volume_gib": 40}}),
+    "class": ("database", {"database": {"multi_az": True}}),
+    "backups": ("database", {"database": {"backup_days": 14}}),
+    "storage": ("database", {"database": {"storage_gib": 40}}),
+    "old versions": ("artifacts", {"artifacts": {"noncurrent_days": 90}}),
+    "prefix": ("server_role", {"artifacts": {"prefix": "other"}}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_setting_is_applied(stacked: Account, name: str) -> None:
+    resource, wanted = CHANGED[name]
+    assert changes(stacked.plan(**wanted)) == {resource: "update"}
+    stacked.apply(**wanted)
+    assert stacked.plan(**wanted).is_empty
+
+
+FOR_EVER: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "network": (
+        "VPC network",
+        "10.80.0.0/16",
+        "10.80.0.0/17",
+        {"network": {"cidr": "10.80.0.0/17"}},
+    ),
+    "subnet": (
+        "subnet private_2",
+        "10.80.11.0/24",
+        "10.80.12.0/24",
+        {"network": {"private_subnets": ["10.80.10.0/24", "10.80.12.0/24"]}},
+    ),
+    "image": ("instance server", "debian-13", "debian-12", {"server": {"image": "debian-12"}}),
+    "smaller disk": ("instance server", "20", "10", {"server": {"volume_gib": 10}}),
+    "key": (
+        "key pair ssh_key",
+        "ssh-ed25519",
+        "ssh-ed25519 ",
+        {"public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl x"},
+    ),
+    "older engine": ("database database", "17", "15", {"database": {"engine_version": "15"}}),
+}
+
+
+@pytest.mark.parametrize("name", FOR_EVER)
+def test_what_cannot_change_is_an_error_with_old_and_new(stacked: Account, name: str) -> None:
+    resource, old, new, wanted = FOR_EVER[name]
+    with pytest.raises(DriftError) as caught:
+        stacked.apply(**wanted)
+    text = str(caught.value)
+    assert resource in text
+    assert old in text
+    assert new in text
+    assert not [call for call in stacked.calls if not call.startswith(("Describe", "Get", "List", "Head"))]
+
+
+def test_all_that_cannot_change_is_said_at_once(stacked: Account) -> None:
+    with pytest.raises(FlowsteadError, match=r"(?s)2 things failed.*VPC network.*instance server"):
+        stacked.plan(network={"cidr": "10.80.0.0/17"}, server={"image": "debian-12"})
+
+
+def test_two_matches_are_an_error_that_names_both(stacked: Account) -> None:
+    first = stacked.live("network")
+    second = stacked.call(
+        "ec2",
+        "create_vpc",
+        CidrBlock="10.80.0.0/16",
+        TagSpecifications=[
+            {
+                "ResourceType": "vpc",
+                "Tags": [{"Key": key, "Value": value} for key, value in first.tags.items()],
+            }
+        ],
+    )["Vpc"]["VpcId"]
+    with pytest.raises(DriftError) as caught:
+        stacked.plan()
+    assert first.id in str(caught.value)
+    assert second in str(caught.value)
+
+
+FOREIGN: dict[str, Callable[[Account], Any]] = {
+    "IAM role": lambda a: a.call(
+        "iam",
+        "create_role",
+        RoleName="flowstead-flowstead-us-east-1-server",
+        AssumeRolePolicyDocument="{}",
+    ),
+    "secret": lambda a: a.call(
+        "secretsmanager", "create_secret", Name="flowstead/flowstead/admin", SecretString="theirs"
+    ),
+    "parameter group": lambda a: a.call(
+        "rds",
+        "create_db_parameter_group",
+        DBParameterGroupName="flowstead-flowstead-database-parameters-postgres17",
+        DBParameterGroupFamily="postgres17",
+        Description="theirs",
+    ),
+    "bucket": lambda a: (
+        a.call("s3", "create_bucket", Bucket="flowstead-123456789012-us-east-1"),
+        a.call("s3", "put_object", Bucket="flowstead-123456789012-us-east-1", Key="theirs", Body=b"x"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_belongs_to_others_is_left_alone(account: Account, name: str) -> None:
+    FOREIGN[name](account)
+    account.calls.clear()
+    with pytest.raises(DriftError, match="belongs"):
+        account.apply()
+    assert not [call for call in account.calls if not call.startswith(("Describe", "Get", "List", "Head"))]
+
+
+def test_a_newer_image_is_a_notice_and_changes_nothing(stacked: Account) -> None:
+    used = stacked.live("server").facts["ImageId"]
+    assert used == "ami-00000000000000002"
+    newer = image(9, "debian-13-amd64-20261101-1", "2026-11-01")
+    stacked.publish(newer)
+    planned = stacked.plan()
+    assert planned.is_empty
+    assert newer["ami_id"] in planned.notices[0]
+    assert newer["name"] in planned.notices[0]
+
+
+def test_rules_and_parameters_of_users_are_left_alone(stacked: Account) -> None:
+    bucket = stacked.live("artifacts")
+    theirs = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 3}}
+    stacked.call(
+        "s3",
+        "put_bucket_lifecycle_configuration",
+        Bucket=bucket.id,
+        LifecycleConfiguration={"Rules": [*bucket.facts["lifecycle"], theirs]},
+    )
+    assert stacked.plan().is_empty
+    stacked.apply(artifacts={"noncurrent_days": 90})
+    rules = stacked.live("artifacts").facts["lifecycle"]
+    assert {rule["ID"] for rule in rules} == {"theirs", "flowstead"}
+
+
+def test_the_role_may_read_its_prefix_and_its_secrets_only(stacked: Account) -> None:
+    role = iam_backends["123456789012"]["aws"].get_role("flowstead-flowstead-us-east-1-server")
+    assert list(role.policies) == ["flowstead"]
+    policy = role.policies["flowstead"]
+    assert "tls-ca" not in policy
+    assert "rds!" not in policy
+    for allowed in ("database-owner", "database-application", "admin", "server-keys"):
+        assert stacked.live(f"secret_{allowed.replace('-', '_')}").arn in policy

@@ -1,0 +1,128 @@
+"""KilledError at any point and run again, it goes on; nothing is made twice."""
+
+import threading
+
+import pytest
+from moto.rds.models import rds_backends
+
+from tests.unit.provisioner.in_account import Account, changes
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+_KINDS = {
+    "network": ("describe_vpcs", "Vpcs"),
+    "internet_gateway": ("describe_internet_gateways", "InternetGateways"),
+    "public_1": ("describe_subnets", "Subnets"),
+    "server_address": ("describe_addresses", "Addresses"),
+    "s3_endpoint": ("describe_vpc_endpoints", "VpcEndpoints"),
+    "server": ("describe_instances", "Reservations"),
+}
+
+
+def twins(account: Account) -> list[str]:
+    """Name what is there more often than once."""
+    found = []
+    for name, (operation, key) in _KINDS.items():
+        filters = [{"Name": "tag:flowstead:resource", "Values": [name]}]
+        items = account.call("ec2", operation, Filters=filters)[key]
+        found += [name] if len(items) > 1 else []
+    return found
+
+
+_LOST_ANSWERS = (
+    "CreateVpc",
+    "CreateSubnet",
+    "CreateInternetGateway",
+    "AssociateRouteTable",
+    "CreateSecurityGroup",
+    "ImportKeyPair",
+    "CreateBucket",
+    "CreateRole",
+    "RunInstances",
+    "AllocateAddress",
+    "CreateDBInstance",
+    "CreateSecret",
+)
+_NEVER_SENT = (
+    "ModifyVpcAttribute",
+    "AttachInternetGateway",
+    "CreateRoute",
+    "AuthorizeSecurityGroupIngress",
+    "PutBucketPolicy",
+    "PutRolePolicy",
+    "AddRoleToInstanceProfile",
+    "AssociateAddress",
+    "ModifyDBParameterGroup",
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "operation"),
+    [*(("after", name) for name in _LOST_ANSWERS), *(("before", name) for name in _NEVER_SENT)],
+)
+def test_it_goes_on_where_it_was_killed(account: Account, when: str, operation: str) -> None:
+    """From the call on, nothing reaches AWS any more: as if the process were gone."""
+    is_dead = threading.Event()
+
+    def kill(moment: str, name: str) -> None:
+        if is_dead.is_set() or (moment, name) == (when, operation):
+            is_dead.set()
+            raise KilledError
+
+    account.hooks.append(kill)
+    with pytest.raises(KilledError):
+        account.apply()
+    account.hooks.clear()
+    account.apply()
+    assert account.plan().is_empty
+    assert twins(account) == []
+
+
+def test_a_bucket_without_its_policy_is_finished(stacked: Account) -> None:
+    stacked.call("s3", "delete_bucket_policy", Bucket=stacked.live("artifacts").id)
+    assert changes(stacked.plan()) == {"artifacts": "update"}
+    stacked.apply()
+    assert stacked.plan().is_empty
+
+
+def test_an_empty_bucket_of_ours_without_tags_is_taken_and_tagged(account: Account) -> None:
+    account.call("s3", "create_bucket", Bucket="flowstead-123456789012-us-east-1")
+    assert changes(account.plan())["artifacts"] == "update"
+    account.apply()
+    assert account.live("artifacts").tags["flowstead:deployment"] == "flowstead"
+
+
+def test_a_database_still_being_made_is_waited_for(stacked: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = rds_backends["123456789012"]["us-east-1"].databases["flowstead-flowstead"]
+    monkeypatch.setattr(database, "status", "creating")
+    assert changes(stacked.plan()) == {"database": "wait"}
+    looks = iter(["creating", "creating"])
+
+    def progress(moment: str, name: str) -> None:
+        if (moment, name) == ("before", "DescribeDBInstances"):
+            database.status = next(looks, "available")
+
+    stacked.hooks.append(progress)
+    stacked.apply()
+    assert stacked.calls["CreateDBInstance"] == 0
+    assert stacked.plan().is_empty
+
+
+def test_a_half_made_deployment_is_removed(account: Account) -> None:
+    def kill(moment: str, name: str) -> None:
+        if (moment, name) == ("before", "RunInstances"):
+            raise KilledError
+
+    account.hooks.append(kill)
+    with pytest.raises(KilledError):
+        account.apply()
+    account.hooks.clear()
+    account.destroy(keep_data=False)
+    assert set(changes(account.plan()).values()) == {"create", "update"}
+    assert (
+        account.call("ec2", "describe_vpcs", Filters=[{"Name": "is-default", "Values": ["false"]}])["Vpcs"]
+        == []
+    )
