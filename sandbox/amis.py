@@ -21,7 +21,7 @@ _RELEASES = {
 
 def _image(release: str, build: str) -> dict[str, Any]:
     name = f"{release}-amd64-{build}"
-    date = build.split("-")[0]
+    date = build.split("-", maxsplit=1)[0]
     title = release.replace("-", " ").replace("debian", "Debian")
     return {
         "ami_id": f"ami-0{hashlib.sha256(name.encode()).hexdigest()[:16]}",

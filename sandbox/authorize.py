@@ -77,7 +77,7 @@ def _context(call: Call, principal: Principal | None) -> dict[str, str | list[st
 
 def _resource_policies(service: str, resource: str, region: str) -> list[Document]:
     if service == "s3" and resource.startswith("arn:"):
-        bucket = account.s3().buckets.get(resource.split(":::")[1].split("/")[0])
+        bucket = account.s3().buckets.get(resource.split(":::")[1].split("/", maxsplit=1)[0])
         return [json.loads(bucket.policy)] if bucket is not None and bucket.policy else []
     if service == "secretsmanager" and resource.startswith("arn:"):
         secret = account.secrets(region).secrets.get(resource)
@@ -116,7 +116,8 @@ def verdict(call: Call, principal: Principal | None, action: str, resource: str)
             return of_session
     if Verdict.EXPLICIT_DENY in {of_resource, of_identity}:
         return Verdict.EXPLICIT_DENY
-    # An ARN of the account's root in a resource policy only delegates to identity policies; naming the caller grants.
+    # An ARN of the account's root in a resource policy only delegates to identity policies; naming the
+    # caller grants.
     if Verdict.ALLOW in {of_resource, of_identity}:
         return Verdict.ALLOW
     return Verdict.IMPLICIT_DENY

@@ -132,8 +132,8 @@ def up(
 @app.command()
 def down(
     name: Name = "demo",
-    every: Annotated[bool, typer.Option("--all", help="Every sandbox of this clone.")] = False,  # noqa: FBT002
-    purge: Annotated[bool, typer.Option("--purge", help="The images they were booted from, too.")] = False,  # noqa: FBT002
+    every: Annotated[bool, typer.Option("--all", help="Every sandbox of this clone.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="The images they were booted from, too.")] = False,
 ) -> None:
     """Stop a sandbox and remove everything it made."""
     _check_machine()
@@ -155,7 +155,7 @@ def down(
 @app.command()
 def status(
     name: Name = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what runs."""
     facts = _facts(State(name))
@@ -195,7 +195,7 @@ def env(name: Name = "demo") -> None:
 @app.command()
 def calls(
     name: Name = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")] = False,
 ) -> None:
     """List every AWS call so far, in order."""
     state = State(name)
@@ -219,8 +219,8 @@ def fault(
     times: Annotated[int, typer.Option(help="How many calls.")] = 1,
     skip: Annotated[int, typer.Option(help="How many matching calls pass first.")] = 0,
     delay_s: Annotated[float, typer.Option("--delay", help="Seconds to wait first.")] = 0.0,
-    drop: Annotated[bool, typer.Option("--drop", help="Close the connection instead.")] = False,  # noqa: FBT002
-    after: Annotated[bool, typer.Option("--after", help="Do the call, lose its answer.")] = False,  # noqa: FBT002
+    drop: Annotated[bool, typer.Option("--drop", help="Close the connection instead.")] = False,
+    after: Annotated[bool, typer.Option("--after", help="Do the call, lose its answer.")] = False,
 ) -> None:
     """Let the next matching calls fail (for tests)."""
     service, _, action = pattern.partition(":")

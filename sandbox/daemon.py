@@ -1,6 +1,7 @@
 """The daemon of one sandbox: it holds the account in memory and owns every real thing that stands for it.
 
-Started by ``python -m sandbox up``, detached from the shell; ends on SIGTERM, when everything it made is removed.
+Started by ``python -m sandbox up``, detached from the shell; ends on SIGTERM, when everything it made is
+removed.
 """
 
 from __future__ import annotations

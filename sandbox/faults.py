@@ -14,9 +14,10 @@ from dataclasses import dataclass
 class Fault:
     """What goes wrong with matching calls.
 
-    ``service`` and ``action`` are patterns such as ``ec2`` and ``Create*``. The next ``skip`` matching calls pass, then
-    ``times`` of them fail: refused with ``code``, ``message`` and ``status``, or dropped without an answer when
-    ``drop`` is set, after ``delay_s`` seconds. With ``after`` the call takes effect first, and only its answer is lost.
+    ``service`` and ``action`` are patterns such as ``ec2`` and ``Create*``. The next ``skip`` matching calls
+    pass, then ``times`` of them fail: refused with ``code``, ``message`` and ``status``, or dropped without
+    an answer when ``drop`` is set, after ``delay_s`` seconds. With ``after`` the call takes effect first,
+    and only its answer is lost.
     """
 
     service: str = "*"

@@ -1,7 +1,7 @@
 """The front of the AWS API: every call passes here, on its way to moto and back.
 
-In order: faults that a test asked for, signature and policies, the corrections that make moto as strict as AWS, moto,
-and what must happen to real things because of the call.
+In order: faults that a test asked for, signature and policies, the corrections that make moto as strict as
+AWS, moto, and what must happen to real things because of the call.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ class Front:
         try:
             response = self._answer(call)
             status, error = response.status, _error_code(response)
-            return response
         except _Dropped:
             return None
+        else:
+            return response
         finally:
             self._log(call, number, started, status, error)
 
@@ -120,8 +121,8 @@ class Front:
             raise
         except Exception as error:
             log.exception("%s %s", call.service, call.action)
-            refusal = Refusal("InternalFailure", f"{type(error).__name__}: {error}", 500)
-            return render(refusal, call.protocol, call.request_id)
+            failure = Refusal("InternalFailure", f"{type(error).__name__}: {error}", 500)
+            return render(failure, call.protocol, call.request_id)
         return call.response
 
     @staticmethod

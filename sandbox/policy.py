@@ -29,8 +29,9 @@ class Verdict(Enum):
 class Question:
     """One thing a principal wants to do to one resource.
 
-    ``action`` is written as IAM writes it (``s3:GetObject``), ``resource`` is an ARN or ``*``; ``context`` holds the
-    condition keys in lower case; ``principal_arns`` are the names a resource policy may know the caller by.
+    ``action`` is written as IAM writes it (``s3:GetObject``), ``resource`` is an ARN or ``*``; ``context``
+    holds the condition keys in lower case; ``principal_arns`` are the names a resource policy may know the
+    caller by.
     """
 
     action: str

@@ -27,7 +27,8 @@ _SERVICE_OF_SIGNING_NAME = {
 class Signature:
     """The parts of a version 4 signature that the request carries.
 
-    ``scope_date`` and ``amz_date`` are AWS's compact dates; ``expires_s`` is set for a presigned address only.
+    ``scope_date`` and ``amz_date`` are AWS's compact dates; ``expires_s`` is set for a presigned address
+    only.
     """
 
     access_key_id: str
@@ -84,8 +85,8 @@ def read_signature(request: HttpRequest) -> Signature | None:
 class Call:
     """One AWS call on its way through the front.
 
-    ``principal`` is filled in by the authorization, ``response`` when there is one; ``notes`` is where a correction that
-    comes before moto leaves word for the one that comes after.
+    ``principal`` is filled in by the authorization, ``response`` when there is one; ``notes`` is where a
+    correction that comes before moto leaves word for the one that comes after.
     """
 
     request: HttpRequest
@@ -101,7 +102,7 @@ class Call:
 
     @cached_property
     def service(self) -> str:
-        """botocore's name of the service."""
+        """Botocore's name of the service."""
         if self.signature is not None:
             name = self.signature.service.lower()
             return _SERVICE_OF_SIGNING_NAME.get(name, name)
@@ -128,7 +129,7 @@ class Call:
 
     @cached_property
     def protocol(self) -> str:
-        """botocore's name of the wire protocol of this request."""
+        """Botocore's name of the wire protocol of this request."""
         if self.service == "s3":
             return "rest-xml"
         if self.service == "ec2":

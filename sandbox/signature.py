@@ -1,6 +1,7 @@
 """Checks version 4 signatures: the caller really holds the secret key, and the request is the one it signed.
 
-Source: "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", Amazon S3 API Reference.
+Source: "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", Amazon S3 API
+Reference.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
-from sandbox.web import HttpRequest
 from sandbox.request import Signature
+from sandbox.web import HttpRequest
 
 _SKEW = timedelta(minutes=15)  # AWS's tolerance between the caller's clock and its own
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -26,7 +26,8 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()
-    # A zombie has ended; its number only waits to be read. Field 22 of proc_pid_stat(5), counted after the name.
+    # A zombie has ended; its number only waits to be read. Field 22 of proc_pid_stat(5), counted after the
+    # name.
     return "" if fields[0] == "Z" else f"{boot}:{fields[19]}"
 
 

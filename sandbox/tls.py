@@ -34,7 +34,8 @@ class Certificates:
     def _for_name(self, name: str) -> ssl.SSLContext:
         with self._lock:
             if name not in self._by_name:
-                # S3's names hold the bucket: a wildcard would not cover buckets with dots, the name itself always does.
+                # S3's names hold the bucket: a wildcard would not cover buckets with dots, the name itself
+                # always does.
                 self._by_name[name] = _context(*self._issue([name], []))
             return self._by_name[name]
 

@@ -24,8 +24,8 @@ _CHUNK_LINE_BYTES = 1024
 class HttpRequest:
     """One request, read to its end.
 
-    ``target`` is the path and query exactly as they came; ``peer`` the address it came from; ``origin`` the VPC it came
-    from, or nothing for the machine itself.
+    ``target`` is the path and query exactly as they came; ``peer`` the address it came from; ``origin`` the
+    VPC it came from, or nothing for the machine itself.
     """
 
     method: str
@@ -117,7 +117,7 @@ class Listener(ThreadingMixIn, TCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base's signature
         """Log instead of printing a traceback to a terminal that is gone."""
-        log.exception("connection from %s", client_address)
+        log.error("connection from %s", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -51,7 +51,7 @@ def _s3(call: Call) -> tuple[str, dict[str, Any]]:
     if call.virtual_bucket is not None:
         target = f"/{bucket}/{path}" + (f"?{call.request.query}" if call.request.query else "")
         environ |= {
-            "PATH_INFO": unquote(target.split("?")[0]).encode().decode("latin-1"),
+            "PATH_INFO": unquote(target.split("?", maxsplit=1)[0]).encode().decode("latin-1"),
             "RAW_URI": target,
             "REQUEST_URI": target,
         }
@@ -71,8 +71,9 @@ def route(call: Call) -> tuple[str, dict[str, Any]]:
         call: the call; its service is known.
 
     Returns:
-        The action, and its parameters as a boto3 caller writes them. S3's are ``Bucket``, ``Key`` and the query in
-        lower case. An action of a service that botocore does not know keeps the name the request gives.
+        The action, and its parameters as a boto3 caller writes them. S3's are ``Bucket``, ``Key`` and the
+        query in lower case. An action of a service that botocore does not know keeps the name the request
+        gives.
     """
     if call.service == "s3":
         return _s3(call)

@@ -1,8 +1,8 @@
 """Where moto is laxer than AWS, the sandbox is made as strict.
 
-A correction is a function that is registered for a call of AWS. ``before`` ones may refuse the call or answer it in
-moto's place; ``after`` ones see the call when moto has answered, and may start what the call asks of real things;
-``settle`` ones run last, without the account's lock, and may take time.
+A correction is a function that is registered for a call of AWS. ``before`` ones may refuse the call or
+answer it in moto's place; ``after`` ones see the call when moto has answered, and may start what the call
+asks of real things; ``settle`` ones run last, without the account's lock, and may take time.
 """
 
 from __future__ import annotations
@@ -125,6 +125,17 @@ def settle(call: Call) -> None:
 
 
 _worlds: list[World] = []
+
+
+def substitute(owner: object, name: str, value: object) -> None:
+    """Give something of moto's another body.
+
+    Args:
+        owner: the class or module.
+        name: the attribute.
+        value: what it shall be.
+    """
+    setattr(owner, name, value)
 
 
 def world() -> World:

@@ -8,7 +8,7 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 
 from sandbox import account, authorize
-from sandbox.corrections import refuses
+from sandbox.corrections import refuses, substitute
 from sandbox.errors import Refusal
 from sandbox.request import Call
 from sandbox.resources import bucket_arn
@@ -26,7 +26,7 @@ def patch() -> None:
         allowed = authorize.may(call, action, resource)
         return PermissionResult.PERMITTED if allowed else PermissionResult.DENIED
 
-    FakeBucket.get_permission = get_permission
+    substitute(FakeBucket, "get_permission", get_permission)
 
 
 @refuses("s3", "GetObject", "HeadObject")
@@ -36,7 +36,7 @@ def _hide_absence(call: Call) -> HttpResponse | None:
     Source: the permissions sections of GetObject and HeadObject in the Amazon S3 API Reference.
     """
     bucket = account.s3().buckets.get(call.params["Bucket"])
-    if bucket is None or call.params["Key"] in bucket.keys:  # noqa: SIM118 - moto's own kind of mapping
+    if bucket is None or call.params["Key"] in bucket.keys:
         return None
     if not authorize.may(call, "s3:ListBucket", bucket_arn(call.params["Bucket"])):
         raise Refusal("AccessDenied", "Access Denied", 403)

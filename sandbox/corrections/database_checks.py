@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from moto.rds.models import RDSBackend
-
 from sandbox import account
 from sandbox.corrections import database_offers as offers
 from sandbox.corrections import refuses
@@ -35,7 +33,7 @@ def _true(params: dict[str, Any], name: str) -> bool:
     return str(params.get(name)).lower() == "true"
 
 
-def _backend(call: Call) -> RDSBackend:
+def _backend(call: Call) -> Any:
     return account.rds(call.region)
 
 

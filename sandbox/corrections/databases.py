@@ -9,8 +9,8 @@ from typing import Any
 
 from moto.rds.models import DBInstance, DBParameterGroup, MasterUserSecret
 
-from sandbox import account
-from sandbox.corrections import follows, refuses, world
+from sandbox import account, wire
+from sandbox.corrections import follows, refuses, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.databases import new_password
 from sandbox.request import Call
@@ -68,7 +68,7 @@ def patch() -> None:
     def rotate(self: Any) -> None:
         self.secretsmanager.put_secret_value(
             secret_id=self.secret.arn,
-            secret_string=self._generate_secret_string(),  # noqa: SLF001 - of the class patched here
+            secret_string=self._generate_secret_string(),
             secret_binary=None,
             client_request_token=None,
             version_stages=["AWSCURRENT"],
@@ -84,14 +84,19 @@ def patch() -> None:
             static = parameter["ParameterName"] in _STATIC
             known |= {"Source": "user", "IsModifiable": True, "ApplyType": "static" if static else "dynamic"}
 
-    DBInstance.address = property(address)
-    DBInstance.endpoint = property(endpoint)
-    DBInstance.db_parameter_group_status_list = property(status_list)
+    substitute(DBInstance, "address", property(address))
+    substitute(DBInstance, "endpoint", property(endpoint))
+    substitute(DBInstance, "db_parameter_group_status_list", property(status_list))
     # The automated backups of AWS are not taken here; moto would list one that holds nothing.
-    DBInstance.save_automated_backup = lambda _: None
-    MasterUserSecret._generate_secret_string = secret_string  # noqa: SLF001 - moto offers no other way
-    MasterUserSecret.rotate_secret = rotate
-    DBParameterGroup.update_parameters = update_parameters
+    substitute(DBInstance, "save_automated_backup", lambda _: None)
+    substitute(MasterUserSecret, "_generate_secret_string", secret_string)
+    substitute(MasterUserSecret, "rotate_secret", rotate)
+    substitute(DBParameterGroup, "update_parameters", update_parameters)
+
+
+def _show(call: Call, database: Any) -> None:
+    """Answer with the instance as it is now: moto answered before the server was told."""
+    call.response = wire.render_result(call, {"DBInstance": database})
 
 
 def _database(call: Call) -> Any:
@@ -104,6 +109,7 @@ def _create(call: Call) -> None:
     database.dbi_resource_id = "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
     snapshot = call.params.get("DBSnapshotIdentifier")
     world().databases.create(database, str(snapshot).rpartition(":")[2].lower() if snapshot else None)
+    _show(call, database)
 
 
 @refuses("rds", "ModifyDBInstance")
@@ -129,6 +135,7 @@ def _modify(call: Call) -> None:
         database.pending_modified_values = {}
     group_changed = database.db_parameter_group_name != call.notes["group"]
     world().databases.follow(database, group_changed=group_changed)
+    _show(call, database)
 
 
 @follows("rds", "StopDBInstance", "StartDBInstance", "RebootDBInstance")
@@ -140,6 +147,7 @@ def _act(call: Call) -> None:
         "RebootDBInstance": databases.reboot,
     }[call.action]
     action(database)
+    _show(call, database)
 
 
 @follows("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
@@ -187,3 +195,4 @@ def _delete(call: Call) -> None:
     skip = str(call.params.get("SkipFinalSnapshot")).lower() == "true"
     snapshot = backend.database_snapshots.get(str(final)) if final and not skip else None
     world().databases.delete(database, snapshot, lambda: backend.databases.pop(key, None) and None)
+    _show(call, database)

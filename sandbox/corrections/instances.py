@@ -14,7 +14,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYP
 from moto.ec2.models.instances import InstanceBackend
 
 from sandbox import account, authorize, wire
-from sandbox.corrections import follows, refuses, world
+from sandbox.corrections import follows, refuses, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.hosts import set_state
 from sandbox.request import Call
@@ -55,8 +55,8 @@ def patch() -> None:
         }
         return [{"DeviceName": self.root_device_name, "Ebs": volume}]
 
-    InstanceBackend.run_instances = run_instances
-    Ami.block_device_mappings = property(block_device_mappings)
+    substitute(InstanceBackend, "run_instances", run_instances)
+    substitute(Ami, "block_device_mappings", property(block_device_mappings))
 
 
 def _fingerprint(params: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from moto.ec2.models.instances import InstanceBackend
 
+from sandbox.corrections import substitute
+
 _FIELDS = {
     "http_tokens": "http_tokens",
     "hop_limit": "http_put_response_hop_limit",
@@ -26,4 +28,4 @@ def patch() -> None:
                 options[name] = getattr(current, attribute)
         return original(self, instance_id, **options)
 
-    InstanceBackend.modify_instance_metadata_options = modify
+    substitute(InstanceBackend, "modify_instance_metadata_options", modify)

@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
 
 from sandbox import account
-from sandbox.corrections import refuses, settles, world
+from sandbox.corrections import refuses, settles, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.topology import interfaces
 from sandbox.request import Call
@@ -34,8 +34,8 @@ def patch() -> None:
             "InsufficientAddressCapacity", "Not enough available addresses to satisfy your request."
         )
 
-    elastic_ip_addresses.random_ip = take
-    elastic_network_interfaces.random_public_ip = take
+    substitute(elastic_ip_addresses, "random_ip", take)
+    substitute(elastic_network_interfaces, "random_public_ip", take)
 
 
 def _groups(backend: Any) -> list[Any]:

@@ -204,11 +204,11 @@ class Databases:
 
     def stop(self, database: Any) -> None:
         """Stop the server; its data stay."""
-        self._do(database, "stopping", lambda: self._thing(database).database.stop(), "stopped")
+        self._do(database, "stopping", self._thing(database).database.stop, "stopped")
 
     def start(self, database: Any) -> None:
         """Start a stopped server again."""
-        self._do(database, "starting", lambda: self._thing(database).database.start())
+        self._do(database, "starting", self._thing(database).database.start)
 
     def reboot(self, database: Any) -> None:
         """Restart the server; parameters that waited are in force then."""

@@ -154,7 +154,7 @@ class Hosts:
         Args:
             instance: moto's instance.
         """
-        self._do(instance, "reboot", lambda: self._hosts[instance.id].reboot())
+        self._do(instance, "reboot", self._hosts[instance.id].reboot)
 
     def terminate(self, instance: Any) -> None:
         """Remove a host with its disk.

@@ -47,7 +47,7 @@ class Networks:
     Args:
         site: its piece of the machine's network.
         certificates: makes the TLS contexts of the API's listeners.
-        api: gives the application that answers AWS calls.
+        api: answers AWS calls.
         ca_pem: the authority's certificate, which stands for RDS's own.
     """
 
@@ -55,7 +55,7 @@ class Networks:
         self,
         site: Site,
         certificates: Certificates,
-        api: Callable[[], Application],
+        api: Application,
         ca_pem: Callable[[], bytes],
     ) -> None:
         self._site = site
@@ -120,6 +120,17 @@ class Networks:
             if cidr not in network.subnets:
                 network.vpc.add_subnet(cidr)
                 network.subnets.add(cidr)
+        self._follow_addresses(network, wanted)
+        if wanted.dns != network.dns:
+            self._serve_names(network, wanted.dns)
+        for nic_id, path in network.nics.items():
+            rules = wanted.rules.get(nic_id, ())
+            if rules != network.rules.get(nic_id):
+                firewall.apply(path, rules, resolver=network.vpc.resolver)
+                network.rules[nic_id] = rules
+
+    @staticmethod
+    def _follow_addresses(network: _Network, wanted: topology.Plan) -> None:
         for public, private in list(network.public.items()):
             if wanted.public.get(public) != private:
                 network.vpc.unmap_public(public)
@@ -131,18 +142,11 @@ class Networks:
         if wanted.internet != network.internet:
             network.vpc.allow_internet(set(wanted.internet))
             network.internet = wanted.internet
-        for public in {*network.translated, *wanted.translated}:
-            private = wanted.translated.get(public, frozenset())
-            if private != network.translated.get(public, frozenset()):
-                network.vpc.translate(private, public)
+        for gateway in {*network.translated, *wanted.translated}:
+            behind = wanted.translated.get(gateway, frozenset())
+            if behind != network.translated.get(gateway, frozenset()):
+                network.vpc.translate(behind, gateway)
         network.translated = dict(wanted.translated)
-        if wanted.dns != network.dns:
-            self._serve_names(network, wanted.dns)
-        for nic_id, path in network.nics.items():
-            rules = wanted.rules.get(nic_id, ())
-            if rules != network.rules.get(nic_id):
-                firewall.apply(path, rules, resolver=network.vpc.resolver)
-                network.rules[nic_id] = rules
 
     def _ensure(self, region: str, vpc_id: str, wanted: topology.Plan) -> _Network:
         network = self._networks.get(vpc_id)
@@ -176,7 +180,7 @@ class Networks:
         for listener in network.listeners:
             listener.start()
 
-    def _serve_names(self, network: _Network, wanted: bool) -> None:  # noqa: FBT001 - one switch
+    def _serve_names(self, network: _Network, wanted: bool) -> None:
         """Answer DNS questions in a VPC, or stop: what enableDnsSupport says."""
         vpc = network.vpc
         if wanted:
@@ -212,7 +216,7 @@ class Networks:
             return HttpResponse(404)
         if host == "checkip.amazonaws.com":
             return checkip.answer(request)
-        return self._api()(request)
+        return self._api(request)
 
     def _remove(self, vpc_id: str) -> None:
         network = self._networks.pop(vpc_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sandbox import account
 from sandbox.real.firewall import Rule
@@ -17,9 +17,9 @@ _EVERYWHERE = "0.0.0.0/0"
 class Plan:
     """What one VPC should look like.
 
-    ``public`` maps public to private addresses; ``translated`` maps the public addresses of NAT gateways to the private
-    ones behind them; ``internet`` holds the private addresses with a route out; ``rules`` maps network interfaces to what
-    their groups let through; ``dns`` says whether the VPC's resolver answers.
+    ``public`` maps public to private addresses; ``translated`` maps the public addresses of NAT gateways to
+    the private ones behind them; ``internet`` holds the private addresses with a route out; ``rules`` maps
+    network interfaces to what their groups let through; ``dns`` says whether the VPC's resolver answers.
     """
 
     cidr: str
@@ -60,8 +60,8 @@ def way_out(backend: Any, subnet: Any) -> str:
         subnet: moto's subnet.
 
     Returns:
-        ``internet-gateway`` if its route table leads to one that is attached, the public address of the NAT gateway that
-        it leads to, or nothing.
+        ``internet-gateway`` if its route table leads to one that is attached, the public address of the NAT
+        gateway that it leads to, or nothing.
     """
     table = _route_table(backend, subnet)
     for route in table.routes if table is not None else []:
@@ -83,13 +83,18 @@ def _ranges(rule: Any, members: dict[str, list[str]]) -> Iterator[str]:
     if group:
         yield from (f"{address}/32" for address in members.get(group, []))
     if rule.prefix_list_id:
-        # The only lists a VPC of ours knows are those of gateway endpoints, which all stand behind one address.
+        # The only lists a VPC of ours knows are those of gateway endpoints, which all stand behind one
+        # address.
         yield f"{API_ADDRESS}/32"
 
 
 def _rules(groups: list[Any], members: dict[str, list[str]]) -> Iterator[Rule]:
     for group in groups:
-        for direction, rules in (("in", group.ingress_rules), ("out", group.egress_rules)):
+        both: tuple[tuple[Literal["in", "out"], Any], ...] = (
+            ("in", group.ingress_rules),
+            ("out", group.egress_rules),
+        )
+        for direction, rules in both:
             for rule in rules:
                 cidrs = tuple(sorted(_ranges(rule, members)))
                 if cidrs:
