@@ -1,8 +1,8 @@
-"""The sandbox's certificate authority: certificates for the API, for databases, for names under amazonaws.com."""
+"""The sandbox's certificate authority: for the API, for databases, for names under amazonaws.com."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import os
@@ -43,7 +43,7 @@ class Authority:
         self._key = key
 
     def issue(self, names: list[str], ips: list[str] | None = None) -> tuple[Path, Path]:
-        """Return the files of a server certificate (with its chain) and its key, made when absent or about to expire.
+        """Return the files of a server certificate (with its chain) and its key, made or renewed as needed.
 
         Args:
             names: DNS names the server answers to; the first is the subject.
@@ -101,12 +101,12 @@ class Authority:
 
 
 def _dated(days: int) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days))
     )
 
 
@@ -126,7 +126,7 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 def _is_fresh(certificate: Path) -> bool:
     expires = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    return expires > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=_RENEW_DAYS)
+    return expires > dt.datetime.now(dt.UTC) + dt.timedelta(days=_RENEW_DAYS)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

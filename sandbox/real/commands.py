@@ -59,7 +59,7 @@ def run(*arguments: str, text_input: str | None = None, timeout_s: float = 120.0
 
 
 def attempt(*arguments: str, timeout_s: float = 120.0) -> bool:
-    """Run a program whose failure means "was not there": for removing things; returns whether it succeeded."""
+    """Run a program whose failure means "was not there", and return whether it succeeded."""
     try:
         run(*arguments, timeout_s=timeout_s)
     except CommandError:

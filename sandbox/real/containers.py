@@ -14,7 +14,7 @@ _CAP_SYS_RESOURCE = 24
 _MOST_FILES = 524288
 """What systemd gives a service at most."""
 _MOST_PROCESSES = 32768
-"""What podman lowers itself to before it starts a container: a container cannot have more without CAP_SYS_RESOURCE."""
+"""What podman lowers itself to; without CAP_SYS_RESOURCE a container cannot have more."""
 
 
 def cgroup_version() -> int:
@@ -28,7 +28,7 @@ def runtime_options() -> tuple[str, ...]:
 
 
 def may_raise_limits() -> bool:
-    """Return whether this process may raise resource limits (CAP_SYS_RESOURCE), which podman's defaults need."""
+    """Return whether this process may raise limits (CAP_SYS_RESOURCE), which podman's defaults need."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
@@ -55,7 +55,7 @@ def labels(sandbox: str, clone: str) -> tuple[str, ...]:
 
 
 def inspect(name: str) -> dict[str, Any] | None:
-    """Return the State part of a container's description (Status, Pid, ExitCode, ...), or None without one."""
+    """Return the state of a container (Status, Pid, ExitCode, ...), or None without one."""
     try:
         state = json.loads(
             run("podman", "inspect", "--type", "container", "--format", "{{json .State}}", name)

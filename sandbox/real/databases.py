@@ -79,7 +79,7 @@ class Database:
         self._lock = threading.RLock()
 
     def run(self) -> None:
-        """Make the server and, on new data, the master user and the first database; on data there is, keep them.
+        """Make the server and, on new data only, the master user and the first database.
 
         Raises:
             RealError: the server does not start; with the last lines of its log.
@@ -114,7 +114,7 @@ class Database:
             self.start()
 
     def remove(self, *, keep_data: bool = False) -> None:
-        """End and remove the server at once, with its data unless told otherwise; nothing to do without one."""
+        """Remove the server at once, with its data unless told otherwise; nothing to do without one."""
         with self._lock:
             containers.remove(self._name)
             if not keep_data:
@@ -139,7 +139,7 @@ class Database:
         """Put a parameter group in force as far as that goes without a reboot.
 
         Args:
-            parameters: what the group says otherwise than the engine's defaults; replaces what was said before.
+            parameters: what the group says otherwise than the defaults; replaces what was said before.
 
         Returns:
             The names of the changed parameters that wait for the next reboot.
@@ -193,7 +193,7 @@ class Database:
                 raise
 
     def restore(self, snapshot_id: str) -> None:
-        """Begin with the data of a snapshot instead of none: users, passwords and databases are the snapshot's. Then `run`.
+        """Begin with the data of a snapshot, its users, passwords and databases, instead of none; then `run`.
 
         Raises:
             RealError: no such snapshot, it is of another engine version, or this database has data already.
@@ -261,10 +261,10 @@ class Database:
                 opened.write(source.read_bytes())
 
     def _mistakes(self, parameters: Mapping[str, str]) -> list[str]:
-        """Return what is wrong with the parameters just written, which the server has not been told to read yet."""
+        """Return what is wrong with the parameters just written, before the server is told to read them."""
         found = self._query(
-            "SELECT f.name, f.error, coalesce(s.context, '') FROM pg_file_settings f LEFT JOIN pg_settings s USING (name)"
-            " WHERE f.error IS NOT NULL"
+            "SELECT f.name, f.error, coalesce(s.context, '')"
+            " FROM pg_file_settings f LEFT JOIN pg_settings s USING (name) WHERE f.error IS NOT NULL"
         )
         wrong = [f"parameter {name}: {error}" for name, error, context in found if context != "postmaster"]
         for name in (name for name, _, context in found if context == "postmaster"):
@@ -276,7 +276,7 @@ class Database:
         return wrong
 
     def _pending(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
-        """Return which parameters differ from what is in force; the server flags them once it has read its files."""
+        """Return which parameters wait for a restart; the server flags them once it has read its files."""
         time.sleep(0.2)  # the reload is a signal, without an answer
         waiting = {name for (name,) in self._query("SELECT name FROM pg_settings WHERE pending_restart")}
         return tuple(sorted(waiting & (set(parameters) | {"max_connections", "shared_buffers"})))
@@ -302,7 +302,8 @@ class Database:
         """Run SQL as the superuser, given on standard input: it may hold a password."""
         return run(
             "podman", "exec", "--interactive", "--user", "postgres", self._name,
-            "psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-U", "rdsadmin", "-p", str(self._port), "postgres",
+            "psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+            "-U", "rdsadmin", "-p", str(self._port), "postgres",
             text_input=text,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""DNS for the hosts of a VPC: the sandbox's own names, names under amazonaws.com, and everything else as the machine sees it."""
+"""DNS for a VPC's hosts: the sandbox's own names, AWS's names, and all others as the machine sees them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Resolver:
         """Begin without sockets.
 
         Args:
-            names: `(name, vpc_id)` -> the IPv4 address of one of the sandbox's own names, lower case and without the last dot; None if it
-                is not one.
+            names: `(name, vpc_id)` -> the IPv4 address of one of the sandbox's own names, lower case and
+                without the last dot; None if it is not one.
             upstreams: addresses of servers that know the rest; the machine's own when None.
         """
         self._names = names
@@ -84,7 +84,7 @@ class Resolver:
         return bytes(reply.pack())
 
     def _own(self, name: str, vpc_id: str) -> str | int | None:
-        """Return the address of a name of ours, the failure that its question gets, or None for others' names."""
+        """Return the address of a name of ours, the failure its question gets, or None for others' names."""
         address = self._names(name, vpc_id)
         if address is not None:
             return address
@@ -138,7 +138,7 @@ def machine_servers(file: Path = Path("/etc/resolv.conf")) -> list[str]:
 
 
 def _is_private_reverse(name: str) -> bool:
-    """Return whether a name asks for the name of a private or link-local address, which no server outside knows."""
+    """Return whether the name of a private address is asked for, which no server outside knows."""
     if not name.endswith(".in-addr.arpa"):
         return False
     parts = name.removesuffix(".in-addr.arpa").split(".")[::-1]

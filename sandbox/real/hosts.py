@@ -1,4 +1,4 @@
-"""Hosts: containers that boot systemd, cloud-init and sshd, and behave as machines when stopped, started or rebooted."""
+"""Hosts: containers that boot systemd, cloud-init and sshd, and stop, start and reboot as machines do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sandbox.real.site import Site
 
 State = Literal["absent", "running", "stopped"]
 _REBOOTED = 128 + signal.SIGHUP
-"""How a container ends when its systemd reboots: the kernel ends init with SIGHUP (reboot(2), in a PID namespace)."""
+"""How a container ends that reboots itself: the kernel ends init with SIGHUP (reboot(2), PID namespaces)."""
 _CAPABILITIES = (
     "SYS_ADMIN",
     "SYS_BOOT",
@@ -66,7 +66,7 @@ class Host:
             dns_ip: the VPC's resolver.
             memory_mib: memory of its type.
             vcpus: processors of its type.
-            on_change: told, from a thread, when the host goes up or down by itself: `systemctl poweroff` or `reboot` inside.
+            on_change: told, from a thread, when the host goes down or reboots by itself.
         """
         self.instance_id = instance_id
         self._site = site
@@ -103,7 +103,7 @@ class Host:
             self._boot()
 
     def stop(self, timeout_s: int = 30) -> None:
-        """Shut the host down as its power button would, or pull the plug after a time; nothing to do when it is down."""
+        """Shut the host down, or pull the plug after a time; nothing to do when it is down."""
         with self._lock:
             self._boot_number += 1
             run("podman", "stop", "--time", str(timeout_s), self._name, timeout_s=timeout_s + 60)
@@ -206,7 +206,7 @@ class Host:
             threading.Thread(target=self._watch, args=watching, name=self._name, daemon=True).start()
 
     def _watch(self, descriptor: int, boot_number: int) -> None:
-        """Wait for the end of one boot that nobody outside asked for; a reboot from inside is followed by the next."""
+        """Wait for the end of a boot; one that asked for a reboot itself is followed by the next."""
         try:
             waiting = select.poll()
             waiting.register(descriptor, select.POLLIN)

@@ -1,7 +1,7 @@
-"""Images of hosts and databases: built by mmdebstrap from a recipe, kept in podman's storage, shared by all clones.
+"""Images of hosts and databases: built by mmdebstrap, kept in podman's storage, shared by all clones.
 
-An image's tag is the hash of all it is made from, so that a changed recipe is another image and an unchanged one is never
-built twice. `python -m sandbox.real.images debian-13 postgresql-17` builds ahead of need.
+An image's tag is the hash of all it is made from, so that a changed recipe is another image and an
+unchanged one is never built twice. `python -m sandbox.real.images debian-13 postgresql-17` builds ahead of need.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = Non
     Args:
         kind: one of `kinds()`.
         progress: told each step of a build in a few words.
-        ca: certificate (PEM) of an authority that the image trusts besides; a thin layer, once for each authority.
+        ca: certificate (PEM) of an authority that the image trusts besides, in a thin layer of its own.
 
     Raises:
         RealError: the kind is unknown, or the build failed.
@@ -101,7 +101,9 @@ def _exists(ref: str) -> bool:
 def _files(recipe: Recipe) -> Mapping[str, Path]:
     """Return what goes in as it is: path in the image -> file here."""
     root = FILES / recipe.files
-    found = {f"/{path.relative_to(root)}": path for path in root.rglob("*") if path.is_file()}
+    found = {
+        f"/{path.relative_to(root)}".removesuffix(".in"): path for path in root.rglob("*") if path.is_file()
+    }
     if MACHINE_CAS.is_dir():
         found.update({str(path): path for path in MACHINE_CAS.rglob("*.crt")})
     found.update({str(path): path for path in MACHINE_FILES if path.is_file()})

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server is told so that it behaves as RDS's: settings, who may connect, the master user."""
+"""What makes a PostgreSQL server behave as RDS's: settings, who may connect, the master user."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import re
 from collections.abc import Mapping
 
 FORCE_SSL = "rds.force_ssl"
-"""https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html (default 1 from version 15)."""
+"""On by default from version 15.
+
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
+"""
 _BYTES_PER_CONNECTION = 9531392
 """RDS's default of max_connections is LEAST({DBInstanceClassMemory/9531392}, 5000)."""
 _MOST_CONNECTIONS = 5000
-_OWN = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?", re.IGNORECASE)
+_RDS_SUPERUSER_HAS = "pg_monitor, pg_signal_backend, pg_checkpoint, rds_password"
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?", re.IGNORECASE)
 
 
 def files(parameters: Mapping[str, str], *, port: int, memory_mib: int) -> dict[str, str]:
     """Return the server's configuration files, name -> text.
 
     Args:
-        parameters: what the parameter group says; names that begin with `rds.` are RDS's own and not PostgreSQL's.
+        parameters: what the parameter group says; names that begin with `rds.` are RDS's own.
         port: where it listens.
         memory_mib: memory of the instance class.
     """
@@ -34,8 +38,8 @@ def first_sql(master_user: str, password: str, database: str | None) -> str:
     lines = [
         "CREATE ROLE rds_superuser NOLOGIN;",
         "CREATE ROLE rds_password NOLOGIN;",
-        "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, rds_password TO rds_superuser WITH ADMIN OPTION;",
-        f"CREATE ROLE {master} LOGIN CREATEDB CREATEROLE PASSWORD {_literal(password)} VALID UNTIL 'infinity';",
+        f"GRANT {_RDS_SUPERUSER_HAS} TO rds_superuser WITH ADMIN OPTION;",
+        f"CREATE ROLE {master} LOGIN CREATEDB CREATEROLE PASSWORD {_literal(password)};",
         f"GRANT rds_superuser TO {master};",
         f"ALTER DATABASE postgres OWNER TO {master};",
         f"ALTER DATABASE template1 OWNER TO {master};",
@@ -71,7 +75,7 @@ def _settings(parameters: Mapping[str, str], *, port: int, memory_mib: int) -> s
         "logging_collector": "off",
         "log_destination": "stderr",
     }
-    lines = (f"{name} = {_setting(value)}" for name, value in values.items() if _OWN.fullmatch(name))
+    lines = (f"{name} = {_setting(value)}" for name, value in values.items() if _NAME.fullmatch(name))
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What each image is made of: the operating systems that the sandbox's AMIs name, and the database engines."""
+"""What each image is made of: the operating systems of the AMIs, and the database engines."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import dataclasses
 from pathlib import Path
 
 FILES = Path(__file__).with_name("image_files")
-"""Files that go into an image as they are, below `host/` and `database/`, at the same path."""
+"""Files that go into an image as they are, below `host/` and `database/`, at the same path.
+
+An `.in` at a name's end is dropped: it keeps a host's program from being taken for one of this project.
+"""
 
 _HOST_PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "python3", "python3-apt", "openssh-server", "sudo",
-    "ca-certificates", "iproute2", "iputils-ping", "procps", "cloud-init", "curl", "less", "locales", "netbase",
-    "unattended-upgrades", "wget",
+    "ca-certificates", "iproute2", "iputils-ping", "procps", "cloud-init", "curl", "less", "locales",
+    "netbase", "unattended-upgrades", "wget",
 )  # fmt: skip
 
 _MASKED_UNITS = (
     "systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket",
     "systemd-udev-trigger.service", "systemd-networkd-wait-online.service", "console-getty.service",
     "getty@.service", "getty.target", "getty-static.service", "systemd-remount-fs.service",
-    "systemd-modules-load.service", "systemd-sysctl.service", "dev-hugepages.mount", "sys-kernel-config.mount",
-    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount", "dev-mqueue.mount",
-    "proc-sys-fs-binfmt_misc.automount", "systemd-firstboot.service", "systemd-binfmt.service",
-    "cloud-init-hotplugd.socket", "kmod-static-nodes.service", "modprobe@.service", "systemd-pcrphase.service",
-    "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
+    "systemd-modules-load.service", "systemd-sysctl.service", "dev-hugepages.mount",
+    "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
+    "sys-fs-fuse-connections.mount", "dev-mqueue.mount", "proc-sys-fs-binfmt_misc.automount",
+    "systemd-firstboot.service", "systemd-binfmt.service",
+    "cloud-init-hotplugd.socket", "kmod-static-nodes.service", "modprobe@.service",
+    "systemd-pcrphase.service", "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
 )  # fmt: skip
 """What drives a machine's hardware, kernel and screen, which a container does not have."""
 

@@ -1,8 +1,9 @@
 """A site: the piece of the machine's network that one sandbox has for itself.
 
-Site N is the bridge `fsN` with 198.18.N.1/24, and the nftables table `flowstead_N` that lets the range out of the machine behind
-the machine's own address. 198.18.0.0/15 is set aside for bench tests (RFC 2544) and never routed on the internet. Making
-the bridge is the claim: the kernel lets one process win. Its hardware address tells whose it is.
+Site N is the bridge `fsN` with 198.18.N.1/24, and the nftables table `flowstead_N` that lets the range out of
+the machine behind the machine's own address. 198.18.0.0/15 is set aside for bench tests (RFC 2544) and never
+routed on the internet. Making the bridge is the claim: the kernel lets one process win. Its hardware address
+tells whose it is.
 """
 
 from __future__ import annotations
@@ -110,15 +111,15 @@ class Site:
 
     @staticmethod
     def clear(name: str, clone: str) -> None:
-        """Remove all that a sandbox of that name left, however it ended: containers, namespaces, links, tables, bridge."""
+        """Remove all that a sandbox of that name left on the machine, however it ended."""
         containers.clear(name, clone)
         with _machine_lock():
             for index in _indexes(name, clone):
-                Site(name, Path(), clone, index)._take_down()
+                Site(name, Path(), clone, index)._take_down()  # noqa: SLF001 - its own
             _forget_forwarding()
 
     def release(self) -> None:
-        """Remove the site and all that is on it; the files in `state_dir` stay, except databases and consoles."""
+        """Remove the site and all that is on it, with the data of hosts and databases."""
         Site.clear(self.name, self.clone)
         self._forget_files()
 
@@ -177,7 +178,7 @@ class Site:
             shutil.rmtree(self.state_dir / part, ignore_errors=True)
 
     def _take_down(self) -> None:
-        """Remove the parts, the bridge last: as long as it stands, the number is taken and `clear` finds it."""
+        """Remove the parts, the bridge last: while it stands, the number is taken and `clear` finds it."""
         self._remove_parts()
         attempt("ip", "link", "delete", self.bridge)
 

@@ -1,7 +1,8 @@
-"""A VPC: a router in a network namespace of its own, with the VPC's subnets on one side and the site on the other.
+"""A VPC: a router in a network namespace of its own, between the VPC's subnets and the site.
 
-Nothing of a VPC's addresses exists in the machine's own namespace, so two sandboxes may use the same ranges. The router is every
-subnet's gateway (.1), the internet gateway's address translation, and where the services that a host finds at fixed addresses listen.
+Nothing of a VPC's addresses exists in the machine's own namespace, so two sandboxes may use the same ranges.
+The router is every subnet's gateway (.1), the internet gateway's address translation, and where the services
+listen that a host finds at fixed addresses.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Vpc:
                 self._subnets.add(cidr)
 
     def attach(self, nic_id: str, private_ip: str, subnet_cidr: str, *, mac: str | None = None) -> str:
-        """Make the network namespace of a host or database, plugged into its subnet, with everything still forbidden.
+        """Make the network namespace of a host or database in its subnet, with everything still forbidden.
 
         Args:
             nic_id: names it, such as the instance's id.
@@ -135,7 +136,7 @@ class Vpc:
             namespaces.remove(self.site.namespace(nic_id))
 
     def map_public(self, public_ip: str, private_ip: str) -> None:
-        """Have a public address lead to a private one, and the private one go out with it; replaces what it led to."""
+        """Have a public address lead to a private one, which goes out with it; replaces what it led to."""
         with self._lock:
             self.ensure()
             for other in [
@@ -166,7 +167,7 @@ class Vpc:
             self._apply()
 
     def allow_internet(self, private_ips: Iterable[str]) -> None:
-        """Say which private addresses have a route to the internet; of those, who has a public address gets out."""
+        """Say which private addresses have a route to the internet; with a public address they get out."""
         with self._lock:
             allowed = frozenset(private_ips)
             if allowed != self._internet:
@@ -239,8 +240,8 @@ def render(public: dict[str, str], translated: dict[str, str], internet: Iterabl
         delete table ip flowstead
         table ip flowstead {{
             set internet {{ type ipv4_addr; {_elements(inside)} }}
-            map inbound {{ type ipv4_addr : ipv4_addr; {_elements(f"{a} : {b}" for a, b in sorted(public.items()))} }}
-            map outbound {{ type ipv4_addr : ipv4_addr; {_elements(f"{a} : {b}" for a, b in sorted(outbound.items()))} }}
+            map inbound {{ type ipv4_addr : ipv4_addr; {_pairs(public)} }}
+            map outbound {{ type ipv4_addr : ipv4_addr; {_pairs(outbound)} }}
             chain prerouting {{
                 type nat hook prerouting priority dstnat; policy accept;
                 dnat to ip daddr map @inbound
@@ -271,6 +272,10 @@ def mac_address(private_ip: str) -> str:
 def _elements(items: Iterable[str]) -> str:
     listed = ", ".join(items)
     return f"elements = {{ {listed} }}" if listed else ""
+
+
+def _pairs(items: dict[str, str]) -> str:
+    return _elements(f"{key} : {value}" for key, value in sorted(items.items()))
 
 
 def _digest(name: str, length: int) -> str:

@@ -50,7 +50,9 @@ def test_a_name_that_only_ends_alike_is_not_awss(resolver):
     assert ask(resolver, "notamazonaws.com")[0] == RCODE.SERVFAIL
 
 
-@pytest.mark.parametrize("name", ["ip-10-9-9-9.ec2.internal", "5.0.0.10.in-addr.arpa", "254.169.254.169.in-addr.arpa"])
+@pytest.mark.parametrize(
+    "name", ["ip-10-9-9-9.ec2.internal", "5.0.0.10.in-addr.arpa", "254.169.254.169.in-addr.arpa"]
+)
 def test_private_names_and_addresses_are_not_asked_of_others(resolver, name):
     assert ask(resolver, name)[0] == RCODE.NXDOMAIN
 
@@ -80,7 +82,7 @@ def test_it_answers_over_both_transports_until_it_is_stopped(resolver):
         answer = DNSRecord.parse(question.send(host, port, tcp=over_tcp, timeout=5))
         assert str(answer.rr[0].rdata) == "10.0.0.9"
     resolver.stop("vpc-1")
-    with pytest.raises(OSError, match="refused|timed out"):
+    with pytest.raises(OSError, match=r"refused|timed out"):
         question.send(host, port, tcp=True, timeout=1)
 
 
@@ -131,6 +133,8 @@ def test_many_questions_at_once_are_each_answered(resolver):
 
 def test_the_machines_servers_are_read_from_its_configuration(tmp_path):
     file = tmp_path / "resolv.conf"
-    file.write_text("# a comment\nsearch example.org\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\noptions edns0\n")
+    file.write_text(
+        "# a comment\nsearch example.org\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\noptions edns0\n"
+    )
     assert machine_servers(file) == ["192.0.2.53", "fe80::1"]
     assert machine_servers(tmp_path / "absent") == []

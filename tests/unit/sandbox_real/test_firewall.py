@@ -21,7 +21,9 @@ def test_without_rules_nothing_is_let_in_and_only_services_are_reached():
 
 
 def test_the_table_is_replaced_in_one_transaction():
-    assert render(()).startswith("add table inet flowstead\ndelete table inet flowstead\ntable inet flowstead {")
+    assert render(()).startswith(
+        "add table inet flowstead\ndelete table inet flowstead\ntable inet flowstead {"
+    )
 
 
 @pytest.mark.parametrize(

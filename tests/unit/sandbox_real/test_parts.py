@@ -54,7 +54,9 @@ def test_a_ninth_vpc_is_refused_in_words_that_say_so(tmp_path):
 def test_sandboxes_of_the_same_name_in_two_clones_are_told_apart():
     addresses = {site._hardware_address(name, clone) for name in ("a", "b") for clone in ("x", "y")}
     assert len(addresses) == 4
-    assert all(int(address.split(":")[0], 16) & 0b11 == 0b10 for address in addresses), "locally administered, unicast"
+    assert all(int(address.split(":")[0], 16) & 0b11 == 0b10 for address in addresses), (
+        "locally administered, unicast"
+    )
 
 
 def test_interface_names_fit_the_kernel(tmp_path):
@@ -101,7 +103,7 @@ def test_every_engine_version_has_an_image():
 
 
 def test_an_unknown_image_is_refused_with_what_there_is():
-    with pytest.raises(RealError, match="debian-11.*debian-13"):
+    with pytest.raises(RealError, match=r"debian-11.*debian-13"):
         images.ensure("debian-11")
 
 

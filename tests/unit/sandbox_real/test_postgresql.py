@@ -42,7 +42,9 @@ def test_a_parameter_wins_over_the_default_but_not_over_what_the_sandbox_needs()
 
 
 def test_rdss_own_parameters_are_not_told_to_postgresql():
-    assert not [name for name in settings({"rds.force_ssl": "1", "rds.log_retention_period": "5"}) if "rds." in name]
+    assert not [
+        name for name in settings({"rds.force_ssl": "1", "rds.log_retention_period": "5"}) if "rds." in name
+    ]
 
 
 def test_a_value_cannot_break_out_of_its_line():
