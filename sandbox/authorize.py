@@ -39,7 +39,8 @@ def authenticate(call: Call) -> Principal | None:
         raise Refusal(
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. "
-            "Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
+            "Check your AWS Secret Access Key and signing method. "
+            "Consult the service documentation for details.",
             403,
         )
     if not signature.is_timely(signed, now):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Entry:
-    """One call. ``at`` is seconds since the epoch, ``took_ms`` milliseconds, ``error`` AWS's code or nothing."""
+    """One call; ``at`` in seconds since the epoch, ``error`` AWS's code or nothing."""
 
     number: int
     at: float

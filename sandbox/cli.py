@@ -206,12 +206,12 @@ def calls(
         typer.echo(json.dumps([vars(entry) for entry in entries], indent=1))
         return
     for entry in entries:
-        line = f"{entry.number:5} {entry.principal:28} {entry.service:16} {entry.action:36} {entry.status} {entry.error}"
-        typer.echo(line.rstrip())
+        who = f"{entry.number:5} {entry.principal:28}"
+        typer.echo(f"{who} {entry.service:16} {entry.action:36} {entry.status} {entry.error}".rstrip())
 
 
 @app.command()
-def fault(
+def fault(  # noqa: PLR0917 - typer calls it by name
     pattern: Annotated[str, typer.Argument(help="Which calls: service:action, with * and ?")],
     name: Name = "demo",
     code: Annotated[str, typer.Option(help="The error code AWS would give.")] = "",

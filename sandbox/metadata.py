@@ -1,4 +1,4 @@
-"""The instance metadata service: each host learns about itself, and gets its own role's temporary credentials.
+"""The instance metadata service: each host learns about itself, and gets its own role's credentials.
 
 Served inside the router of every VPC at 169.254.169.254; the source address tells which instance asks.
 Source: "Instance metadata and user data" and "Use IMDSv2" in the EC2 User Guide.
@@ -111,12 +111,13 @@ class Metadata:
                 return self._token(request, instance)
             if request.method not in {"GET", "HEAD"}:
                 return _text(405, "")
-            given = request.headers.get("X-aws-ec2-metadata-token")
-            if given is None and options.http_tokens == "required":
-                return _text(401, "")
-            if given is not None and not self._is_good(given, instance.id):
-                return _text(401, "")
-            return self._look_up(instance, path)
+            return self._look_up(instance, path) if self._may(request, instance) else _text(401, "")
+
+    def _may(self, request: HttpRequest, instance: Any) -> bool:
+        given = request.headers.get("X-aws-ec2-metadata-token")
+        if given is None:
+            return bool(instance.metadata_options.http_tokens != "required")
+        return self._is_good(given, instance.id)
 
     def _token(self, request: HttpRequest, instance: Any) -> HttpResponse:
         if request.method != "PUT":

@@ -140,7 +140,7 @@ class Call:
 
     @cached_property
     def environ(self) -> dict[str, Any]:
-        """The request as moto's WSGI application wants it; the body stream is fresh at each ``fresh_environ``."""
+        """The request as moto's WSGI application wants it, but for the body."""
         request = self.request
         path = unquote(request.path).encode().decode("latin-1")
         environ: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server with keep-alive and TLS, for sockets that may come from other network namespaces."""
+"""A small HTTP/1.1 server with keep-alive and TLS, for sockets of any network namespace."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import logging
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -117,7 +118,7 @@ class Listener(ThreadingMixIn, TCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base's signature
         """Log instead of printing a traceback to a terminal that is gone."""
-        log.error("connection from %s", client_address, exc_info=True)
+        log.error("connection from %s: %r", client_address, sys.exc_info()[1])
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""S3: access is decided by the front, with conditions, and a key that may not be listed does not betray its absence."""
+"""S3: the front decides about access, and a key that may not be listed does not betray its absence."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def _check_engine(call: Call) -> None:
     if group is not None and group.family != family:
         raise Refusal(
             "InvalidParameterCombination",
-            f"The Parameter Group {group.name} with DBParameterGroupFamily {group.family} can't be used for this "
-            f"instance. Please use a Parameter Group with DBParameterGroupFamily {family}",
+            f"The Parameter Group {group.name} with DBParameterGroupFamily {group.family} can't be used "
+            f"for this instance. Please use a Parameter Group with DBParameterGroupFamily {family}",
         )
 
 
@@ -214,7 +214,8 @@ def _check_available(call: Call) -> None:
     if database is not None and database.status != "available":
         raise Refusal(
             "InvalidDBInstanceState",
-            f"Database instance is not in available state: {database.db_instance_identifier} is {database.status}.",
+            "Database instance is not in available state: "
+            f"{database.db_instance_identifier} is {database.status}.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What RDS offers: the engine versions that the sandbox can really run, and the classes and zones to run them in."""
+"""What RDS offers: the engine versions that the sandbox can really run, and where."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.request import Call
 from sandbox.web import HttpResponse
 
 _FAMILIES = ("t3", "t4g", "m5", "m6g", "m6i", "m7g", "m7i", "r5", "r6g", "r6i", "r7g", "r7i")
-"""Source: "Supported DB engines for DB instance classes", Amazon RDS User Guide; PostgreSQL, without the rarest."""
+"""Source: "Supported DB engines for DB instance classes", Amazon RDS User Guide; without the rarest."""
 
 
 def patch() -> None:

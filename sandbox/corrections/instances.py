@@ -74,7 +74,8 @@ def _repeat(call: Call) -> HttpResponse | None:
     if fingerprint != _fingerprint(call.params):
         raise Refusal(
             "IdempotentParameterMismatch",
-            f"Arguments on this idempotent request are inconsistent with arguments used in previous request(s). "
+            "Arguments on this idempotent request are inconsistent with arguments used in previous "
+            "request(s). "
             f"The client token is {token}",
         )
     return response
@@ -112,8 +113,8 @@ def _check_image_and_type(call: Call) -> None:
         raise Refusal(
             "InvalidParameterValue",
             f"The architecture '{','.join(architectures)}' of the specified instance type does not match the "
-            f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that have "
-            "matching architectures, and try again.",
+            f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI "
+            "that have matching architectures, and try again.",
         )
 
 
@@ -132,8 +133,9 @@ def _check_place(call: Call) -> None:
     if zone not in zones:
         raise Refusal(
             "Unsupported",
-            f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone}). "
-            f"Please retry your request by not specifying an Availability Zone or choosing {', '.join(sorted(zones))}.",
+            f"Your requested instance type ({kind}) is not supported in your requested Availability Zone "
+            f"({zone}). Please retry your request by not specifying an Availability Zone or choosing "
+            f"{', '.join(sorted(zones))}.",
         )
     for group_id in params.get("SecurityGroupIds") or nics[0].get("Groups") or []:
         group = backend.get_security_group_from_id(group_id)

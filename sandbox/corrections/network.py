@@ -1,4 +1,4 @@
-"""Networks: what is in use cannot be deleted, addresses are the sandbox's own, and packets follow every change."""
+"""Networks: what is in use stays, addresses are the sandbox's own, packets follow every change."""
 
 from __future__ import annotations
 

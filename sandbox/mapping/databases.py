@@ -1,4 +1,4 @@
-"""Runs a real PostgreSQL server for every RDS instance, and does to it what the account's calls do to the instance."""
+"""Runs a real PostgreSQL server for every RDS instance, and does to it what the calls say."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Databases:
         self._do(database, "creating", act)
 
     def _note_version(self, database: Any, major: str) -> None:
-        """Learn which minor version the image holds, and report it, as RDS does when asked for a major one."""
+        """Learn which minor version the image holds, and report it as RDS does."""
         if major not in minor_versions:
             try:
                 said = run(

@@ -67,7 +67,7 @@ class Networks:
         self._resolver = Resolver(self._resolve)
 
     def attach(self, region: str, nic_id: str) -> str:
-        """Plug a network interface in: its namespace, addressed, routed and firewalled, before anything runs in it.
+        """Plug a network interface in: addressed, routed and firewalled before anything runs in it.
 
         Args:
             region: the region.
