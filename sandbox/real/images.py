@@ -1,7 +1,7 @@
 """Images of hosts and databases: built by mmdebstrap, kept in podman's storage, shared by all clones.
 
-An image's tag is the hash of all it is made from, so that a changed recipe is another image and an
-unchanged one is never built twice. `python -m sandbox.real.images debian-13 postgresql-17` builds ahead of need.
+An image's tag is the hash of all it is made from, so that a changed recipe is another image and an unchanged
+one is never built twice. `python -m sandbox.real.images debian-13 postgresql-17` builds ahead of need.
 """
 
 from __future__ import annotations
@@ -80,9 +80,21 @@ def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = Non
 
 
 def remove_all() -> None:
-    """Remove every image of ours that no container uses."""
-    for image in run("podman", "images", "--quiet", "--no-trunc", "--filter", f"label={LABEL}").split():
-        attempt("podman", "rmi", "--force", image)
+    """Remove every image of ours that no container uses: another sandbox's hosts keep theirs."""
+    left: set[str] = set()
+    while (found := _all()) != left:
+        left = found
+        for image in left:
+            attempt("podman", "rmi", image)
+
+
+def _all() -> set[str]:
+    """Return our images, by name where they have one; an image goes only after those that build on it."""
+    lines = run(
+        "podman", "images", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"
+    )
+    pairs = (line.split() for line in lines.splitlines())
+    return {identity if "<none>" in name else name for name, identity in pairs}
 
 
 def reference(recipe: Recipe) -> str:
