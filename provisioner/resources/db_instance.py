@@ -88,7 +88,7 @@ class DbInstance(RdsResource):
         item = described(aws, self.owner.deployment)
         return self._live(item) if item else None
 
-    def _live(self, item: dict[str, Any]) -> Live | None:
+    def _live(self, item: dict[str, Any]) -> Live:
         status = str(item["DBInstanceStatus"])
         tags = as_tags(item.get("TagList", []))
         if not self.owns(tags):
@@ -106,11 +106,7 @@ class DbInstance(RdsResource):
         answer = aws.call(
             "rds", "describe_db_instances", Lag(_ABSENT, deadline_s=60), DBInstanceIdentifier=self.aws_name
         )
-        live = self._live(answer["DBInstances"][0])
-        if live is None:
-            message = f"{self} vanished"
-            raise AssertionError(message)
-        return live
+        return self._live(answer["DBInstances"][0])
 
     def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
         """Compare every setting; what RDS has accepted but not done yet counts as done."""
@@ -259,7 +255,7 @@ class DbInstance(RdsResource):
 
     def remains(self, live: Live, parting: Parting) -> str:
         """Name the final snapshot."""
-        if not parting.final_snapshot or live.status in {"creating", *_HOPELESS}:
+        if not parting.final_snapshot or live.status in {"deleting", *_HOPELESS}:
             return ""
         return f"final snapshot {self._snapshot(parting)} of {self.kind} {live.id}"
 
@@ -271,9 +267,10 @@ class DbInstance(RdsResource):
 
         RDS takes no snapshot of an instance that it could not make.
         """
-        if aws.call_or(_ABSENT, "rds", "describe_db_instances", DBInstanceIdentifier=live.id) is None:
+        answer = aws.call_or(_ABSENT, "rds", "describe_db_instances", DBInstanceIdentifier=live.id)
+        if answer is None:
             return
-        live = self._read(aws)
+        live = self._live(answer["DBInstances"][0])
         if live.status == "creating":
             live = self.wait(aws, live)
         if live.status != "deleting":

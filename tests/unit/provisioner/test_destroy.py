@@ -11,6 +11,12 @@ from tests.unit.provisioner.in_account import Account
 BUCKET = "flowstead-123456789012-us-east-1"
 
 
+def put(account: Account, key: str, body: bytes) -> None:
+    """Put an object; the TLS-only policy is taken away, for moto ignores its condition and refuses all."""
+    account.call("s3", "delete_bucket_policy", Bucket=BUCKET)
+    account.call("s3", "put_object", Bucket=BUCKET, Key=key, Body=body)
+
+
 def remaining(account: Account) -> list[str]:
     """List what still carries the deployment's tags, secrets on their way out left out."""
     return [
@@ -21,7 +27,7 @@ def remaining(account: Account) -> list[str]:
 
 
 def test_everything_goes_but_the_bucket(stacked: Account) -> None:
-    stacked.call("s3", "put_object", Bucket=BUCKET, Key="artifacts/model", Body=b"model")
+    put(stacked, "artifacts/model", b"model")
     stacked.destroy()
     assert remaining(stacked) == ["artifacts"]
     body = stacked.call("s3", "get_object", Bucket=BUCKET, Key="artifacts/model")["Body"].read()
@@ -50,7 +56,7 @@ def test_without_a_final_snapshot_there_is_none(stacked: Account) -> None:
 
 def test_the_data_goes_when_told_so_old_versions_too(stacked: Account) -> None:
     for body in (b"first", b"second"):
-        stacked.call("s3", "put_object", Bucket=BUCKET, Key="artifacts/model", Body=body)
+        put(stacked, "artifacts/model", body)
     stacked.call("s3", "delete_object", Bucket=BUCKET, Key="artifacts/model")
     stacked.call("s3", "create_multipart_upload", Bucket=BUCKET, Key="artifacts/half")
     stacked.destroy(keep_data=False)
