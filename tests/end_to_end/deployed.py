@@ -147,6 +147,11 @@ class Sandbox:
         calls: list[dict[str, Any]] = json.loads(listed.stdout)
         return calls
 
+    def count(self, action: str) -> int:
+        """How often AWS got a call so far; quick, so that a test can wait for one."""
+        log = self.clone / ".sandbox" / self.name / "calls.jsonl"
+        return log.read_text(encoding="utf-8").count(f'"action": "{action}"')
+
     def client(self, service: str) -> Any:
         """A boto3 client with the operator's credentials."""
         return boto3.client(
