@@ -129,7 +129,7 @@ class Site:
 
     def container(self, thing: str) -> str:
         """Return the name of the container of a thing of this site."""
-        return f"flowstead-{self.clone}-{self.name}-{thing}"
+        return f"flowstead.{self.clone}.{self.name}.{thing}"
 
     def labels(self) -> tuple[str, ...]:
         """Return podman's options that mark a container as this sandbox's."""

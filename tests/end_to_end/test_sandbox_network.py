@@ -381,7 +381,7 @@ def host(request, site, vpc, tmp_path):
     metadata.shutdown()
 
 
-def test_a_host_is_a_machine(host):
+def test_a_host_is_a_machine(host, site):
     """One boot, and what a person on the machine would look at; then down, up and around."""
     made, public, key, changes = host
 
@@ -424,3 +424,9 @@ def test_a_host_is_a_machine(host):
     made.stop()
     assert made.state() == "stopped"
     assert changes == ["running", "stopped"], "what was asked for is not reported as the host's own doing"
+
+    made.start()
+    made.wait_booted()
+    Site.clear(site.name, CLONE)
+    assert made.state() == "absent"
+    assert ours(site.index) == []
