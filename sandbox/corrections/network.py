@@ -34,6 +34,21 @@ def patch() -> None:
             "InsufficientAddressCapacity", "Not enough available addresses to satisfy your request."
         )
 
+    def holds_elastic_address(nic: Any) -> bool:
+        return any(address.eni is nic and address.public_ip == nic.public_ip for address in nic.ec2_backend.addresses)
+
+    def stop(self: Any) -> None:
+        if self.public_ip_auto_assign and not holds_elastic_address(self):
+            self.public_ip = None
+
+    def check_auto_public_ip(self: Any) -> None:
+        if str(self.public_ip_auto_assign).lower() == "true" and not holds_elastic_address(self):
+            self.public_ip = take()
+
+    # moto takes an Elastic IP away from a host that is stopped and started.
+    nic = elastic_network_interfaces.NetworkInterface
+    substitute(nic, "stop", stop)
+    substitute(nic, "check_auto_public_ip", check_auto_public_ip)
     substitute(elastic_ip_addresses, "random_ip", take)
     substitute(elastic_network_interfaces, "random_public_ip", take)
 

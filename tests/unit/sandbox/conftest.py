@@ -1,0 +1,118 @@
+"""The control plane in this process: the real front and moto, with a stand-in for the machine's networks and containers.
+
+What is real about them is proved in tests/end_to_end; here only what the control plane asks of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from sandbox import account, amis
+from sandbox.calls import CallLog
+from sandbox.faults import Faults
+from sandbox.web import Listener
+
+OPERATOR = ("AKIAOPERATOROPERATOR", "operator-secret-operator-secret-operator")
+
+
+class Recorder:
+    """Notes every call of a method that it has not."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def note(*args: Any, **kwargs: Any) -> str:
+            self.asked.append((name, (*args, *kwargs.values())))
+            return ""
+
+        return note
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.asked]
+
+
+class World:
+    """Stands for the networks, hosts and databases of a machine."""
+
+    def __init__(self) -> None:
+        self.hosts, self.databases, self.networks = Recorder(), Recorder(), Recorder()
+
+    def public_addresses(self) -> list[str]:
+        return [f"198.18.0.{last}" for last in range(10, 251)]
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A running front; ``endpoint``, ``log`` (its file), ``faults`` and ``world``."""
+    directory = tmp_path_factory.mktemp("cloud")
+    amis.write(directory / "amis.json")
+    account.prepare(str(directory / "amis.json"))
+    from sandbox import corrections
+    from sandbox.front import Front
+
+    account.create_administrator(*OPERATOR)
+    world = World()
+    corrections.install(world)  # type: ignore[arg-type] # a stand-in
+    faults = Faults()
+    front = Front(CallLog(directory / "calls.jsonl"), faults, lambda _: "test")
+    sock = socket.create_server(("127.0.0.1", 0))
+    listener = Listener(sock, front)
+    listener.start()
+    yield SimpleNamespace(
+        endpoint=f"http://127.0.0.1:{sock.getsockname()[1]}",
+        log=directory / "calls.jsonl",
+        faults=faults,
+        world=world,
+        front=front,
+    )
+    listener.stop()
+
+
+@pytest.fixture
+def client(cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make boto3 clients of the front: the operator's, or those of other credentials."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+    def make(service: str, credentials: tuple[str, ...] = OPERATOR) -> Any:
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=cloud.endpoint,
+            aws_access_key_id=credentials[0],
+            aws_secret_access_key=credentials[1],
+            aws_session_token=credentials[2] if len(credentials) > 2 else None,
+            config=Config(signature_version="s3v4" if service == "s3" else None, retries={"total_max_attempts": 1}),
+        )
+
+    return make
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name nothing else has."""
+    return f"thing-{next(_numbers)}"
+
+
+@pytest.fixture
+def network(client: Callable[..., Any]) -> SimpleNamespace:
+    """A VPC with two subnets in two zones and a group."""
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.80.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.80.{n}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+        for n, zone in enumerate("ab")
+    ]
+    group = ec2.create_security_group(GroupName="group", Description="group", VpcId=vpc)["GroupId"]
+    return SimpleNamespace(vpc=vpc, subnets=subnets, group=group)

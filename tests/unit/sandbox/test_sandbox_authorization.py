@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+from sandbox import account
+from test_sandbox_front import code_of
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+)
+
+
+def policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+@pytest.fixture
+def server(client, unique):
+    """A role like a tracking server's, its bucket and its secret; returns clients of a session of it."""
+    s3, secrets = client("s3"), client("secretsmanager")
+    s3.create_bucket(Bucket=unique)
+    s3.create_bucket(Bucket=f"{unique}-other")
+    mine = secrets.create_secret(Name=f"{unique}/mine", SecretString="1")["ARN"]
+    secrets.create_secret(Name=f"{unique}/other", SecretString="1")
+    client("iam").create_role(RoleName=unique, AssumeRolePolicyDocument=TRUST)
+    document = policy(
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            "Resource": f"arn:aws:s3:::{unique}/artifacts/*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": f"arn:aws:s3:::{unique}",
+            "Condition": {"StringLike": {"s3:prefix": "artifacts/*"}},
+        },
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": mine},
+    )
+    client("iam").put_role_policy(RoleName=unique, PolicyName="p", PolicyDocument=document)
+    session = account.sts().assume_role("us-east-1", "i-1", f"arn:aws:iam::123456789012:role/{unique}", "", 3600, "")
+    credentials = (session.access_key_id, session.secret_access_key, session.session_token)
+    return lambda service: client(service, credentials)
+
+
+def test_a_role_reaches_its_prefix_and_nothing_else(server, unique):
+    s3 = server("s3")
+    s3.put_object(Bucket=unique, Key="artifacts/a", Body=b"1")
+    assert s3.get_object(Bucket=unique, Key="artifacts/a")["Body"].read() == b"1"
+    assert s3.list_objects_v2(Bucket=unique, Prefix="artifacts/")["KeyCount"] == 1
+    assert code_of(s3.put_object, Bucket=unique, Key="a", Body=b"1") == "AccessDenied"
+    assert code_of(s3.list_objects_v2, Bucket=unique) == "AccessDenied"
+    assert code_of(s3.list_objects_v2, Bucket=f"{unique}-other", Prefix="artifacts/") == "AccessDenied"
+    assert code_of(s3.list_buckets) == "AccessDenied"
+
+
+def test_each_key_of_a_deletion_is_judged_by_itself(server, client, unique):
+    client("s3").put_object(Bucket=unique, Key="kept", Body=b"1")
+    server("s3").put_object(Bucket=unique, Key="artifacts/a", Body=b"1")
+    answer = server("s3").delete_objects(
+        Bucket=unique, Delete={"Objects": [{"Key": "artifacts/a"}, {"Key": "kept"}]}
+    )
+    assert [(e["Key"], e["Code"]) for e in answer["Errors"]] == [("kept", "AccessDenied")]
+    assert [o["Key"] for o in client("s3").list_objects_v2(Bucket=unique)["Contents"]] == ["kept"]
+
+
+def test_a_missing_key_is_hidden_from_whoever_may_not_list(server, client, unique):
+    assert code_of(server("s3").get_object, Bucket=unique, Key="artifacts/none") == "AccessDenied"
+    assert code_of(client("s3").get_object, Bucket=unique, Key="artifacts/none") == "NoSuchKey"
+
+
+def test_a_copy_needs_the_source_too(server, client, unique):
+    client("s3").put_object(Bucket=f"{unique}-other", Key="x", Body=b"1")
+    copy = server("s3").copy_object
+    arguments = {"Bucket": unique, "Key": "artifacts/x", "CopySource": {"Bucket": f"{unique}-other", "Key": "x"}}
+    assert code_of(copy, **arguments) == "AccessDenied"
+
+
+def test_secrets_are_allowed_by_arn_however_they_are_named(server, unique):
+    secrets = server("secretsmanager")
+    assert secrets.get_secret_value(SecretId=f"{unique}/mine")["SecretString"] == "1"
+    assert code_of(secrets.get_secret_value, SecretId=f"{unique}/other") == "AccessDeniedException"
+    assert code_of(secrets.describe_secret, SecretId=f"{unique}/mine") == "AccessDeniedException"
+    assert code_of(secrets.list_secrets) == "AccessDeniedException"
+
+
+def test_a_role_asks_nothing_else_of_aws(server):
+    assert code_of(server("ec2").describe_instances) == "UnauthorizedOperation"
+    assert code_of(server("rds").describe_db_instances) == "AccessDenied"
+    assert server("sts").get_caller_identity()["Arn"].endswith("/i-1")
+
+
+def test_a_session_ends(server, client, unique):
+    session = account.sts().assumed_roles[-1]
+    session.expiration -= timedelta(hours=2)
+    assert code_of(server("sts").get_caller_identity) == "ExpiredToken"
+    assert code_of(server("s3").list_objects_v2, Bucket=unique, Prefix="artifacts/") == "ExpiredToken"
+    assert code_of(server("secretsmanager").list_secrets) == "ExpiredTokenException"
+
+
+def test_a_wrong_session_token_is_refused(server, client):
+    session = account.sts().assumed_roles[-1]
+    wrong = (session.access_key_id, session.secret_access_key, "wrong")
+    assert code_of(client("s3", wrong).list_buckets) == "InvalidToken"
+    assert code_of(client("sts", wrong).get_caller_identity) == "InvalidClientTokenId"
+
+
+def test_a_user_may_what_its_policies_say_and_passing_a_role_is_one_of_them(client, unique):
+    iam = client("iam")
+    iam.create_user(UserName=unique)
+    key = iam.create_access_key(UserName=unique)["AccessKey"]
+    mine = (key["AccessKeyId"], key["SecretAccessKey"])
+    assert code_of(client("ec2", mine).create_vpc, CidrBlock="10.0.0.0/16") == "UnauthorizedOperation"
+    document = policy({"Effect": "Allow", "Action": ["ec2:*", "iam:*Profile*"], "Resource": "*"})
+    iam.put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=document)
+    client("ec2", mine).create_vpc(CidrBlock="10.0.0.0/16")
+    iam.create_role(RoleName=unique, AssumeRolePolicyDocument=TRUST)
+    client("iam", mine).create_instance_profile(InstanceProfileName=unique)
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        client("iam", mine).add_role_to_instance_profile(InstanceProfileName=unique, RoleName=unique)
+
+
+def test_a_deny_without_tls_leaves_tls_alone(client, unique):
+    s3 = client("s3")
+    s3.create_bucket(Bucket=unique)
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{unique}", f"arn:aws:s3:::{unique}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3.put_bucket_policy(Bucket=unique, Policy=policy(statement))
+    s3.put_object(Bucket=unique, Key="k", Body=b"1")
+    del statement["Condition"]
+    s3.put_bucket_policy(Bucket=unique, Policy=policy(statement | {"Action": "s3:GetObject"}))
+    assert code_of(s3.get_object, Bucket=unique, Key="k") == "AccessDenied"
