@@ -8,7 +8,7 @@ from typing import Literal
 
 from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
-from provisioner.errors import AwsError, FlowsteadError, combine
+from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
 from provisioner.graph import Graph
 from provisioner.resources.base import Difference, Live, Parting, Resource, State, unchangeable
 
@@ -153,8 +153,16 @@ def _find(resources: Iterable[Resource], aws: Aws) -> State:
 
 
 def _distinct(failures: Sequence[FlowsteadError]) -> list[FlowsteadError]:
-    """Leave one of those that say the same: wrong credentials meet every call."""
+    """Leave one of those that say the same: wrong credentials meet every call.
+
+    What AWS does not offer comes first and alone: the user changes deployment.yml and asks again.
+    """
     for failure in failures:
         if isinstance(failure, AwsError) and (failure.code in CREDENTIAL_CODES or failure.is_connection):
             return [failure]
+    mistakes = [
+        mistake for error in failures if isinstance(error, NotOfferedError) for mistake in error.mistakes
+    ]
+    if mistakes:
+        return [NotOfferedError(mistakes)]
     return list({str(failure): failure for failure in failures}.values())

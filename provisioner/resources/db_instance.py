@@ -43,6 +43,8 @@ _HOPELESS = frozenset(
 )
 """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html#Overview.DBInstance.Status"""
 
+_RESTARTS = {"DBInstanceClass": "restarts the database"}
+
 _CREATE_S = 2700
 _DELETE_S = 2700
 
@@ -149,7 +151,7 @@ class DbInstance(RdsResource):
 
     def _diff_settings(self, facts: dict[str, Any]) -> list[Difference]:
         found = [
-            Difference(name, facts.get(name), value)
+            Difference(name, facts.get(name), value, note=_RESTARTS.get(name, ""))
             for name, value in self._settings().items()
             if facts.get(name) != value
         ]
