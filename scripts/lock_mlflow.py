@@ -39,7 +39,8 @@ def compile_lock(version: str) -> str:
         "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links",
     ]  # fmt: skip
     done = subprocess.run(command, input=requirements, text=True, stdout=subprocess.PIPE, check=True)
-    return f"# MLflow {version} and all it needs on a host. Written by: make lock MLFLOW={version}\n{done.stdout}"
+    head = f"# MLflow {version} and all it needs on a host. Written by: make lock MLFLOW={version}"
+    return f"{head}\n{done.stdout}"
 
 
 def main(arguments: list[str]) -> int:
@@ -57,14 +58,14 @@ def main(arguments: list[str]) -> int:
     version = arguments[0]
     try:
         text = compile_lock(version)
-    except subprocess.CalledProcessError as error:
+    except subprocess.CalledProcessError:
         sys.stderr.write(f"MLflow {version} could not be locked; uv said why above. No lock was written.\n")
-        return 1 if error.returncode else 0
+        return 1
     LOCKS.mkdir(parents=True, exist_ok=True)
     path = LOCKS / f"{version}.txt"
     path.write_text(text)
     pinned = sum(1 for line in text.splitlines() if re.match(r"\S+==", line))
-    sys.stdout.write(f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}: {pinned} packages pinned\n")
+    sys.stdout.write(f"{path}: {pinned} packages pinned\n")
     return 0
 
 

@@ -53,7 +53,7 @@ def test_every_default_has_a_comment(role: str) -> None:
     previous = ""
     for line in path.read_text().splitlines() if path.exists() else ():
         if re.match(r"[a-z]", line):
-            assert previous.startswith("#") or re.match(r"[a-z]", previous), f"{role}: no comment above {line}"
+            assert previous.startswith("#") or re.match(r"[a-z]", previous), f"{role}: {line}"
         previous = line
 
 
