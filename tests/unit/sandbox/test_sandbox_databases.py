@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from sandbox import account
+from sandbox.mapping.databases import parameters_of, password_of
+from test_sandbox_front import code_of
+
+
+@pytest.fixture
+def create(client, network, unique):
+    """Create an instance with what the test says otherwise; its group of subnets is ``unique``."""
+    rds = client("rds")
+    rds.create_db_subnet_group(DBSubnetGroupName=unique, DBSubnetGroupDescription="d", SubnetIds=network.subnets)
+
+    def run(**changed):
+        arguments = {
+            "DBInstanceIdentifier": unique,
+            "Engine": "postgres",
+            "EngineVersion": "17",
+            "DBInstanceClass": "db.t4g.micro",
+            "AllocatedStorage": 20,
+            "MasterUsername": "flowstead",
+            "ManageMasterUserPassword": True,
+            "DBSubnetGroupName": unique,
+            "VpcSecurityGroupIds": [network.group],
+        }
+        given = {name: value for name, value in (arguments | changed).items() if value is not None}
+        return rds.create_db_instance(**given)["DBInstance"]
+
+    return run
+
+
+def object_of(identifier):
+    return account.rds("us-east-1").databases[identifier]
+
+
+def test_an_instance_is_not_available_before_its_server_is(cloud, create, unique):
+    instance = create()
+    assert cloud.world.databases.asked[-1] == ("create", (object_of(unique), None))
+    assert instance["DBInstanceIdentifier"] == unique
+
+
+def test_the_endpoint_appears_when_it_is_available(client, create, unique):
+    create()
+    object_of(unique).status = "creating"
+    describe = client("rds").describe_db_instances
+    assert "Endpoint" not in describe(DBInstanceIdentifier=unique)["DBInstances"][0]
+    object_of(unique).status = "available"
+    address = describe(DBInstanceIdentifier=unique)["DBInstances"][0]["Endpoint"]["Address"]
+    assert address.startswith(f"{unique}.c")
+    assert address.endswith(".us-east-1.rds.amazonaws.com")
+
+
+def test_each_managed_secret_is_its_own(client, create, unique):
+    secret = create()["MasterUserSecret"]["SecretArn"]
+    content = json.loads(client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    assert content["username"] == "flowstead"
+    assert content["password"] == password_of(object_of(unique))
+    create(DBInstanceIdentifier=f"{unique}-b")
+    assert password_of(object_of(f"{unique}-b")) != content["password"]
+
+
+def test_rotation_changes_the_secret_and_the_server(cloud, client, create, unique):
+    create()
+    before = password_of(object_of(unique))
+    client("rds").modify_db_instance(
+        DBInstanceIdentifier=unique, RotateMasterUserPassword=True, ApplyImmediately=True
+    )
+    assert password_of(object_of(unique)) != before
+    assert cloud.world.databases.names()[-1] == "follow"
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"EngineVersion": "16.1"}, "InvalidParameterCombination"),
+        ({"Engine": "mysql"}, "UnsupportedInSandbox"),
+        ({"DBInstanceClass": "db.huge"}, "InvalidParameterValue"),
+        ({"AllocatedStorage": 5}, "InvalidParameterValue"),
+        ({"BackupRetentionPeriod": 99}, "InvalidParameterValue"),
+        ({"MasterUsername": "rdsadmin"}, "InvalidParameterValue"),
+        ({"DBName": "1st"}, "InvalidParameterValue"),
+        ({"MasterUserPassword": "long-enough"}, "InvalidParameterCombination"),
+        ({"ManageMasterUserPassword": None}, "InvalidParameterValue"),
+        ({"ManageMasterUserPassword": None, "MasterUserPassword": "short"}, "InvalidParameterValue"),
+        ({"ManageMasterUserPassword": None, "MasterUserPassword": "with@sign/"}, "InvalidParameterValue"),
+        ({"VpcSecurityGroupIds": ["sg-0123456789abcdef0"]}, "InvalidParameterValue"),
+        ({"DBSubnetGroupName": "none"}, "DBSubnetGroupNotFoundFault"),
+    ],
+)
+def test_what_rds_refuses_is_refused(create, changed, code):
+    assert code_of(create, **changed) == code
+
+
+def test_a_group_of_subnets_needs_two_zones(client, network, unique):
+    create = client("rds").create_db_subnet_group
+    arguments = {"DBSubnetGroupName": unique, "DBSubnetGroupDescription": "d"}
+    assert code_of(create, SubnetIds=network.subnets[:1], **arguments) == "DBSubnetGroupDoesNotCoverEnoughAZs"
+    create(SubnetIds=network.subnets, **arguments)
+    assert code_of(create, SubnetIds=network.subnets, **arguments) == "DBSubnetGroupAlreadyExists"
+
+
+def test_a_database_keeps_its_subnets_groups_and_parameters_from_being_deleted(client, create, network, unique):
+    rds = client("rds")
+    rds.create_db_parameter_group(DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d")
+    create(DBParameterGroupName=unique)
+    account.ec2("us-east-1").create_network_interface(
+        account.ec2("us-east-1").get_subnet(network.subnets[0]), "10.80.0.99", group_ids=[network.group]
+    )
+    assert code_of(rds.delete_db_subnet_group, DBSubnetGroupName=unique) == "InvalidDBSubnetGroupStateFault"
+    assert code_of(rds.delete_db_parameter_group, DBParameterGroupName=unique) == "InvalidDBParameterGroupState"
+    assert code_of(client("ec2").delete_security_group, GroupId=network.group) == "DependencyViolation"
+
+
+def test_parameters_reach_the_servers_that_use_them(cloud, client, create, unique):
+    rds = client("rds")
+    rds.create_db_parameter_group(DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d")
+    create(DBParameterGroupName=unique)
+    rds.modify_db_parameter_group(
+        DBParameterGroupName=unique,
+        Parameters=[{"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}],
+    )
+    assert cloud.world.databases.names()[-1] == "apply_parameters"
+    assert parameters_of(object_of(unique)) == {"rds.force_ssl": "1"}
+    wrong = {"DBParameterGroupName": f"{unique}-9", "DBParameterGroupFamily": "postgres9", "Description": "d"}
+    assert code_of(rds.create_db_parameter_group, **wrong) == "InvalidParameterValue"
+
+
+def test_changes_wait_for_the_maintenance_window_unless_told_not_to(client, create, unique):
+    rds = client("rds")
+    create()
+    rds.modify_db_instance(DBInstanceIdentifier=unique, AllocatedStorage=40)
+    (shown,) = rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"]
+    assert shown["AllocatedStorage"] == 20
+    assert shown["PendingModifiedValues"]["AllocatedStorage"] == 40
+    rds.modify_db_instance(DBInstanceIdentifier=unique, AllocatedStorage=40, ApplyImmediately=True)
+    (shown,) = rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"]
+    assert shown["AllocatedStorage"] == 40
+
+
+def test_calls_wait_for_their_state(client, create, unique):
+    rds = client("rds")
+    create()
+    object_of(unique).status = "rebooting"
+    named = {"DBInstanceIdentifier": unique}
+    assert code_of(rds.reboot_db_instance, **named) == "InvalidDBInstanceState"
+    assert code_of(rds.modify_db_instance, **named, BackupRetentionPeriod=2) == "InvalidDBInstanceState"
+
+
+def test_deleting_asks_for_a_last_snapshot_and_takes_its_time(cloud, client, create, unique):
+    rds = client("rds")
+    create()
+    named = {"DBInstanceIdentifier": unique}
+    assert code_of(rds.delete_db_instance, **named) == "InvalidParameterCombination"
+    rds.delete_db_instance(**named, FinalDBSnapshotIdentifier=f"{unique}-last")
+    name, (database, snapshot, forget) = cloud.world.databases.asked[-1]
+    assert (name, snapshot.db_snapshot_identifier) == ("delete", f"{unique}-last")
+    assert rds.describe_db_instances(**named)["DBInstances"]
+    forget()
+    assert code_of(rds.describe_db_instances, **named) == "DBInstanceNotFound"
+
+
+def test_offers_name_zones_and_versions(client):
+    rds = client("rds")
+    options = rds.describe_orderable_db_instance_options(
+        Engine="postgres", EngineVersion="17", DBInstanceClass="db.t4g.micro"
+    )["OrderableDBInstanceOptions"]
+    assert {zone["Name"] for zone in options[0]["AvailabilityZones"]} >= {"us-east-1a", "us-east-1b"}
+    pages = rds.get_paginator("describe_orderable_db_instance_options").paginate(Engine="postgres")
+    assert len(list(pages)) > 1
+    versions = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]
+    assert [version["MajorEngineVersion"] for version in versions] == ["17", "15"]
