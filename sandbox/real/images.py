@@ -153,6 +153,8 @@ def _debootstrap(recipe: Recipe, tar: Path) -> None:
     hooks.append('chroot "$1" update-ca-certificates')
     hooks.extend(recipe.setup)
     arguments = [
+        # In namespaces of its own, a build that is cut short takes its processes and mounts with it.
+        *("unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"),
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
@@ -175,16 +177,16 @@ def _debootstrap(recipe: Recipe, tar: Path) -> None:
     try:
         _, log = process.communicate()
     except BaseException:
-        process.terminate()
-        process.wait(timeout=60)
+        process.kill()
+        process.wait()
         raise
     if process.returncode != 0:
-        raise CommandError(arguments[:4], process.returncode, "\n".join(log.splitlines()[-15:]))
+        raise CommandError(arguments[6:10], process.returncode, "\n".join(log.splitlines()[-15:]))
 
 
 def _die_with_parent() -> None:
     """Have the kernel end the build when whoever started it is gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _add_authority(ref: str, trusting: str, ca: Path) -> None:
