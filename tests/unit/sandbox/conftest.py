@@ -1,10 +1,11 @@
-"""The control plane in this process: the real front and moto, with a stand-in for the machine's networks and containers.
+"""The control plane in this process: the real front and moto, and a stand-in for the machine.
 
 What is real about them is proved in tests/end_to_end; here only what the control plane asks of them.
 """
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
 from sandbox import account, amis
 from sandbox.calls import CallLog
 from sandbox.faults import Faults
@@ -55,14 +57,15 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     directory = tmp_path_factory.mktemp("cloud")
     amis.write(directory / "amis.json")
     account.prepare(str(directory / "amis.json"))
-    from sandbox import corrections
-    from sandbox.front import Front
+    # moto reads its environment when it is imported.
+    corrections = importlib.import_module("sandbox.corrections")
+    front_class = importlib.import_module("sandbox.front").Front
 
     account.create_administrator(*OPERATOR)
     world = World()
-    corrections.install(world)  # type: ignore[arg-type] # a stand-in
+    corrections.install(world)
     faults = Faults()
-    front = Front(CallLog(directory / "calls.jsonl"), faults, lambda _: "test")
+    front = front_class(CallLog(directory / "calls.jsonl"), faults, lambda _: "test")
     sock = socket.create_server(("127.0.0.1", 0))
     listener = Listener(sock, front)
     listener.start()
@@ -90,7 +93,9 @@ def client(cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[
             aws_access_key_id=credentials[0],
             aws_secret_access_key=credentials[1],
             aws_session_token=credentials[2] if len(credentials) > 2 else None,
-            config=Config(signature_version="s3v4" if service == "s3" else None, retries={"total_max_attempts": 1}),
+            config=Config(
+                signature_version="s3v4" if service == "s3" else None, retries={"total_max_attempts": 1}
+            ),
         )
 
     return make
@@ -111,7 +116,9 @@ def network(client: Callable[..., Any]) -> SimpleNamespace:
     ec2 = client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.80.0.0/16")["Vpc"]["VpcId"]
     subnets = [
-        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.80.{n}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.80.{n}.0/24", AvailabilityZone=f"us-east-1{zone}")[
+            "Subnet"
+        ]["SubnetId"]
         for n, zone in enumerate("ab")
     ]
     group = ec2.create_security_group(GroupName="group", Description="group", VpcId=vpc)["GroupId"]

@@ -5,13 +5,16 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
-from sandbox import account
 from test_sandbox_front import code_of
+
+from sandbox import account
 
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
     }
 )
 
@@ -44,7 +47,9 @@ def server(client, unique):
         {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": mine},
     )
     client("iam").put_role_policy(RoleName=unique, PolicyName="p", PolicyDocument=document)
-    session = account.sts().assume_role("us-east-1", "i-1", f"arn:aws:iam::123456789012:role/{unique}", "", 3600, "")
+    session = account.sts().assume_role(
+        "us-east-1", "i-1", f"arn:aws:iam::123456789012:role/{unique}", "", 3600, ""
+    )
     credentials = (session.access_key_id, session.secret_access_key, session.session_token)
     return lambda service: client(service, credentials)
 
@@ -78,7 +83,11 @@ def test_a_missing_key_is_hidden_from_whoever_may_not_list(server, client, uniqu
 def test_a_copy_needs_the_source_too(server, client, unique):
     client("s3").put_object(Bucket=f"{unique}-other", Key="x", Body=b"1")
     copy = server("s3").copy_object
-    arguments = {"Bucket": unique, "Key": "artifacts/x", "CopySource": {"Bucket": f"{unique}-other", "Key": "x"}}
+    arguments = {
+        "Bucket": unique,
+        "Key": "artifacts/x",
+        "CopySource": {"Bucket": f"{unique}-other", "Key": "x"},
+    }
     assert code_of(copy, **arguments) == "AccessDenied"
 
 
@@ -96,7 +105,7 @@ def test_a_role_asks_nothing_else_of_aws(server):
     assert server("sts").get_caller_identity()["Arn"].endswith("/i-1")
 
 
-def test_a_session_ends(server, client, unique):
+def test_a_session_ends(server, unique):
     session = account.sts().assumed_roles[-1]
     session.expiration -= timedelta(hours=2)
     assert code_of(server("sts").get_caller_identity) == "ExpiredToken"
@@ -104,7 +113,8 @@ def test_a_session_ends(server, client, unique):
     assert code_of(server("secretsmanager").list_secrets) == "ExpiredTokenException"
 
 
-def test_a_wrong_session_token_is_refused(server, client):
+@pytest.mark.usefixtures("server")
+def test_a_wrong_session_token_is_refused(client):
     session = account.sts().assumed_roles[-1]
     wrong = (session.access_key_id, session.secret_access_key, "wrong")
     assert code_of(client("s3", wrong).list_buckets) == "InvalidToken"

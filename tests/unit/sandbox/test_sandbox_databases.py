@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 
 import pytest
+from test_sandbox_front import code_of
+
 from sandbox import account
 from sandbox.mapping.databases import parameters_of, password_of
-from test_sandbox_front import code_of
 
 
 @pytest.fixture
 def create(client, network, unique):
     """Create an instance with what the test says otherwise; its group of subnets is ``unique``."""
     rds = client("rds")
-    rds.create_db_subnet_group(DBSubnetGroupName=unique, DBSubnetGroupDescription="d", SubnetIds=network.subnets)
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=unique, DBSubnetGroupDescription="d", SubnetIds=network.subnets
+    )
 
     def run(**changed):
         arguments = {
@@ -102,21 +105,29 @@ def test_a_group_of_subnets_needs_two_zones(client, network, unique):
     assert code_of(create, SubnetIds=network.subnets, **arguments) == "DBSubnetGroupAlreadyExists"
 
 
-def test_a_database_keeps_its_subnets_groups_and_parameters_from_being_deleted(client, create, network, unique):
+def test_a_database_keeps_its_subnets_groups_and_parameters_from_being_deleted(
+    client, create, network, unique
+):
     rds = client("rds")
-    rds.create_db_parameter_group(DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d")
+    rds.create_db_parameter_group(
+        DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d"
+    )
     create(DBParameterGroupName=unique)
     account.ec2("us-east-1").create_network_interface(
         account.ec2("us-east-1").get_subnet(network.subnets[0]), "10.80.0.99", group_ids=[network.group]
     )
     assert code_of(rds.delete_db_subnet_group, DBSubnetGroupName=unique) == "InvalidDBSubnetGroupStateFault"
-    assert code_of(rds.delete_db_parameter_group, DBParameterGroupName=unique) == "InvalidDBParameterGroupState"
+    assert (
+        code_of(rds.delete_db_parameter_group, DBParameterGroupName=unique) == "InvalidDBParameterGroupState"
+    )
     assert code_of(client("ec2").delete_security_group, GroupId=network.group) == "DependencyViolation"
 
 
 def test_parameters_reach_the_servers_that_use_them(cloud, client, create, unique):
     rds = client("rds")
-    rds.create_db_parameter_group(DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d")
+    rds.create_db_parameter_group(
+        DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d"
+    )
     create(DBParameterGroupName=unique)
     rds.modify_db_parameter_group(
         DBParameterGroupName=unique,
@@ -155,7 +166,7 @@ def test_deleting_asks_for_a_last_snapshot_and_takes_its_time(cloud, client, cre
     named = {"DBInstanceIdentifier": unique}
     assert code_of(rds.delete_db_instance, **named) == "InvalidParameterCombination"
     rds.delete_db_instance(**named, FinalDBSnapshotIdentifier=f"{unique}-last")
-    name, (database, snapshot, forget) = cloud.world.databases.asked[-1]
+    name, (_, snapshot, forget) = cloud.world.databases.asked[-1]
     assert (name, snapshot.db_snapshot_identifier) == ("delete", f"{unique}-last")
     assert rds.describe_db_instances(**named)["DBInstances"]
     forget()

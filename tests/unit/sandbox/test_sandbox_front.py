@@ -5,6 +5,7 @@ import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
+
 from sandbox.calls import read
 from sandbox.faults import Fault
 
@@ -36,20 +37,22 @@ def test_the_operator_is_a_named_user(client):
 @pytest.mark.parametrize("path", ["/moto-api/reset", "/moto-api/data.json"])
 def test_motos_own_interface_is_closed(cloud, path):
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(urllib.request.Request(cloud.endpoint + path, method="POST"))
+        urllib.request.urlopen(urllib.request.Request(cloud.endpoint + path, method="POST"))  # noqa: S310 - our own server
     assert caught.value.code == 403
 
 
 def test_an_unsigned_call_is_refused(cloud):
     body = b"Action=DescribeVpcs&Version=2016-11-15"
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(cloud.endpoint, data=body)
+        urllib.request.urlopen(cloud.endpoint, data=body)  # noqa: S310 - our own server
     assert caught.value.code == 403
     assert b"MissingAuthenticationToken" in caught.value.read()
 
 
 def test_a_fault_meets_the_calls_it_names_and_no_others(cloud, client):
-    cloud.faults.add(Fault(service="ec2", action="DescribeV*", code="RequestLimitExceeded", status=503, times=2, skip=1))
+    cloud.faults.add(
+        Fault(service="ec2", action="DescribeV*", code="RequestLimitExceeded", status=503, times=2, skip=1)
+    )
     ec2 = client("ec2")
     ec2.describe_vpcs()
     ec2.describe_subnets()
@@ -66,6 +69,11 @@ def test_a_fault_can_lose_the_answer_of_a_call_that_took_effect(cloud, client, u
 
 @pytest.mark.parametrize("service", ["ec2", "iam", "rds", "secretsmanager"])
 def test_errors_are_written_as_each_service_writes_them(cloud, client, service):
-    operation = {"ec2": "describe_vpcs", "iam": "list_roles", "rds": "describe_db_instances", "secretsmanager": "list_secrets"}
+    operation = {
+        "ec2": "describe_vpcs",
+        "iam": "list_roles",
+        "rds": "describe_db_instances",
+        "secretsmanager": "list_secrets",
+    }
     cloud.faults.add(Fault(service=service, code="Thrown", status=400))
     assert code_of(getattr(client(service), operation[service])) == "Thrown"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from test_sandbox_authorization import TRUST
+from test_sandbox_front import code_of
+
 from sandbox import account, amis
 from sandbox.corrections import profiles
 from sandbox.mapping.hosts import set_state
-from test_sandbox_authorization import TRUST
-from test_sandbox_front import code_of
+from sandbox.metadata import role_of
 
 IMAGE = amis.images()[-1]["ami_id"]
 
@@ -108,8 +110,6 @@ def test_ec2_does_not_know_a_new_profile_at_once(client, launch, unique, monkeyp
     assert code_of(launch, **profile) == "InvalidParameterValue"
     monkeypatch.setattr(profiles, "DELAY_S", 0.0)
     both = launch(MinCount=2, MaxCount=2, **profile)
-    from sandbox.metadata import role_of
-
     assert [role_of(object_of(instance)).name for instance in both] == [unique, unique]
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from test_sandbox_front import code_of
+
 from sandbox import account, amis
 from sandbox.mapping import names, topology
 from sandbox.mapping.hosts import release_interfaces, set_state
 from sandbox.real.firewall import Rule
-from test_sandbox_front import code_of
 
 
 @pytest.fixture
@@ -55,7 +56,9 @@ def test_an_address_leads_to_its_instance_while_it_is_associated(client, online)
     assert topology.plan("us-east-1", online.vpc).public == {address["PublicIp"]: private}
     detach = {"InternetGatewayId": online.gateway, "VpcId": online.vpc}
     assert code_of(ec2.detach_internet_gateway, **detach) == "DependencyViolation"
-    association = ec2.describe_addresses(AllocationIds=[address["AllocationId"]])["Addresses"][0]["AssociationId"]
+    association = ec2.describe_addresses(AllocationIds=[address["AllocationId"]])["Addresses"][0][
+        "AssociationId"
+    ]
     ec2.disassociate_address(AssociationId=association)
     assert topology.plan("us-east-1", online.vpc).public == {}
     ec2.release_address(**named)
@@ -68,9 +71,19 @@ def test_without_a_route_there_is_no_way_out(client, online):
 
 def test_groups_become_rules_and_follow_changes(client, online):
     ec2 = client("ec2")
-    permission = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "198.51.100.0/24"}]}
+    permission = {
+        "IpProtocol": "tcp",
+        "FromPort": 443,
+        "ToPort": 443,
+        "IpRanges": [{"CidrIp": "198.51.100.0/24"}],
+    }
     ec2.authorize_security_group_ingress(GroupId=online.group, IpPermissions=[permission])
-    from_itself = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": online.group}]}
+    from_itself = {
+        "IpProtocol": "tcp",
+        "FromPort": 5432,
+        "ToPort": 5432,
+        "UserIdGroupPairs": [{"GroupId": online.group}],
+    }
     ec2.authorize_security_group_ingress(GroupId=online.group, IpPermissions=[from_itself])
     (rules,) = topology.plan("us-east-1", online.vpc).rules.values()
     private = online.instance["PrivateIpAddress"]
@@ -84,7 +97,7 @@ def test_groups_become_rules_and_follow_changes(client, online):
     assert Rule("in", "tcp", 443, 443, ("198.51.100.0/24",)) not in rules
 
 
-def test_networks_are_brought_in_line_after_each_change(cloud, client, network):
+def test_networks_are_brought_in_line_after_each_change(cloud, client):
     asked = len(cloud.world.networks.asked)
     client("ec2").describe_vpcs()
     assert len(cloud.world.networks.asked) == asked
@@ -100,7 +113,9 @@ def test_what_is_in_use_cannot_be_deleted_until_it_is_not(client, online):
     ec2.terminate_instances(InstanceIds=[online.instance["InstanceId"]])
     release_interfaces(online.object)
     ec2.delete_security_group(GroupId=online.group)
-    for association in ec2.describe_route_tables(RouteTableIds=[online.table])["RouteTables"][0]["Associations"]:
+    for association in ec2.describe_route_tables(RouteTableIds=[online.table])["RouteTables"][0][
+        "Associations"
+    ]:
         ec2.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
     for subnet in online.subnets:
         ec2.delete_subnet(SubnetId=subnet)

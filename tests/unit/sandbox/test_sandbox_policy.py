@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sandbox.policy import Question, Verdict, evaluate
 
 
@@ -72,7 +73,9 @@ def test_conditions(condition, context, holds):
 
 
 def test_a_resource_policy_speaks_to_the_principals_it_names():
-    document = {"Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:me"}, "Action": "*", "Resource": "*"}}
+    document = {
+        "Statement": {"Effect": "Allow", "Principal": {"AWS": "arn:me"}, "Action": "*", "Resource": "*"}
+    }
     assert evaluate([document], Question("x:Y", "r", principal_arns=("arn:me",))) is Verdict.ALLOW
     assert evaluate([document], Question("x:Y", "r", principal_arns=("arn:you",))) is Verdict.IMPLICIT_DENY
     document["Statement"]["Principal"] = "*"
