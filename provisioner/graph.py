@@ -83,7 +83,7 @@ def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
     Args:
         plan: what to do.
         aws: the door to AWS.
-        on_event: told of everything that happens, always from the caller's thread.
+        on_event: told of what happens to all that is changed, always from the caller's thread.
 
     Returns:
         every resource as it is then; empty of those that were deleted.
@@ -106,7 +106,11 @@ def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
             tell(Event(resource, "started", change.action))
             plan.state.put(resource, _settle(change, aws, plan.state, tell))
 
-    _run(needs, work, on_event)
+    def report(event: Event) -> None:
+        if changes[event.resource].action != "none":
+            on_event(event)
+
+    _run(needs, work, report)
     aws.forget()
     return plan.state
 

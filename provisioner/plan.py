@@ -155,14 +155,12 @@ def _find(resources: Iterable[Resource], aws: Aws) -> State:
 def _distinct(failures: Sequence[FlowsteadError]) -> list[FlowsteadError]:
     """Leave one of those that say the same: wrong credentials meet every call.
 
-    What AWS does not offer comes first and alone: the user changes deployment.yml and asks again.
+    What AWS does not offer comes alone: the user changes deployment.yml and asks again.
     """
     for failure in failures:
         if isinstance(failure, AwsError) and (failure.code in CREDENTIAL_CODES or failure.is_connection):
             return [failure]
-    mistakes = [
-        mistake for error in failures if isinstance(error, NotOfferedError) for mistake in error.mistakes
-    ]
-    if mistakes:
-        return [NotOfferedError(mistakes)]
+    refusals = [failure for failure in failures if isinstance(failure, NotOfferedError)]
+    if refusals:
+        return [NotOfferedError([mistake for refusal in refusals for mistake in refusal.mistakes])]
     return list({str(failure): failure for failure in failures}.values())

@@ -29,9 +29,8 @@ def refuse(account: Account, operation: str, error: Exception, *, times: int = 1
 
 def test_a_profile_that_ec2_does_not_know_yet_is_waited_for(account: Account) -> None:
     text = "Value (x) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN"
-    happened = refuse(
-        account, "RunInstances", refusal("InvalidParameterValue", "RunInstances", text), times=4
-    )
+    unknown = refusal("InvalidParameterValue", "RunInstances", text)
+    happened = refuse(account, "RunInstances", unknown, times=4)
     account.apply()
     assert len(happened) == 4
     assert account.live("server") is not None

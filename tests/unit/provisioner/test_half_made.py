@@ -1,5 +1,6 @@
 """KilledError at any point and run again, it goes on; nothing is made twice."""
 
+import json
 import threading
 
 import pytest
@@ -109,6 +110,20 @@ def test_a_database_still_being_made_is_waited_for(stacked: Account, monkeypatch
     stacked.apply()
     assert stacked.calls["CreateDBInstance"] == 0
     assert stacked.plan().is_empty
+
+
+def test_a_secret_without_a_value_gets_one(account: Account) -> None:
+    secret = account.graph()["secret_admin"]
+    account.call(
+        "secretsmanager",
+        "create_secret",
+        Name="flowstead/flowstead/admin",
+        Tags=[{"Key": key, "Value": value} for key, value in secret.tags.items()],
+    )
+    assert changes(account.plan())["secret_admin"] == "update"
+    account.apply()
+    value = account.call("secretsmanager", "get_secret_value", SecretId="flowstead/flowstead/admin")
+    assert len(json.loads(value["SecretString"])["password"]) == 24
 
 
 def test_a_half_made_deployment_is_removed(account: Account) -> None:
