@@ -1,0 +1,90 @@
+"""An account in this process, and a machine that runs provision.py on it."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner import cli, graph, known_hosts, plan, ssh_key
+from provisioner.config import Deployment
+from provisioner.session import Options, Session
+from tests.unit.provisioner.conftest import account
+from tests.unit.provisioner.in_account import Account
+
+__all__ = ["account"]
+
+ADDRESS = "203.0.113.7/32"
+
+
+@dataclass
+class Result:
+    """What a run of provision.py left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it printed, as JSON."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+@dataclass
+class Machine:
+    """A machine with a deployment.yml and an inventory directory."""
+
+    directory: Path
+    account: Account
+    run: Callable[..., Result]
+
+    @property
+    def inventory(self) -> Path:
+        """The inventory directory."""
+        return self.directory / "inventory"
+
+    def configure(self, text: str) -> None:
+        """Write deployment.yml."""
+        (self.directory / "deployment.yml").write_text(f"access: {{cidrs: [{ADDRESS}]}}\n{text}")
+
+    def pin_host(self) -> None:
+        """Have met the host already: nothing listens at the addresses of this account."""
+        server, address = (self.account.live(name) for name in ("server", "server_address"))
+        key = known_hosts.HostKey("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIDeF6byvStbrrEQchCHWax7")
+        pin = known_hosts.Pin(address.facts["PublicIp"], server.id, (key,))
+        known_hosts.write(self.inventory / "known_hosts", pin)
+
+
+@pytest.fixture
+def machine(
+    tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Machine:
+    def run(*words: str) -> Result:
+        own = ["--config", "deployment.yml", "--inventory", "inventory"]
+        monkeypatch.setattr(sys, "argv", ["provision.py", *own, *words])
+        code = cli.main()
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    monkeypatch.chdir(tmp_path)
+    machine = Machine(tmp_path, account, run)
+    machine.configure("")
+    return machine
+
+
+@pytest.fixture
+def made(machine: Machine) -> Machine:
+    """The machine after its first `provision.py`, which met the host."""
+    ssh_key.generate(Deployment(), machine.inventory).save()
+    session = Session(Options(machine.directory / "deployment.yml", machine.inventory))
+    aws = machine.account.open()
+    graph.apply(plan.make(session.wanted(session.key(make=False)), aws), aws)
+    machine.pin_host()
+    first = machine.run()
+    assert first.code == 0, first.err
+    return machine

@@ -1,0 +1,258 @@
+"""provision.py as a user runs it, against an account in this process."""
+
+import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from provisioner import graph
+
+PROJECT = Path(__file__).resolve().parents[3]
+SECRETS = ("database-owner", "database-application", "admin", "server-keys", "tls-ca")
+
+
+def files(machine):
+    return {
+        str(path.relative_to(machine.inventory)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in machine.inventory.rglob("*")
+        if path.is_file()
+    }
+
+
+def secret(machine, name):
+    text = machine.account.call("secretsmanager", "get_secret_value", SecretId=f"flowstead/flowstead/{name}")
+    return json.loads(text["SecretString"])
+
+
+def test_a_second_run_does_nothing_and_says_so(made):
+    before = files(made)
+    again = made.run()
+    assert again.code == 0
+    assert again.out.startswith(
+        "Nothing to do: flowstead in us-east-1 is as deployment.yml says (25 resources)."
+    )
+    assert "Next: ansible-playbook -i inventory site.yml" in again.out
+    assert again.err == ""
+    assert files(made) == before
+    assert made.run("--json").data["changed"] is False
+
+
+def test_the_inventory_has_what_ansible_needs(made):
+    values = yaml.safe_load((made.inventory / "group_vars/all/provisioned.yml").read_text())
+    outputs = made.run("outputs", "--json").data
+    assert values["flowstead_url"] == f"https://{outputs['public_address']}"
+    assert values["flowstead_bucket"] == "flowstead-123456789012-us-east-1"
+    assert values["flowstead_database_port"] == 5432
+    assert set(values["flowstead_secret_arns"]) == {name.replace("-", "_") for name in SECRETS}
+    assert values["ansible_user"] == "admin"
+    assert values["ansible_ssh_private_key_file"] == "{{ inventory_dir }}/ssh/flowstead"
+    assert "StrictHostKeyChecking=yes" in values["ansible_ssh_common_args"]
+    plugin = yaml.safe_load((made.inventory / "flowstead.aws_ec2.yml").read_text())
+    assert plugin["filters"] == {"tag:flowstead:deployment": "flowstead", "instance-state-name": "running"}
+    key = made.inventory / "ssh" / "flowstead"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_no_secret_value_is_written_or_printed(made):
+    text = "".join(
+        path.read_text() for path in made.inventory.rglob("*") if path.is_file() and path.parent.name != "ssh"
+    )
+    for command in ((), ("plan",), ("status",), ("outputs",), ("client",), ("status", "--json")):
+        result = made.run(*command)
+        text += result.out + result.err
+    for name in SECRETS:
+        for key, value in secret(made, name).items():
+            if key not in {"username", "certificate_pem"}:
+                assert value not in text
+
+
+def test_password_prints_the_password_and_nothing_else(made):
+    assert made.run("password").out == secret(made, "admin")["password"] + "\n"
+
+
+def test_client_prints_what_a_client_needs(made):
+    data = made.run("client", "--json").data
+    assert set(data) == {"tracking_uri", "username", "password_command", "ca_file"}
+    assert data["username"] == "admin"
+    assert Path(data["ca_file"]).read_text().endswith(secret(made, "tls-ca")["certificate_pem"])
+    words = shlex.split(data["password_command"])
+    assert all(Path(word).is_absolute() for word in (words[0], words[1], words[words.index("--config") + 1]))
+    assert words[-1] == "password"
+    script = made.run("client").out + '\nprintf "%s|%s" "$MLFLOW_TRACKING_URI" "$MLFLOW_TRACKING_USERNAME"'
+    # The command itself needs the account, which lives in this process.
+    script = script.replace(data["password_command"], "echo right")
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert shell.stdout == f"{data['tracking_uri']}|admin"
+
+
+def test_a_lost_ca_certificate_is_written_again(made):
+    path = made.inventory / "flowstead.ca.pem"
+    before = path.read_text()
+    path.unlink()
+    again = made.run()
+    assert again.code == 0
+    assert path.read_text() == before
+    assert f"wrote {path.relative_to(made.directory)}" in again.out
+
+
+def test_plan_changes_nothing_and_writes_nothing(machine):
+    result = machine.run("plan")
+    assert result.code == 0
+    assert "25 to make." in result.out
+    assert machine.account.live("network") is None
+    assert not machine.inventory.exists()
+
+
+def test_status_shows_what_differs(made):
+    made.configure("database: {backup_days: 9}\n")
+    result = made.run("status")
+    assert result.code == 0
+    (line,) = [line for line in result.out.splitlines() if line.startswith("~")]
+    assert "database" in line
+    assert "7 -> 9" in line
+    assert [one["action"] for one in made.run("status", "--json").data["changes"]].count("update") == 1
+
+
+def test_an_instance_class_that_aws_does_not_offer_is_named_with_its_line(machine):
+    machine.account.options.clear()
+    machine.configure("database:\n  instance_class: db.x9g.large\n")
+    result = machine.run()
+    assert result.code == 2
+    assert result.err.startswith("error: deployment.yml:3: database.instance_class: 'db.x9g.large'")
+    assert machine.account.live("network") is None
+    assert not machine.inventory.exists()
+
+
+def test_an_inventory_of_another_deployment_is_left_alone(made):
+    before = files(made)
+    made.configure("name: second\n")
+    result = made.run()
+    assert result.code == 2
+    assert "belongs to the deployment 'flowstead', and Ansible would mix it with 'second'" in result.err
+    assert "--inventory PATH" in result.err
+    assert files(made) == before
+
+
+def test_a_deployment_made_elsewhere_asks_for_its_private_key(made):
+    (made.inventory / "ssh" / "flowstead").unlink()
+    result = made.run()
+    assert result.code == 1
+    assert "exists, but not its private key" in result.err
+    assert not (made.inventory / "ssh" / "flowstead").exists()
+    assert made.run("plan").out.startswith("Nothing to do")
+
+
+def test_a_half_made_deployment_has_no_outputs_yet(made):
+    made.account.call(
+        "secretsmanager",
+        "delete_secret",
+        SecretId="flowstead/flowstead/admin",
+        ForceDeleteWithoutRecovery=True,
+    )
+    result = made.run("client")
+    assert result.code == 1
+    assert "is not complete in us-east-1: secret secret_admin is missing" in result.err
+    assert "next: Run: python provision.py" in result.err
+    result = made.run("password")
+    assert result.code == 1
+    assert "has no password" in result.err
+
+
+def test_destroy_asks_for_the_name_and_goes_on_only_with_it(made, monkeypatch):
+    made.configure("database: {deletion_protection: false}\n")
+    assert made.run().code == 0
+    before = files(made)
+    assert made.run("destroy").code == 2
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "flowsted\n", raising=False)
+    wrong = made.run("destroy")
+    assert wrong.code == 2
+    assert "nothing was removed" in wrong.err
+    assert files(made) == before
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "flowstead\n", raising=False)
+    right = made.run("destroy")
+    assert right.code == 0, right.err
+    assert "kept: bucket flowstead-123456789012-us-east-1" in right.out
+    assert files(made) == {}
+    assert made.account.live("network") is None
+    assert made.account.live("artifacts") is not None
+
+
+def test_destroy_refuses_while_the_database_is_protected(made):
+    result = made.run("destroy", "--yes")
+    assert result.code == 2
+    assert "database.deletion_protection is true" in result.err
+    assert made.account.live("server") is not None
+
+
+def test_an_interrupt_says_how_to_go_on(machine, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(graph, "apply", interrupted)
+    result = machine.run()
+    assert result.code == 130
+    assert "Run the same command again: it goes on from here." in result.err
+
+
+def run_alone(*words, **environment):
+    clean = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null"}
+    return subprocess.run(
+        [sys.executable, PROJECT / "provision.py", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=clean | {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"} | environment,
+    )
+
+
+def test_missing_credentials_are_one_sentence_with_the_next_step():
+    result = run_alone("plan")
+    assert result.returncode == 1
+    assert "NoCredentialsError" in result.stderr
+    assert "aws sso login" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in run_alone("plan", "--debug").stderr
+
+
+@pytest.mark.parametrize("words", [("plon",), ("plan", "--colour"), ("--config",)])
+def test_wrong_usage_ends_with_2(words):
+    result = run_alone(*words)
+    assert result.returncode == 2
+    assert "Error" in result.stderr
+
+
+def test_bad_input_ends_with_2_and_needs_no_account(tmp_path):
+    path = tmp_path / "deployment.yml"
+    path.write_text("nmae: x\nregion: us-esat-1\n")
+    result = run_alone("--config", str(path))
+    assert result.returncode == 2
+    assert f"{path}:1: nmae: is not a key Flowstead knows; did you mean `name`?" in result.stderr
+    assert f"{path}:2: region: 'us-esat-1' is not an AWS region" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--config", "/nowhere.yml"]])
+def test_what_needs_no_aws_does_not_load_it(words):
+    code = (
+        "import sys; sys.argv = ['provision.py', *sys.argv[1:]]; import provision; provision.main();"
+        "print(sorted({'boto3', 'fabric', 'paramiko', 'jinja2', 'cryptography'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_run_with_nothing_to_do_loads_neither_fabric_nor_rich(made):
+    for name in ("fabric", "paramiko", "rich.live"):
+        for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+            del sys.modules[module]
+    assert made.run().code == 0
+    assert not {"fabric", "paramiko", "rich.live"} & set(sys.modules)
