@@ -117,14 +117,14 @@ def up(
         _start(state)
     else:
         typer.echo(f"sandbox {name} is up", err=True)
+    facts = _facts(state)
     if image:
         from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
 
         for kind in image:
             if kind not in images.kinds():
                 raise SandboxError(f"no image {kind!r}", next_step=f"there are {', '.join(images.kinds())}")
-            images.ensure(kind, lambda line: typer.echo(line, err=True))
-    facts = _facts(state)
+            images.ensure(kind, lambda line: typer.echo(line, err=True), ca=Path(facts["ca"]))
     typer.echo(f"endpoint {facts['endpoint']}", err=True)
     typer.echo(f'use it in this shell: eval "$(python -m sandbox env --name {name})"', err=True)
 
