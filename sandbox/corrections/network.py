@@ -35,7 +35,9 @@ def patch() -> None:
         )
 
     def holds_elastic_address(nic: Any) -> bool:
-        return any(address.eni is nic and address.public_ip == nic.public_ip for address in nic.ec2_backend.addresses)
+        return any(
+            address.eni is nic and address.public_ip == nic.public_ip for address in nic.ec2_backend.addresses
+        )
 
     def stop(self: Any) -> None:
         if self.public_ip_auto_assign and not holds_elastic_address(self):
