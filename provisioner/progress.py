@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _done_words = {"create": "created", "update": "changed", "delete": "deleted", "wait": "ready"}
 _doing_words = {"create": "creating", "update": "changing", "delete": "deleting", "wait": "waiting"}
-_most_rows = 20
+# Lines of the terminal that the table leaves to what scrolls by above it.
+_rows_above = 6
 
 
 def show(plan: Plan, clock: Clock, stream: TextIO | None = None) -> Progress:
@@ -152,7 +153,8 @@ class LiveProgress(Progress):
             doing = self._details.get(resource) or _doing_words[self._changes[resource].action]
             table.add_row(Spinner("dots"), str(resource), doing, elapsed(now - self._started[resource]))
         queued = [one for one in self._changes if one not in self._finished and one not in self._started]
-        for resource in queued[: max(0, _most_rows - len(running))]:
+        room = self._console.height - _rows_above - len(running)
+        for resource in queued[: max(0, room)]:
             blockers = [
                 str(one) for one in resource.needs if one in self._changes and one not in self._finished
             ]
