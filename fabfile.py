@@ -153,7 +153,7 @@ def logs(
     with _words(), find(inventory).connect() as connection:
         words = ["sudo", "journalctl", "--no-pager", "--output=short-iso", f"--lines={int(lines)}"]
         words += [f"--unit={unit}", *(["--follow"] if follow else [])]
-        connection.run(shlex.join(words), in_stream=False, pty=follow)
+        connection.run(shlex.join(words), in_stream=False, pty=follow, warn=True)
 
 
 @task(help={"port": "Port on this machine."})
