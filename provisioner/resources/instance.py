@@ -197,12 +197,13 @@ class Instance(Ec2Resource):
             "UserData": self.user_data,
             "TagSpecifications": self.tag_specifications("instance", "volume", "network-interface"),
         }
-        return self.read(aws, self._run(aws, parameters))
+        return self._run(aws, parameters)
 
-    def _run(self, aws: Aws, parameters: dict[str, Any]) -> str:
+    def _run(self, aws: Aws, parameters: dict[str, Any]) -> Live:
         """Call RunInstances with a token that a killed run would have used too.
 
-        AWS answers a known token with the instance made then, be it terminated; then the next token is tried.
+        AWS answers a known token with the instance made then, be it terminated, and the state in that answer
+        may be the one of that time: so it is looked at again, and if it is gone the next token is tried.
         """
         generation = 0
         while True:
@@ -219,9 +220,9 @@ class Instance(Ec2Resource):
                 if error.code != "IdempotentParameterMismatch":
                     raise
             else:
-                instance = answer["Instances"][0]
-                if instance["State"]["Name"] not in GONE:
-                    return str(instance["InstanceId"])
+                live = self.read(aws, str(answer["Instances"][0]["InstanceId"]))
+                if live.status not in GONE:
+                    return live
             generation += 1
 
     def wait(self, aws: Aws, live: Live) -> Live:
