@@ -37,7 +37,7 @@ lint:
 	@ruff check .
 	@ruff format --check --quiet .
 	@yamllint --strict .
-	@ansible-lint --offline --quiet
+	@ansible-lint --offline -q
 
 types:
 	@mypy --no-error-summary
