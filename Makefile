@@ -11,7 +11,7 @@ export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help tools demo stop clean check lint types unit molecule end-to-end test bench lock
+.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule end-to-end test bench lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -31,19 +31,33 @@ clean: ## Remove everything but apt packages: containers, networks, images, .ven
 
 check: ## The fast part: lint, types, unit tests
 	@scripts/setup tools
-	@$(MAKE) lint types unit
+	@$(MAKE) -j --output-sync=target lint lint-ansible types unit-provisioner unit-face unit-sandbox
 
 lint:
-	@ruff check .
+	@ruff check --quiet .
 	@ruff format --check --quiet .
 	@yamllint --strict .
+	@echo "lint: nothing found"
+
+lint-ansible:
 	@ansible-lint --offline -q
+	@echo "ansible-lint: nothing found"
 
 types:
 	@mypy --no-error-summary
 
-unit:
-	@pytest -q tests/unit
+# The local AWS changes moto inside its process: its tests run in one of their own.
+unit-sandbox:
+	@pytest -q -m "not slow" tests/unit/sandbox tests/unit/sandbox_real
+
+unit-provisioner:
+	@pytest -q -m "not slow" tests/unit/provisioner
+
+unit-face:
+	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
+
+unit-slow:
+	@pytest -q -m slow tests/unit/provisioner
 
 molecule: ## Test every role on a booted host: one scenario after the other
 	@scripts/setup tools sandbox
@@ -55,7 +69,7 @@ end-to-end: ## The two commands, real clients and a real browser against a local
 
 test: ## Set everything up and run all tests
 	@scripts/setup tools sandbox browser
-	@$(MAKE) check molecule end-to-end
+	@$(MAKE) check unit-slow molecule end-to-end
 
 bench: ## Measure, and print a table
 	@scripts/setup tools sandbox
