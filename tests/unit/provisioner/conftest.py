@@ -1,9 +1,12 @@
 """An account in this process (moto), and a stack to make in it."""
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.ec2.models import amis
 from moto.rds.models import RDSBackend
 
@@ -20,6 +23,14 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("MOTO_AMIS_PATH", "set, so that moto loads no images of its own")
     monkeypatch.setattr(amis, "AMIS", list(IMAGES))
+    # The graph calls from several threads; moto's tables bear one at a time.
+    lock, process_request = threading.RLock(), BotocoreStubber.process_request
+
+    def one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return process_request(self, request)
+
+    monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     with mock_aws():
         made = Account()
         monkeypatch.setattr(
