@@ -137,7 +137,9 @@ class Inventory:
         if path is None:
             return ""
         if path.is_relative_to(self.directory):
-            return json.dumps("{{ inventory_dir }}/" + path.relative_to(self.directory).as_posix())
+            # Plays for localhost read group_vars/all too, and localhost is in no inventory directory.
+            inventory = "{{ inventory_dir | default('inventory') }}"
+            return json.dumps(f"{inventory}/{path.relative_to(self.directory).as_posix()}")
         return json.dumps(str(path))
 
 

@@ -51,7 +51,9 @@ def test_the_inventory_has_what_ansible_needs(made):
     assert values["flowstead_database_port"] == 5432
     assert set(values["flowstead_secret_arns"]) == {name.replace("-", "_") for name in SECRETS}
     assert values["ansible_user"] == "admin"
-    assert values["ansible_ssh_private_key_file"] == "{{ inventory_dir }}/ssh/flowstead"
+    assert (
+        values["ansible_ssh_private_key_file"] == "{{ inventory_dir | default('inventory') }}/ssh/flowstead"
+    )
     assert "StrictHostKeyChecking=yes" in values["ansible_ssh_common_args"]
     plugin = yaml.safe_load((made.inventory / "flowstead.aws_ec2.yml").read_text())
     assert plugin["filters"] == {"tag:flowstead:deployment": "flowstead", "instance-state-name": "running"}
