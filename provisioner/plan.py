@@ -126,7 +126,7 @@ def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: b
     state = _find([resource for resource in graph if not resource.looked_up], aws)
     found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
     changes = [
-        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(parting)
+        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(live, parting)
     ]
     kept = [text for resource, live in found if (text := resource.remains(live, parting))]
     return Plan(graph=graph, changes=tuple(changes), state=state, kept=tuple(kept), parting=parting)

@@ -189,9 +189,9 @@ class Resource(ABC):
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Remove it, and return once it is gone. One that is gone already is no error."""
 
-    def is_spared(self, parting: Parting) -> bool:
+    def is_spared(self, live: Live, parting: Parting) -> bool:
         """Tell whether a destroy leaves it as it is."""
-        del parting
+        del live, parting
         return False
 
     def remains(self, live: Live, parting: Parting) -> str:

@@ -190,8 +190,9 @@ class Bucket(Resource):
         aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(tags)}, **self._mine)
         return self._read(aws)
 
-    def is_spared(self, parting: Parting) -> bool:
+    def is_spared(self, live: Live, parting: Parting) -> bool:
         """Keep it unless told otherwise."""
+        del live
         return parting.keep_data
 
     def remains(self, live: Live, parting: Parting) -> str:

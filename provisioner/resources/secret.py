@@ -114,6 +114,11 @@ class Secret(Resource):
         aws.call("secretsmanager", "tag_resource", SecretId=live.arn, Tags=as_items(self.tags))
         return Live(id=live.id, arn=live.arn, facts=live.facts, tags={**live.tags, **self.tags})
 
+    def is_spared(self, live: Live, parting: Parting) -> bool:
+        """Leave one alone that is scheduled for deletion already."""
+        del parting
+        return bool(live.facts["is_deleted"])
+
     def remains(self, live: Live, parting: Parting) -> str:
         """Say how long it can be had back."""
         del parting
