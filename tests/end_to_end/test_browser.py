@@ -19,7 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from deployed import PROJECT
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, TimeoutError, expect, sync_playwright  # noqa: A004 - its own
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -101,8 +101,17 @@ def open_run(page: Page, experiment: str, run_name: str) -> None:
     page.goto("/")
     page.get_by_text("Model training", exact=True).click()
     page.get_by_role("link", name="Experiments", exact=True).first.click()
+    # The start page lists experiments, too: wait until it has gone.
+    expect(page.get_by_role("button", name="Create", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("link", name=experiment, exact=True).first.click()
-    page.get_by_role("link", name=run_name).first.click()
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    run = page.get_by_role("link", name=run_name).first
+    try:
+        run.wait_for(timeout=PATIENCE_MS / 2)
+    except TimeoutError:
+        # On a busy machine MLflow's page was seen to stay empty at /experiments/N: a person would reload it.
+        page.reload()
+    run.click()
     expect(page.get_by_role("heading", name=run_name)).to_be_visible(timeout=PATIENCE_MS)
 
 
