@@ -1,4 +1,7 @@
-"""Try sixty wrong passwords at once: try_passwords.py URL CA_FILE. Prints how often each status was answered, as JSON."""
+"""Try sixty wrong passwords at once: try_passwords.py URL CA_FILE.
+
+Prints how often each status was answered, as JSON.
+"""
 
 import base64
 import collections
