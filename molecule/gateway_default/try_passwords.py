@@ -25,6 +25,8 @@ def status(url: str, context: ssl.SSLContext, number: int) -> str:
     except urllib.error.HTTPError as error:
         is_silent = error.code == 429 and not int(error.headers.get("Retry-After") or 0)  # noqa: PLR2004
         return f"{error.code} without Retry-After" if is_silent else str(error.code)
+    except OSError:
+        return "no answer"
 
 
 url, ca_file = sys.argv[1:]
