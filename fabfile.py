@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from fabric import Connection, task
 
@@ -54,6 +55,12 @@ class Server:
         """The certificate to trust."""
         return self._path("flowstead_ca_file")
 
+    @property
+    def ssh_key(self) -> Path | None:
+        """The private key that opens SSH, where it is not left to the agent."""
+        variable = "ansible_ssh_private_key_file"
+        return self._path(variable) if variable in self.values else None
+
     def password(self) -> str:
         """Read the admin's password from Secrets Manager."""
         arn = self.values["flowstead_secret_arns"]["admin"]
@@ -68,9 +75,7 @@ class Server:
             raise FlowsteadError(
                 f"No host key is pinned for {address}.", next_step="Run: python provision.py"
             )
-        variable = "ansible_ssh_private_key_file"
-        key = self._path(variable) if variable in self.values else None
-        host = first_contact.Host(address, pin.instance_id, self.values["ansible_user"], "", key)
+        host = first_contact.Host(address, pin.instance_id, self.values["ansible_user"], "", self.ssh_key)
         connection = first_contact.connect(host, pin.keys)
         try:
             connection.open()
@@ -82,7 +87,9 @@ class Server:
         return connection
 
     def _path(self, variable: str) -> Path:
-        return Path(str(self.values[variable]).replace("{{ inventory_dir }}", str(self.directory)))
+        """Give a path that Ansible would work out from the inventory's directory."""
+        with_variable = jinja2.Template(str(self.values[variable]), undefined=jinja2.StrictUndefined)
+        return Path(with_variable.render(inventory_dir=str(self.directory)))
 
 
 def find(inventory: str) -> Server:

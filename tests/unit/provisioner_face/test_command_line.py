@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import fabfile
 from provisioner import graph
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -59,6 +60,14 @@ def test_the_inventory_has_what_ansible_needs(made):
     assert plugin["filters"] == {"tag:flowstead:deployment": "flowstead", "instance-state-name": "running"}
     key = made.inventory / "ssh" / "flowstead"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_fab_finds_the_files_that_the_inventory_names(made):
+    server = fabfile.find(str(made.inventory))
+    assert server.ca_file == made.inventory / "flowstead.ca.pem"
+    assert server.ca_file.is_file()
+    assert server.ssh_key == made.inventory / "ssh" / "flowstead"
+    assert server.ssh_key.is_file()
 
 
 def test_no_secret_value_is_written_or_printed(made):
