@@ -39,5 +39,7 @@ def attempt(sql: str, database: str = "mlflow", **options: str) -> str:
 
 answers = {name: attempt(sql) for name, sql in ATTEMPTS.items()}
 answers["second database"] = attempt("SELECT 1", "mlflow_auth")
+answers["rehearsal"] = attempt("INSERT INTO verify VALUES (1)", "mlflow_rehearsal")
+answers["second rehearsal"] = attempt("SELECT * FROM verify", "mlflow_auth_rehearsal")
 answers["without TLS"] = attempt("SELECT 1", sslmode="disable")
 print(json.dumps(answers))

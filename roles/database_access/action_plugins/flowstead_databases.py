@@ -55,7 +55,7 @@ SELECT what, CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee) END, priv
          UNION ALL
         SELECT 'default ' || defaclobjtype::text, acl.*
           FROM pg_default_acl, aclexplode(defaclacl) acl
-         WHERE defaclrole = %(owner)s::regrole AND defaclnamespace = 'public'::regnamespace) AS acls
+         WHERE defaclrole = %(owner)s::regrole AND defaclnamespace = to_regnamespace('public')) AS acls
 """
 # The owner's tables or sequences, each with the privileges that the application has on it
 RELATIONS_QUERY = """
@@ -63,7 +63,7 @@ SELECT c.oid::regclass::text,
        coalesce(array_agg(acl.privilege_type) FILTER (WHERE acl.privilege_type IS NOT NULL), '{}')
   FROM pg_class c
   LEFT JOIN LATERAL aclexplode(c.relacl) acl ON acl.grantee = %(application)s::regrole
- WHERE c.relnamespace = 'public'::regnamespace AND c.relowner = %(owner)s::regrole
+ WHERE c.relnamespace = to_regnamespace('public') AND c.relowner = %(owner)s::regrole
    AND CASE %(kind)s WHEN 'S' THEN c.relkind = 'S' ELSE c.relkind IN ('r', 'p', 'v', 'm', 'f') END
  GROUP BY c.oid ORDER BY 1
 """
@@ -140,6 +140,9 @@ def database_corrections(name: str, owner: str, current_owner: str | None) -> It
 
 def rights_corrections(session: Session, database: str, owner: str, application: str) -> Iterator[Statement]:
     """Yield what the owner has to run so that the application has its rights and no more."""
+    if not session.rows("SELECT 1 WHERE to_regnamespace('public') IS NOT NULL"):
+        # A restore that broke off between dropping it and making it again
+        yield Statement("CREATE SCHEMA public")
     held: dict[str, dict[str, set[str]]] = {}
     for what, grantee, right in session.rows(RIGHTS_QUERY, {"owner": quoted(owner)}):
         held.setdefault(what, {}).setdefault(grantee, set()).add(right)
