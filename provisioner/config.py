@@ -142,7 +142,7 @@ class Artifacts(Section):
 
     Args:
         bucket: its name, or `auto` for one made from the deployment's name.
-        prefix: folder in it; the server may read and write there and nowhere else.
+        prefix: folder in it; the server may read, write and delete there and nowhere else.
         noncurrent_days: days that overwritten and deleted artifacts are kept.
 
     """
@@ -150,6 +150,19 @@ class Artifacts(Section):
     bucket: Annotated[Text, AfterValidator(rules.bucket)] = "auto"
     prefix: Annotated[Text, AfterValidator(rules.prefix)] = "artifacts"
     noncurrent_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 30
+
+
+class Backups(Section):
+    """Where the server's own backups of its databases go: a folder of the same bucket.
+
+    Args:
+        prefix: folder; the server may read and add there, and delete nothing.
+        keep_days: days after which a backup expires.
+
+    """
+
+    prefix: Annotated[Text, AfterValidator(rules.prefix)] = "backups"
+    keep_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 35
 
 
 class Deployment(Section):
@@ -164,6 +177,7 @@ class Deployment(Section):
         server: the host.
         database: the database.
         artifacts: the bucket.
+        backups: the databases' backups in it.
         tags: further tags for everything that is made.
 
     """
@@ -176,6 +190,7 @@ class Deployment(Section):
     server: Server = Server()
     database: Database = Database()
     artifacts: Artifacts = Artifacts()
+    backups: Backups = Backups()
     tags: dict[Text, Text] = Field(default_factory=dict)
     _source: Source = PrivateAttr(default_factory=lambda: Source(Path("deployment.yml")))
 
@@ -183,6 +198,11 @@ class Deployment(Section):
     @classmethod
     def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
         return rules.tags(value)
+
+    @model_validator(mode="after")
+    def _check_folders(self) -> Deployment:
+        rules.refuse(rules.folders(self.artifacts.prefix, self.backups.prefix))
+        return self
 
     def refuse(self, *mistakes: Mistake) -> ConfigurationError:
         """Make the error for what only AWS could tell about a value, naming its file, line and key.
@@ -249,15 +269,19 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
         return written if isinstance(written, list) else []
 
     access, network, database = section("access"), section("network"), section("database")
-    found = {
-        "access": rules.access_width(
+    artifacts, backups = section("artifacts"), section("backups")
+    found: dict[Key, rules.Mistakes] = {
+        ("access",): rules.access_width(
             items(access.get("cidrs")), allow_world=access.get("allow_world") is True
         ),
-        "network": rules.network_layout(
+        ("network",): rules.network_layout(
             network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
         ),
-        "database": rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
+        ("database",): rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
+        (): rules.folders(
+            artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
+        ),
     }
-    for name, mistakes in found.items():
+    for above, mistakes in found.items():
         for key, text in mistakes:
-            yield Mistake(dotted((name, *key)), text)
+            yield Mistake(dotted((*above, *key)), text)

@@ -283,6 +283,20 @@ def prefix(value: str) -> str:
     return value
 
 
+def folders(artifacts: object, backups: object) -> Mistakes:
+    """Find folders as written that are the same, or one inside the other; what is no text is skipped."""
+    if not isinstance(artifacts, str) or not isinstance(backups, str):
+        return []
+    shorter, longer = sorted((artifacts, backups), key=len)
+    if not f"{longer}/".startswith(f"{shorter}/"):
+        return []
+    text = (
+        f"{backups!r} and artifacts.prefix {artifacts!r} share a folder; choose another beside it: "
+        "the server may delete artifacts, and must not be able to delete backups"
+    )
+    return [(("backups", "prefix"), text)]
+
+
 def tags(value: dict[str, str]) -> dict[str, str]:
     """Check further tags."""
     mistakes: Mistakes = []

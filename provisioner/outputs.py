@@ -47,6 +47,8 @@ class Outputs:
         instance_role_arn: its ARN.
         bucket: artifact bucket.
         artifacts_prefix: the server's folder in it.
+        backups_prefix: the folder in it for backups of the databases.
+        database_identifier: the RDS instance's name.
         database_endpoint: name at which PostgreSQL answers.
         database_port: its port.
         database_master_secret_arn: secret that RDS keeps for the master user.
@@ -67,6 +69,8 @@ class Outputs:
     instance_role_arn: str
     bucket: str
     artifacts_prefix: str
+    backups_prefix: str
+    database_identifier: str
     database_endpoint: str
     database_port: int
     database_master_secret_arn: str
@@ -142,6 +146,8 @@ def collect(deployment: Deployment, graph: Graph, state: State, account_id: str)
         instance_role_arn=role.arn,
         bucket=state[graph["artifacts"]].id,
         artifacts_prefix=deployment.artifacts.prefix,
+        backups_prefix=deployment.backups.prefix,
+        database_identifier=database.id,
         database_endpoint=str(endpoint["Address"]),
         database_port=int(endpoint["Port"]),
         database_master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),

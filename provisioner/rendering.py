@@ -33,12 +33,15 @@ def assume_role_policy() -> dict[str, Any]:
     return _json("assume_role_policy.json.j2")
 
 
-def instance_policy(*, bucket_arn: str, prefix: str, secret_arns: Iterable[str]) -> dict[str, Any]:
-    """Render what the instance's role may do: its folder of the bucket, its own secrets, nothing else.
+def instance_policy(
+    *, bucket_arn: str, prefix: str, backups_prefix: str, secret_arns: Iterable[str]
+) -> dict[str, Any]:
+    """Render what the instance's role may do: its two folders of the bucket, its own secrets, nothing else.
 
     Args:
         bucket_arn: ARN of the artifact bucket.
-        prefix: the folder, without slashes at its ends.
+        prefix: the artifacts' folder, without slashes at its ends.
+        backups_prefix: the folder that it may add to and not delete from, likewise.
         secret_arns: ARNs of the secrets that it may read.
 
     Returns:
@@ -46,7 +49,11 @@ def instance_policy(*, bucket_arn: str, prefix: str, secret_arns: Iterable[str])
 
     """
     return _json(
-        "instance_policy.json.j2", bucket_arn=bucket_arn, prefix=prefix, secret_arns=list(secret_arns)
+        "instance_policy.json.j2",
+        bucket_arn=bucket_arn,
+        prefix=prefix,
+        backups_prefix=backups_prefix,
+        secret_arns=list(secret_arns),
     )
 
 

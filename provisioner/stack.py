@@ -108,7 +108,10 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         owner,
         bucket_name=_bucket_name(deployment, facts),
         account_id=facts.account_id,
+        prefix=deployment.artifacts.prefix,
         noncurrent_days=deployment.artifacts.noncurrent_days,
+        backups_prefix=deployment.backups.prefix,
+        backups_days=deployment.backups.keep_days,
     )
     database_instance = DbInstance(
         "database",
@@ -149,6 +152,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         role_name=f"{full_name}-server",
         bucket=artifacts,
         prefix=deployment.artifacts.prefix,
+        backups_prefix=deployment.backups.prefix,
         secrets=(database_owner, database_application, admin, keys),
     )
     host = Instance(

@@ -12,7 +12,9 @@ from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import as_policy, is_same_policy
 
 _ABSENT = ("NoSuchBucket", "404", "NotFound")
-_RULE = "flowstead"
+_ARTIFACTS, _BACKUPS = "flowstead", "flowstead-backups"
+"""Names of our lifecycle rules; others are the user's."""
+_LIFECYCLE = ("days that overwritten artifacts are kept", "days that backups are kept")
 _BATCH = 1000
 """DeleteObjects takes no more: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 
@@ -26,7 +28,7 @@ _CLOSED = {
 
 @dataclass(frozen=True, eq=False)
 class Bucket(Resource):
-    """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions expire.
+    """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions and backups expire.
 
     Encryption is AWS's doing: every object is encrypted since January 2023, and nobody can turn it off
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html). It is stated once,
@@ -35,7 +37,10 @@ class Bucket(Resource):
     Args:
         bucket_name: its name, one in all of AWS.
         account_id: who must own it: a name may be taken by a stranger.
-        noncurrent_days: days that overwritten and deleted objects are kept.
+        prefix: the artifacts' folder.
+        noncurrent_days: days that overwritten and deleted artifacts are kept.
+        backups_prefix: the folder of backups.
+        backups_days: days that a backup is kept; an overwritten one that long again.
 
     """
 
@@ -43,7 +48,10 @@ class Bucket(Resource):
 
     bucket_name: str
     account_id: str
+    prefix: str
     noncurrent_days: int
+    backups_prefix: str
+    backups_days: int
 
     @property
     def arn(self) -> str:
@@ -104,15 +112,23 @@ class Bucket(Resource):
     def _policy(self) -> dict[str, Any]:
         return rendering.bucket_policy(bucket_arn=self.arn)
 
-    def _rule(self) -> dict[str, Any]:
-        return {
-            "ID": _RULE,
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": self.noncurrent_days},
-            "Expiration": {"ExpiredObjectDeleteMarker": True},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-        }
+    def _rules(self) -> tuple[dict[str, Any], ...]:
+        """Write one rule for each folder: where two rules meet, S3 goes by the shorter time."""
+        folders = (
+            (_ARTIFACTS, self.prefix, self.noncurrent_days, {"ExpiredObjectDeleteMarker": True}),
+            (_BACKUPS, self.backups_prefix, self.backups_days, {"Days": self.backups_days}),
+        )
+        return tuple(
+            {
+                "ID": name,
+                "Status": "Enabled",
+                "Filter": {"Prefix": f"{prefix}/"},
+                "NoncurrentVersionExpiration": {"NoncurrentDays": noncurrent_days},
+                "Expiration": expiration,
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+            }
+            for name, prefix, noncurrent_days, expiration in folders
+        )
 
     def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
         """Compare every part; lifecycle rules that the user adds are left alone."""
@@ -125,9 +141,10 @@ class Bucket(Resource):
         if not live.facts["policy"] or not is_same_policy(live.facts["policy"], self._policy()):
             old = json.dumps(live.facts["policy"]) if live.facts["policy"] else "none"
             found.append(Difference("policy", old, "TLS only"))
-        if not any(_is_same_rule(rule, self._rule()) for rule in live.facts["lifecycle"]):
-            old = next((_days(rule) for rule in live.facts["lifecycle"] if rule.get("ID") == _RULE), "none")
-            found.append(Difference("days that old versions are kept", old, self.noncurrent_days))
+        for wanted, setting in zip(self._rules(), _LIFECYCLE, strict=True):
+            rule = next((one for one in live.facts["lifecycle"] if one.get("ID") == wanted["ID"]), None)
+            if rule is None or not _is_same_rule(rule, wanted):
+                found.append(Difference(setting, _shown(rule), _shown(wanted)))
         return tuple(found)
 
     def create(self, aws: Aws, state: State) -> Live:
@@ -172,12 +189,14 @@ class Bucket(Resource):
         if "versioning" in wrong:
             status = {"Status": "Enabled"}
             aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine)
-        if "days that old versions are kept" in wrong:
-            others = [rule for rule in live.facts["lifecycle"] if rule.get("ID") != _RULE]
+        if wrong & set(_LIFECYCLE):
+            others = [
+                rule for rule in live.facts["lifecycle"] if rule.get("ID") not in (_ARTIFACTS, _BACKUPS)
+            ]
             aws.call(
                 "s3",
                 "put_bucket_lifecycle_configuration",
-                LifecycleConfiguration={"Rules": [*others, self._rule()]},
+                LifecycleConfiguration={"Rules": [*others, *self._rules()]},
                 **self._mine,
             )
         if "policy" in wrong:
@@ -235,12 +254,21 @@ class Bucket(Resource):
                 )
 
 
-def _days(rule: dict[str, Any]) -> str:
-    return str(rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "none"))
+def _shown(rule: dict[str, Any] | None) -> str:
+    """Say a lifecycle rule in one line."""
+    if rule is None:
+        return "none"
+    days = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "none")
+    expiration = rule.get("Expiration", {}).get("Days")
+    current = f", all after {expiration}" if expiration else ""
+    return f"{_prefix(rule) or '/'}: {days}{current}" + ("" if rule["Status"] == "Enabled" else ", off")
+
+
+def _prefix(rule: dict[str, Any]) -> str:
+    return str(rule.get("Filter", {}).get("Prefix", "") or rule.get("Prefix", ""))
 
 
 def _is_same_rule(rule: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Compare two lifecycle rules; AWS gives an empty filter back in more than one way."""
-    prefix = rule.get("Filter", {}).get("Prefix", "") or rule.get("Prefix", "")
-    keys = ("ID", "Status", "NoncurrentVersionExpiration", "Expiration", "AbortIncompleteMultipartUpload")
-    return prefix == "" and all(rule.get(key) == wanted[key] for key in keys)
+    """Compare two lifecycle rules; AWS gives a filter back in more than one way."""
+    keys = ("Status", "NoncurrentVersionExpiration", "Expiration", "AbortIncompleteMultipartUpload")
+    return _prefix(rule) == _prefix(wanted) and all(rule.get(key) == wanted[key] for key in keys)

@@ -16,12 +16,13 @@ _POLICY_NAME = "flowstead"
 
 @dataclass(frozen=True, eq=False)
 class Role(Resource):
-    """An IAM role with one policy: a prefix of one bucket and some secrets, and nothing else.
+    """An IAM role with one policy: two prefixes of one bucket and some secrets, and nothing else.
 
     Args:
         role_name: its name; the account has one of a name for all regions.
         bucket: the bucket.
-        prefix: the part of it that may be read and written.
+        prefix: the part of it that may be read, written and deleted from.
+        backups_prefix: the part of it that may be read and added to.
         secrets: those that may be read.
 
     """
@@ -31,13 +32,15 @@ class Role(Resource):
     role_name: str
     bucket: Bucket
     prefix: str
+    backups_prefix: str
     secrets: tuple[Secret, ...] = field(default=())
 
     def permissions(self, state: State) -> Policy:
-        """Write the policy; "*" stands only for keys under the prefix."""
+        """Write the policy; "*" stands only for keys under the prefixes."""
         return rendering.instance_policy(
             bucket_arn=state.arn(self.bucket),
             prefix=self.prefix,
+            backups_prefix=self.backups_prefix,
             secret_arns=[state.arn(secret) for secret in self.secrets],
         )
 

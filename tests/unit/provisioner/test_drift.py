@@ -165,7 +165,7 @@ DRIFT: dict[str, tuple[str, str, By]] = {
     ),
     "no lifecycle": (
         "artifacts",
-        "days that old versions are kept",
+        "days that overwritten artifacts are kept",
         lambda a, live: a.call("s3", "delete_bucket_lifecycle", Bucket=live.id),
     ),
     "bucket without tags": (
@@ -223,7 +223,7 @@ CHANGED: dict[str, tuple[str, dict[str, Any]]] = {
     "backups": ("database", {"database": {"backup_days": 14}}),
     "storage": ("database", {"database": {"storage_gib": 40}}),
     "old versions": ("artifacts", {"artifacts": {"noncurrent_days": 90}}),
-    "prefix": ("server_role", {"artifacts": {"prefix": "other"}}),
+    "age of backups": ("artifacts", {"backups": {"keep_days": 90}}),
 }
 
 
@@ -233,6 +233,17 @@ def test_a_changed_setting_is_applied(stacked: Account, name: str) -> None:
     assert changes(stacked.plan(**wanted)) == {resource: "update"}
     stacked.apply(**wanted)
     assert stacked.plan(**wanted).is_empty
+
+
+@pytest.mark.parametrize("section", ["artifacts", "backups"])
+def test_another_folder_goes_into_policy_and_lifecycle(stacked: Account, section: str) -> None:
+    wanted = {section: {"prefix": "other"}}
+    assert changes(stacked.plan(**wanted)) == {"artifacts": "update", "server_role": "update"}
+    stacked.apply(**wanted)
+    assert stacked.plan(**wanted).is_empty
+    rules = stacked.live("artifacts").facts["lifecycle"]
+    assert "other/" in {rule["Filter"]["Prefix"] for rule in rules}
+    assert {rule["ID"] for rule in rules} == {"flowstead", "flowstead-backups"}
 
 
 FOR_EVER: dict[str, tuple[str, str, str, dict[str, Any]]] = {
@@ -352,7 +363,18 @@ def test_rules_and_parameters_of_users_are_left_alone(stacked: Account) -> None:
     assert stacked.plan().is_empty
     stacked.apply(artifacts={"noncurrent_days": 90})
     rules = stacked.live("artifacts").facts["lifecycle"]
-    assert {rule["ID"] for rule in rules} == {"theirs", "flowstead"}
+    assert {rule["ID"] for rule in rules} == {"theirs", "flowstead", "flowstead-backups"}
+
+
+def test_backups_expire_and_the_server_can_delete_none(stacked: Account) -> None:
+    rule = next(r for r in stacked.live("artifacts").facts["lifecycle"] if r["ID"] == "flowstead-backups")
+    assert rule["Filter"]["Prefix"] == "backups/"
+    assert rule["Expiration"]["Days"] == rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
+    statements = stacked.live("server_role").facts["Policy"]["Statement"]
+    about = [s for s in statements if s["Resource"] == f"{stacked.live('artifacts').arn}/backups/*"]
+    assert [set(s["Action"]) for s in about] == [{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}]
+    deleting = [s["Resource"] for s in statements if "s3:DeleteObject" in s["Action"]]
+    assert deleting == [f"{stacked.live('artifacts').arn}/artifacts/*"]
 
 
 def test_the_role_may_read_its_prefix_and_its_secrets_only(stacked: Account) -> None:

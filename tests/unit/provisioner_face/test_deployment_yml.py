@@ -89,6 +89,19 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         ("artifacts: {bucket: My.Bucket}\n", 1, "is not a bucket name; allowed are 3 to 63"),
         ("artifacts: {prefix: ../x}\n", 1, "is not a folder of the bucket"),
         (
+            "backups: {prefix: artifacts}\n",
+            1,
+            "backups.prefix: 'artifacts' and artifacts.prefix 'artifacts' share",
+        ),
+        ("region: us-east-1\nbackups:\n  prefix: artifacts/old\n", 3, "choose another beside it"),
+        (
+            "artifacts: {prefix: b/x}\nbackups: {prefix: b}\n",
+            2,
+            "'b' and artifacts.prefix 'b/x' share a folder",
+        ),
+        ("backups: {keep_days: 0}\n", 1, "backups.keep_days: "),
+        ("backups: {keep_days: 3651}\n", 1, "backups.keep_days: "),
+        (
             "region: us-esat-1\n",
             1,
             "region: 'us-esat-1' is not an AWS region; did you mean `us-east-1`? Known are",
@@ -129,6 +142,20 @@ def test_a_mistake_is_named_with_file_line_key_and_what_is_allowed(refused, text
     first = refused(text)[0]
     assert first.startswith(f"deployment.yml:{line}: ")
     assert words in first
+
+
+def test_a_folder_that_takes_in_the_default_one_is_named(refused):
+    assert (
+        "'backups' and artifacts.prefix 'backups/x' share" in refused("artifacts: {prefix: backups/x}\n")[0]
+    )
+    both = refused("artifacts: {prefix: backups}\nname: My_Team\n")
+    assert len(both) == 2
+    assert any("share a folder" in line for line in both)
+
+
+def test_folders_beside_each_other_are_accepted(accepted):
+    made = accepted("artifacts: {prefix: flow}\nbackups: {prefix: flow-backups, keep_days: 3650}\n")
+    assert (made.backups.prefix, made.backups.keep_days) == ("flow-backups", 3650)
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(refused):

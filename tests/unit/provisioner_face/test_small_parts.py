@@ -116,7 +116,7 @@ def test_the_authority_signs_and_nothing_else(tmp_path):
 
 def test_the_role_may_touch_its_folder_and_its_secrets_and_nothing_else():
     policy = rendering.instance_policy(
-        bucket_arn="arn:aws:s3:::b", prefix="p/q", secret_arns=["arn:2", "arn:1"]
+        bucket_arn="arn:aws:s3:::b", prefix="p/q", backups_prefix="kept", secret_arns=["arn:2", "arn:1"]
     )
     allowed = {
         (action, json.dumps(one["Resource"]))
@@ -125,9 +125,11 @@ def test_the_role_may_touch_its_folder_and_its_secrets_and_nothing_else():
     }
     assert {resource for _, resource in allowed} == {
         '"arn:aws:s3:::b/p/q/*"',
+        '"arn:aws:s3:::b/kept/*"',
         '"arn:aws:s3:::b"',
         '["arn:1", "arn:2"]',
     }
+    assert ("s3:DeleteObject", '"arn:aws:s3:::b/kept/*"') not in allowed
     assert not [action for action, _ in allowed if "*" in action]
     assert all(one["Effect"] == "Allow" for one in policy["Statement"])
 
