@@ -202,8 +202,9 @@ class Instance(Ec2Resource):
     def _run(self, aws: Aws, parameters: dict[str, Any]) -> Live:
         """Call RunInstances with a token that a killed run would have used too.
 
-        AWS answers a known token with the instance made then, be it terminated, and the state in that answer
-        may be the one of that time: so it is looked at again, and if it is gone the next token is tried.
+        AWS answers a known token with the instance made then, be it terminated or, an hour later, forgotten;
+        and the state in that answer may be the one of that time. So it is looked at again, and if it is gone
+        the next token is tried.
         """
         generation = 0
         while True:
@@ -220,10 +221,20 @@ class Instance(Ec2Resource):
                 if error.code != "IdempotentParameterMismatch":
                     raise
             else:
-                live = self.read(aws, str(answer["Instances"][0]["InstanceId"]))
-                if live.status not in GONE:
+                live = self._launched(aws, str(answer["Instances"][0]["InstanceId"]))
+                if live is not None:
                     return live
             generation += 1
+
+    def _launched(self, aws: Aws, id_: str) -> Live | None:
+        """Look at a launched instance; None when it is one of long ago."""
+        try:
+            live = self.read(aws, id_)
+        except AwsError as error:
+            if error.code != self.description.absent:
+                raise
+            return None
+        return None if live.status in GONE else live
 
     def wait(self, aws: Aws, live: Live) -> Live:
         """Wait until it runs, or has stopped."""

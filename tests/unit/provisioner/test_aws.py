@@ -1,10 +1,13 @@
 """The door to AWS: what is tried again, for how long, and what a person is told."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, TokenRetrievalError
+from moto.ec2.models import ec2_backends
 
+from provisioner import graph, plan
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError, FlowsteadError
 from tests.unit.provisioner.in_account import REGION, Account, Clock
@@ -63,6 +66,32 @@ def test_a_token_that_made_a_terminated_host_is_not_used_again(account: Account)
     account.apply()
     client.meta.events.unregister("provide-client-params.ec2.RunInstances", unique_id="tokens")
     assert len(set(tokens)) == 2
+
+
+def test_a_token_that_made_a_forgotten_host_is_not_used_again(stacked: Account) -> None:
+    """AWS keeps tokens for a day, and shows a terminated instance for an hour."""
+    ec2 = ec2_backends["123456789012"][REGION]
+    old = stacked.live("server").id
+    answer = stacked.call("ec2", "describe_instances", InstanceIds=[old])["Reservations"][0]
+    stacked.call("ec2", "terminate_instances", InstanceIds=[old])
+    for reservation in list(ec2.reservations.values()):
+        ec2.reservations.pop(reservation.id)
+    tokens: list[str] = []
+    aws = stacked.open()
+    call = aws.call
+
+    def known(service: str, operation: str, *lag: Lag, **parameters: Any) -> Any:
+        if operation == "run_instances":
+            tokens.append(parameters["ClientToken"])
+            if len(tokens) == 1:
+                return answer
+        return call(service, operation, *lag, **parameters)
+
+    aws.call = known  # type: ignore[method-assign]
+    graph.apply(plan.make(stacked.graph(), aws), aws)
+    assert len(set(tokens)) == len(tokens) == 2
+    assert stacked.live("server").id != old
+    assert stacked.plan().is_empty
 
 
 QUOTAS = {
