@@ -32,7 +32,7 @@ def plan(session: Session) -> None:
 def apply(session: Session) -> None:
     """Make the account as deployment.yml says, write the inventory, meet the host."""
     begun = time.monotonic()
-    session.inventory.check_owner()
+    _check_inventory(session)
     key = session.key(make=True)
     graph = session.wanted(key)
     found = session.plan(graph)
@@ -97,6 +97,7 @@ def outputs(session: Session) -> None:
 
 def client(session: Session) -> None:
     """Print what an MLflow client needs: lines for `eval`, or JSON."""
+    _check_inventory(session)
     result = _outputs(session)
     session.inventory.write_ca(result, session.aws)
     command = shlex.join(session.command("password"))
@@ -137,6 +138,7 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
     """Remove what carries the deployment's tags; asks for its name first."""
     from provisioner import plan as planning  # noqa: PLC0415 - each command imports what it needs
 
+    _check_inventory(session)
     graph = session.names()
     found = planning.destroy(graph, session.aws, keep_data=not delete_data)
     name = session.deployment.name
@@ -157,6 +159,11 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
         (str(address.facts.get("PublicIp", "")),) if address else (), (server.id,) if server else ()
     )
     session.print(_plan_data(session, found), [f"{name} is removed.", *_kept_lines(found)])
+
+
+def _check_inventory(session: Session) -> None:
+    """See that what is written or removed there is this deployment's."""
+    session.inventory.check_owner(session.account_id, session.deployment.region)
 
 
 def _execute(session: Session, found: Plan) -> None:

@@ -15,6 +15,7 @@ from provisioner.outputs import Outputs
 
 # Before the certificate in its file stands which secret it was read from: another secret is another CA.
 _written_for = re.compile(r"^# Written by provision\.py.* deployment ([a-z0-9-]+)\.", re.MULTILINE)
+_place = re.compile(r'^flowstead_(account_id|region): "?([a-z0-9-]+)"?$', re.MULTILINE)
 _origin = "# CA of Flowstead's deployment "
 
 
@@ -51,11 +52,15 @@ class Inventory:
         """Configuration of the dynamic inventory."""
         return self.directory / f"{self.deployment}.aws_ec2.yml"
 
-    def check_owner(self) -> None:
+    def check_owner(self, account_id: str, region: str) -> None:
         """See that the directory is free or this deployment's: Ansible would mix two of them up.
 
+        Args:
+            account_id: the AWS account that is spoken to.
+            region: the AWS region.
+
         Raises:
-            UsageError: another deployment is in it.
+            UsageError: another deployment is in it, or the one of this name in another account or region.
 
         """
         written = [(path, _text(path)) for path in [self.provisioned, *self.directory.glob("*.aws_ec2.yml")]]
@@ -68,6 +73,22 @@ class Inventory:
                     next_step="Give each deployment a directory of its own: provision.py --inventory PATH "
                     f"and ansible-playbook -i PATH. If {owner[1]!r} is gone, remove the file.",
                 )
+        self._check_place(account_id, region)
+
+    def _check_place(self, account_id: str, region: str) -> None:
+        """See that the files are of this account and region: a name may be used in each."""
+        here = {"account_id": account_id, "region": region}
+        there = here | dict(_place.findall(_text(self.provisioned)))
+        if there == here:
+            return
+        # The private key is not among them: the other deployment's hosts are lost without it.
+        mine = " ".join(str(path) for path in (self.hosts, self.provisioned, self.ca_file) if path.exists())
+        raise UsageError(
+            f"{self.provisioned} is about {self.deployment!r} in the account {there['account_id']}, "
+            f"{there['region']}; you are in {account_id}, {region}, and would lose the way to its hosts.",
+            next_step="Give each its own directory: provision.py --inventory PATH and ansible-playbook -i "
+            f"PATH. If that one is gone, or was a try-out: rm {mine}",
+        )
 
     def write(self, outputs: Outputs, private_key: Path | None, aws: Aws) -> list[Path]:
         """Write what is not as it should be.

@@ -150,6 +150,31 @@ def test_an_inventory_of_another_deployment_is_left_alone(made):
     assert files(made) == before
 
 
+@pytest.mark.parametrize("words", [(), ("client",), ("destroy", "--yes", "--delete-data")])
+@pytest.mark.parametrize("place", ["account", "region"])
+def test_the_inventory_of_another_account_or_region_is_left_alone(made, place, words):
+    if place == "region":
+        made.configure("region: eu-west-1\n")
+        where = "you are in 123456789012, eu-west-1"
+    else:
+        path = made.inventory / "group_vars/all/provisioned.yml"
+        path.write_text(path.read_text().replace("123456789012", "210987654321"))
+        where = "in the account 210987654321, us-east-1; you are in 123456789012, us-east-1"
+    before = files(made)
+    result = made.run(*words)
+    assert result.code == 2
+    assert where in result.err
+    assert "--inventory PATH" in result.err
+    assert files(made) == before
+    assert not [call for call in made.account.calls if call.startswith("Delete")]
+    # What it says to remove is enough, and leaves the key of the other deployment's hosts.
+    for name in result.err.rpartition(": rm ")[2].split():
+        Path(name).unlink()
+    assert (made.inventory / "ssh" / "flowstead").exists()
+    if place == "account":
+        assert made.run().code == 0
+
+
 def test_a_deployment_made_elsewhere_asks_for_its_private_key(made):
     (made.inventory / "ssh" / "flowstead").unlink()
     result = made.run()
