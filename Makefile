@@ -45,6 +45,7 @@ lint-ansible:
 
 types:
 	@mypy --no-error-summary
+	@mypy --no-error-summary roles/database_access/plugin_utils
 
 # The local AWS changes moto inside its process: its tests run in one of their own.
 unit-sandbox:
@@ -57,7 +58,7 @@ unit-face:
 	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
 
 unit-slow:
-	@pytest -q -m slow tests/unit/provisioner
+	@pytest -q -m slow tests/unit/provisioner tests/unit/roles
 
 molecule: ## Test every role on a booted host: one scenario after the other
 	@scripts/setup tools sandbox

@@ -1,0 +1,1 @@
+../../roles/database_access/action_plugins/flowstead_databases.py

@@ -1,0 +1,1 @@
+"""What the action plugin flowstead_databases is made of; knows PostgreSQL and AWS, and nothing of Ansible."""

@@ -1,0 +1,90 @@
+"""Connections to a PostgreSQL server at the near end of a tunnel."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+
+from .logins import Login
+from .statements import Statement, quoted
+
+CONNECT_TIMEOUT_S = 15
+
+
+class Session:
+    """A connection to one database as one user."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def rows(self, sql: str, values: dict[str, str] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall())
+
+    def run(self, statements: Iterable[Statement]) -> None:
+        """Run statements one after the other; a password goes as the verifier that the server would store."""
+        with self.connection.cursor() as cursor:
+            for statement in statements:
+                login = statement.password_of
+                if login is None:
+                    cursor.execute(statement.sql)
+                    continue
+                verifier = psycopg2.extensions.encrypt_password(
+                    login.password, login.username, self.connection, "scram-sha-256"
+                )
+                cursor.execute(f"ALTER ROLE {quoted(login.username)} PASSWORD %s", (verifier,))
+
+
+class Server:
+    """The PostgreSQL server behind an endpoint, reached on 127.0.0.1 with its certificate checked in full.
+
+    Args:
+        endpoint: the host name that its certificate has.
+        local_port: where the tunnel to it begins.
+        ca_path: the CA certificates to trust, and no others.
+    """
+
+    def __init__(self, *, endpoint: str, local_port: int, ca_path: Path) -> None:
+        self.where = {
+            "host": endpoint,
+            "hostaddr": "127.0.0.1",
+            "port": local_port,
+            "sslmode": "verify-full",
+            "sslrootcert": str(ca_path),
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "flowstead",
+        }
+
+    @contextlib.contextmanager
+    def session(self, database: str, login: Login, *, one_by_one: bool = False) -> Iterator[Session]:
+        """Log in for the block, which is one transaction; with `one_by_one`, each statement is its own."""
+        connection = psycopg2.connect(
+            **self.where, dbname=database, user=login.username, password=login.password
+        )
+        try:
+            connection.autocommit = one_by_one
+            yield Session(connection)
+            if not one_by_one:
+                connection.commit()
+        finally:
+            connection.close()
+
+    def password_is_right(self, database: str, login: Login) -> bool:
+        """Tell whether the server takes this password, whatever else stands in the way of the login."""
+        try:
+            with self.session(database, login):
+                return True
+        except psycopg2.OperationalError as error:
+            text = str(error)
+            if "does not exist" in text or "permission denied for database" in text:
+                return '"' + login.username + '" does not exist' not in text
+            if "password authentication failed" in text or "is not permitted to log in" in text:
+                return False
+            raise
