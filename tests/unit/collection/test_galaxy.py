@@ -1,0 +1,97 @@
+"""The collection holds the roles and nothing of the project's own, and works where the project is not."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.collection.collection import PROJECT, ROLES, build, install, run
+
+GALAXY: dict[str, Any] = yaml.safe_load((PROJECT / "galaxy.yml").read_text())
+OURS = re.compile(r"^(ansible\.builtin|ansible\.legacy|flowstead\.mlflow)\.")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the collection installed, and nothing else."""
+    directory = tmp_path_factory.mktemp("elsewhere")
+    install(build(directory), directory)
+    return directory
+
+
+def play(directory: Path, *roles: str, **variables: object) -> str:
+    """Write a play for this machine; the file's name."""
+    text = yaml.safe_dump(
+        [
+            {
+                "hosts": "localhost",
+                "connection": "local",
+                "gather_facts": False,
+                "vars": variables,
+                "tasks": [
+                    {
+                        "ansible.builtin.include_role": {
+                            "name": f"flowstead.mlflow.{role}",
+                            "tasks_from": "preflight",
+                        }
+                    }
+                    for role in roles
+                ],
+            }
+        ]
+    )
+    (directory / "play.yml").write_text(text)
+    return "play.yml"
+
+
+def test_only_the_roles_go_in(tmp_path: Path) -> None:
+    with tarfile.open(build(tmp_path)) as archive:
+        names = {name.split("/")[0] for name in archive.getnames()}
+        roles = {name.split("/")[1] for name in archive.getnames() if name.startswith("roles/")}
+    assert names == {"MANIFEST.json", "FILES.json", "README.md", "CHANGELOG.md", "meta", "plugins", "roles"}
+    assert roles == set(ROLES)
+
+
+def test_its_version_is_the_projects() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert GALAXY["version"] == project["version"]
+
+
+def test_it_depends_on_the_collections_that_the_roles_use() -> None:
+    used = set()
+    for path in (PROJECT / "roles").rglob("*"):
+        if path.suffix in {".yml", ".j2"} and "meta" not in path.parts:
+            found = re.findall(r"\b((?:amazon|ansible|community|containers)\.\w+)\.\w+", path.read_text())
+            used |= {name for name in found if not OURS.match(f"{name}.")}
+    assert used == set(GALAXY["dependencies"])
+
+
+def test_the_roles_are_documented_where_it_is_installed(elsewhere: Path) -> None:
+    listed = run(elsewhere, "ansible-doc", "-t", "role", "-l").stdout
+    assert [role for role in ROLES if f"flowstead.mlflow.{role}:" not in listed] == []
+
+
+def test_a_playbook_names_the_roles_in_full(elsewhere: Path) -> None:
+    text = yaml.safe_dump([{"hosts": "all", "roles": [f"flowstead.mlflow.{role}" for role in ROLES]}])
+    (elsewhere / "site.yml").write_text(text)
+    run(elsewhere, "ansible-playbook", "--syntax-check", "site.yml")
+
+
+def test_a_missing_input_is_named(elsewhere: Path) -> None:
+    done = run(elsewhere, "ansible-playbook", play(elsewhere, "iam_credentials"), check=False)
+    assert done.returncode == 2
+    assert "missing required arguments: iam_credentials_bucket" in done.stdout
+
+
+def test_a_wrong_input_is_refused_before_anything_changes(elsewhere: Path) -> None:
+    name = play(elsewhere, "python", python_uv_path="uv")
+    done = run(elsewhere, "ansible-playbook", name, check=False)
+    assert done.returncode == 2
+    assert "python_uv_path" in done.stdout
+    assert re.search(r"changed=0\s", done.stdout)
