@@ -1,21 +1,23 @@
 """Measure what a user waits for, and print a table: python scripts/bench.py, or make bench.
 
-Everything is measured in copies of the project with local AWSs of their own: nothing that runs here is hurt.
-No-ops are the best of three, each beside a floor: what the tools below take for the same in this run. With
---demo the three demos are measured too, which builds everything anew, in an image store of its own, and takes
-minutes; with --test also how long `make test` takes.
+Everything is measured in a copy of the project with a local AWS and an image store of its own: nothing that
+runs here is hurt. The first demo builds and downloads everything anew, but apt's packages; the figures of
+first runs are those of the demo with its images cached. No-ops are the best of three, each beside a floor:
+what the tools below take for the same in this run. The whole takes about a quarter of an hour; --quick leaves
+the first demo out and uses the images that are here.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +30,7 @@ sys.path.insert(0, str(PROJECT / "tests" / "end_to_end"))
 
 from deployed import Deployment, Sandbox, base_environment, copy_project, run  # noqa: E402 - found by the line above
 
-SANDBOX = "bench"
+SANDBOX = "demo"
 REPEATS = 3
 BARE_CALLS = """
 import sys, boto3
@@ -47,6 +49,23 @@ PINGS = """
   tasks:
     - ansible.builtin.ping:
       loop: "{{{{ range({tasks}) | list }}}}"
+"""
+# Into an environment and a cache of its own, as at a first install.
+SYNC = """
+set -eu
+place=$(mktemp --directory /var/tmp/floor.XXXXXX)
+trap 'rm -rf "$place"' EXIT
+cat >"$place/lock" <<'LOCK'
+@LOCK@
+LOCK
+export UV_CACHE_DIR="$place/cache" UV_SYSTEM_CERTS=true
+uv=/opt/flowstead/uv/bin/uv
+"$uv" venv --quiet --python /usr/bin/python3 "$place/release"
+start=$(date +%s.%N)
+"$uv" pip sync --quiet --require-hashes --no-build --compile-bytecode \
+    --python "$place/release/bin/python" "$place/lock"
+end=$(date +%s.%N)
+echo "$start $end"
 """
 
 
@@ -71,6 +90,27 @@ class Results:
         self.console.print(table)
 
 
+@dataclass(frozen=True)
+class Demo:
+    """One `make demo`: what it took, and the two commands in it, in seconds."""
+
+    total_s: float
+    provision_s: float
+    api_calls: int
+    site_s: float
+    mlflow_s: float
+
+    @classmethod
+    def of(cls, said: str, total_s: float) -> Demo:
+        """Read what a demo said."""
+        provision = re.search(r"^Done: .*\[([\d.]+) s, (\d+) API calls\]", said, re.MULTILINE)
+        roles = dict(re.findall(r"^(\w+) -+ ([\d.]+)s$", said, re.MULTILINE))
+        if not provision or not {"total", "mlflow"} <= set(roles):
+            raise SystemExit(f"bench: make demo did not say what it took:\n{said[-4000:]}")
+        seconds_of = float(provision[1]), int(provision[2]), float(roles["total"]), float(roles["mlflow"])
+        return cls(total_s, *seconds_of)
+
+
 def timed(action: Callable[[], object]) -> float:
     """How long something takes, in seconds."""
     start = time.perf_counter()
@@ -88,64 +128,95 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value) // 60} min {int(value) % 60} s"  # noqa: PLR2004 - a minute
 
 
-def measure_commands(results: Results, directory: Path) -> None:
-    """The two commands, the first time and when there is nothing to do, against their floors."""
-    copy_project(directory)
-    sandbox = Sandbox.up(directory, SANDBOX)
-    deployment = Deployment(sandbox, directory)
+@contextlib.contextmanager
+def own_storage(directory: Path) -> Iterator[None]:
+    """Keep images and downloads in a directory of our own: what is here would make a first demo quick."""
+    storage = directory / "storage.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/images"\nrunroot = "{directory}/run"\n',
+        encoding="utf-8",
+    )
+    # Every command that follows is told by its environment.
+    os.environ |= {
+        "CONTAINERS_STORAGE_CONF": str(storage),
+        "UV_CACHE_DIR": f"{directory}/uv",
+        "PIP_NO_CACHE_DIR": "1",
+    }
+    try:
+        yield
+    finally:
+        # podman keeps its store mounted upon itself.
+        mount = ("umount", "--lazy", f"{directory}/images/overlay")
+        run(*mount, cwd=directory, env=base_environment(), check=False)
 
-    took = timed(deployment.provision)
-    results.add("provision.py, first run", seconds(took), note=f"{len(sandbox.calls())} API calls")
+
+def make(directory: Path, target: str) -> tuple[str, float]:
+    """Run `make` in a copy; what it said, and the seconds it took."""
+    environment = base_environment() | {"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_roles"}
+    start = time.perf_counter()
+    said = run("make", target, cwd=directory, env=environment, timeout_s=3600).stdout
+    return said, time.perf_counter() - start
+
+
+def measure_demos(results: Results, directory: Path, *, quick: bool) -> Demo:
+    """`make demo` from nothing, from images, and while it is up; it is up afterwards."""
+    if not quick:
+        first = Demo.of(*make(directory, "demo"))
+        results.add("make demo, first", seconds(first.total_s), note="apt packages were there")
+        make(directory, "stop")
+    cached = Demo.of(*make(directory, "demo"))
+    results.add("make demo, images cached", seconds(cached.total_s), "2 min")
+    results.add(
+        "  provision.py, first run", seconds(cached.provision_s), note=f"{cached.api_calls} API calls"
+    )
+    results.add("  site.yml, first run", seconds(cached.site_s))
+    if not quick:
+        results.add("make demo, while it is up", seconds(make(directory, "demo")[1]), "1 min")
+    return cached
+
+
+def measure_provision(results: Results, deployment: Deployment) -> None:
+    """`provision.py` with nothing to do, against its floors."""
+    sandbox, directory = deployment.sandbox, deployment.clone
     before = len(sandbox.calls())
     deployment.provision()
     calls = len(sandbox.calls()) - before
-    results.add(
-        "provision.py, nothing to do", seconds(best(deployment.provision)), "2 s", f"{calls} of 25 API calls"
-    )
+    took = best(deployment.provision)
+    results.add("provision.py, nothing to do", seconds(took), "2 s", f"{calls} of 25 API calls")
     bare = ("python", "-c", BARE_CALLS, str(calls))
     floor = best(lambda: run(*bare, cwd=directory, env=sandbox.env))
     results.add("  floor: import boto3 and as many calls, one by one", seconds(floor))
     floor = best(lambda: run("python", "-c", "import boto3", cwd=directory, env=sandbox.env))
     results.add("  floor: import boto3", seconds(floor))
 
-    took = timed(lambda: deployment.playbook("site.yml"))
-    results.add("site.yml, first run", seconds(took))
-    said = deployment.playbook("site.yml").stdout
-    tasks = sum(int(number) for number in re.findall(r"ok=(\d+)", said))
-    took = best(lambda: deployment.playbook("site.yml"))
+
+def measure_site(results: Results, deployment: Deployment) -> None:
+    """`site.yml` with nothing to do, against its floors."""
+    said: list[str] = []
+    took = best(lambda: said.append(deployment.playbook("site.yml").stdout))
+    tasks = sum(int(number) for number in re.findall(r"ok=(\d+)", said[-1]))
     results.add("site.yml, nothing to do", seconds(took), "20 s", f"{tasks} tasks")
-    for name, text in (
-        ("an empty play", EMPTY_PLAY),
-        (f"a play of {tasks} pings", PINGS.format(tasks=tasks)),
-    ):
-        play = directory / "floor.yml"
-        play.write_text(text, encoding="utf-8")
-        results.add(f"  floor: {name}", seconds(best(lambda: deployment.playbook("floor.yml"))))
+    floor = deployment.clone / "floor.yml"
+    floor.write_text(EMPTY_PLAY, encoding="utf-8")
+    results.add("  floor: an empty play", seconds(best(lambda: deployment.playbook(floor.name))))
+    floor.write_text(PINGS.format(tasks=tasks), encoding="utf-8")
+    took = timed(lambda: deployment.playbook(floor.name))
+    results.add(f"  floor: a play of {tasks} pings", seconds(took), note="once")
 
 
-def measure_demos(results: Results, directory: Path) -> None:
-    """`make demo` with nothing there but apt's packages, with the images there, and while it is up."""
-    copy_project(directory)
-    (directory / ".venv").unlink()
-    storage = directory / "storage.conf"
-    storage.write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/images"\nrunroot = "{directory}/run"\n',
-        encoding="utf-8",
+def measure_mlflow(results: Results, deployment: Deployment, role_s: float) -> None:
+    """The mlflow role's first install against uv alone, with the same lock, on the same host."""
+    serving = json.loads(deployment.host("cat /etc/mlflow/serving.json"))
+    lock = PROJECT / "roles" / "mlflow" / "files" / "locks" / f"{serving['version']}.txt"
+    said = deployment.host(SYNC.replace("@LOCK@", lock.read_text(encoding="utf-8").strip()))
+    start, end = (float(word) for word in said.split())
+    ratio = role_s / (end - start)
+    results.add(
+        f"mlflow role, first install of {serving['version']}",
+        seconds(role_s),
+        note=f"{ratio:.1f} times the floor",
     )
-    environment = base_environment() | {"CONTAINERS_STORAGE_CONF": str(storage)}
-
-    def make(target: str) -> None:
-        run("make", target, cwd=directory, env=environment, timeout_s=3600)
-
-    try:
-        results.add("make demo, first", seconds(timed(lambda: make("demo"))), note="apt packages were there")
-        make("stop")
-        results.add("make demo, images cached", seconds(timed(lambda: make("demo"))), "2 min")
-        results.add("make demo, while it is up", seconds(timed(lambda: make("demo"))), "1 min")
-    finally:
-        make("clean")
-        # podman keeps its store mounted upon itself.
-        run("umount", "--lazy", f"{directory}/images/overlay", cwd=directory, env=environment, check=False)
+    results.add("  floor: uv pip sync of the same lock on the same host", seconds(end - start))
 
 
 def count_tests(results: Results) -> None:
@@ -164,20 +235,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--demo", action="store_true", help="measure make demo, too")
+    parser.add_argument("--quick", action="store_true", help="leave the first demo out")
     parser.add_argument("--test", action="store_true", help="measure make test, too")
     parser.add_argument("--json", metavar="PATH", type=Path, help="write the rows there as well")
     chosen = parser.parse_args()
-    results = Results(Console())
-    if chosen.demo:
-        with tempfile.TemporaryDirectory(prefix="flowstead-bench-", ignore_cleanup_errors=True) as name:
-            measure_demos(results, Path(name))
-    with tempfile.TemporaryDirectory(prefix="flowstead-bench-", ignore_cleanup_errors=True) as name:
-        try:
-            measure_commands(results, Path(name))
-        finally:
-            down = (sys.executable, "-m", "sandbox", "down", "--name", SANDBOX)
-            subprocess.run(down, cwd=name, env=base_environment(), check=False)
+    results = Results(Console(width=None if sys.stdout.isatty() else 120))
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="flowstead-bench-", ignore_cleanup_errors=True)
+        )
+        directory = Path(name)
+        copy_project(directory)
+        if not chosen.quick:
+            (directory / ".venv").unlink()
+            stack.enter_context(own_storage(directory))
+        down = ("python", "-m", "sandbox", "down", "--name", SANDBOX)
+        stack.callback(lambda: run(*down, cwd=directory, env=base_environment(), check=False))
+        demo = measure_demos(results, directory, quick=chosen.quick)
+        deployment = Deployment(Sandbox.up(directory, SANDBOX), directory)
+        measure_provision(results, deployment)
+        measure_site(results, deployment)
+        measure_mlflow(results, deployment, demo.mlflow_s)
     count_tests(results)
     if chosen.test:
         took = timed(lambda: run("make", "test", cwd=PROJECT, env=base_environment(), timeout_s=7200))
