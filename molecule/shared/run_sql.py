@@ -1,6 +1,6 @@
 """Run SQL in PostgreSQL; runs on the host with the password file that PGPASSFILE names.
 
-Arguments: user, host name, port, database, CA file, SQL. Prints the rows as JSON; the server's refusal is the error.
+Arguments: user, host name, port, database, CA file, SQL. Prints the rows as JSON; a refusal is the error.
 """
 
 import json
