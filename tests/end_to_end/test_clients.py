@@ -69,14 +69,15 @@ def test_the_run_is_found_its_model_registered_loaded_by_name_and_asked(
     assert "Predicted:  setosa, versicolor, virginica" in output
 
 
-def test_artifacts_lie_in_the_bucket_under_the_prefix_and_nowhere_else(
+def test_artifacts_lie_in_the_bucket_in_their_folder_and_nowhere_else(
     deployment: Deployment, run_ids: dict[str, str]
 ) -> None:
     facts = deployment.provisioned
     listed = deployment.sandbox.client("s3").list_objects_v2(Bucket=facts["flowstead_bucket"])
     keys = [entry["Key"] for entry in listed["Contents"]]
     assert any(run_ids["log_a_run"] in key and key.endswith("report/losses.csv") for key in keys)
-    assert [key for key in keys if not key.startswith(f"{facts['flowstead_artifacts_prefix']}/")] == []
+    folders = tuple(f"{facts[f'flowstead_{what}_prefix']}/" for what in ("artifacts", "backups"))
+    assert [key for key in keys if not key.startswith(folders)] == []
 
 
 def test_an_artifact_of_many_megabytes_comes_back_whole(
