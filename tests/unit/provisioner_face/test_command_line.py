@@ -150,8 +150,15 @@ def test_an_inventory_of_another_deployment_is_left_alone(made):
     assert files(made) == before
 
 
-@pytest.mark.parametrize("words", [(), ("client",), ("destroy", "--yes", "--delete-data")])
-@pytest.mark.parametrize("place", ["account", "region"])
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("region", ()),
+        ("account", ()),
+        ("account", ("client",)),
+        ("account", ("destroy", "--yes", "--delete-data")),
+    ],
+)
 def test_the_inventory_of_another_account_or_region_is_left_alone(made, place, words):
     if place == "region":
         made.configure("region: eu-west-1\n")
