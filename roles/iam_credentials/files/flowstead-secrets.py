@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -39,6 +40,9 @@ from botocore.utils import InstanceMetadataFetcher
 
 CONFIGURATION_DIR = Path("/etc/flowstead/secrets.d")
 RUNTIME_DIR = Path("/run/flowstead")
+# What was written last, for root's eyes only. So a file can be told to be current without the power to read
+# what belongs to somebody else: a change of content, mode or owner changes ctime, which nobody can set back.
+RECORDS_DIR = RUNTIME_DIR / ".records"
 RETRY_PAUSE_S = 3.0
 T = TypeVar("T")
 ENTRY_KEYS = {
@@ -171,29 +175,46 @@ def render(target: Target, secrets: dict[str, dict[str, str]]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def is_current(target: Target, content: bytes) -> bool:
+def look(target: Target, content: bytes) -> list[object] | None:
+    """Return what tells this content, untouched in its file, from anything else; None without a file."""
+    try:
+        state = target.path.lstat()
+    except FileNotFoundError:
+        return None
+    owned = (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (target.uid, target.gid, target.mode)
+    return [hashlib.sha256(content).hexdigest(), owned, state.st_ino, state.st_ctime_ns]
+
+
+def is_current(target: Target, content: bytes, record: Path) -> bool:
     """Tell whether the file holds this content under the right owner and mode already."""
     try:
-        state = target.path.stat()
-        owned = (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (target.uid, target.gid, target.mode)
-        return owned and target.path.read_bytes() == content
-    except FileNotFoundError:
+        recorded = json.loads(record.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
         return False
+    return recorded == look(target, content)
 
 
-def write(target: Target, content: bytes) -> None:
-    """Put the content in place: no reader ever sees half of it, or a mode wider than asked."""
-    target.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.path.name}.", dir=target.path.parent)
+def replace(path: Path, content: bytes, *, mode: int, uid: int, gid: int) -> None:
+    """Put content in place: no reader ever sees half of it, or a mode wider than asked."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
-            os.fchmod(stream.fileno(), target.mode)
-            os.fchown(stream.fileno(), target.uid, target.gid)
-        Path(temporary).replace(target.path)
+            os.fchmod(stream.fileno(), mode)
+            os.fchown(stream.fileno(), uid, gid)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write(target: Target, content: bytes, record: Path) -> None:
+    """Write the file, and the record of it."""
+    target.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace(target.path, content, mode=target.mode, uid=target.uid, gid=target.gid)
+    known = json.dumps(look(target, content)).encode()
+    replace(record, known, mode=0o600, uid=os.geteuid(), gid=os.getegid())
 
 
 def patiently(action: Callable[[], T], wait_s: float) -> T:
@@ -227,11 +248,12 @@ def main() -> int:
         arns = {entry["secret_arn"] for entry in target.entries}
         secrets = patiently(lambda: fetch_secrets(target.region, arns), arguments.wait_s)
         content = render(target, secrets)
-        if is_current(target, content):
+        record = RECORDS_DIR / f"{arguments.name}.json"
+        if is_current(target, content, record):
             print(f"{target.path}: unchanged")
             return 0
         if not arguments.check:
-            write(target, content)
+            write(target, content, record)
         print(f"{target.path}: {'would change' if arguments.check else 'written'}")
     except SpecificationError as error:
         print(f"flowstead-secrets: {error}", file=sys.stderr)
