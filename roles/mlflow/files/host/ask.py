@@ -16,6 +16,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
+from pathlib import Path
 
 # A unit that systemd had to start this often while we waited does not come up.
 RESTARTS_OF_A_FAILURE = 3
@@ -30,11 +32,10 @@ def unquote(value):
 
 def read_secret(path, name):
     """Return one variable of a file in the form of systemd's EnvironmentFile."""
-    with open(path) as file:
-        for line in file:
-            key, _, value = line.strip().partition("=")
-            if key == name:
-                return unquote(value)
+    for line in Path(path).read_text().splitlines():
+        key, _, value = line.strip().partition("=")
+        if key == name:
+            return unquote(value)
     raise SystemExit(f"{path} has no {name}: look at journalctl -u flowstead-secrets@mlflow-env")
 
 
@@ -78,7 +79,7 @@ class Release:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data=data, headers=headers)
+        request = urllib.request.Request(self.base + path, data=data, headers=headers)  # noqa: S310 - http here, or https
         try:
             with self.opener.open(request, timeout=30) as answer:
                 return answer.status, answer.read().decode()
@@ -96,12 +97,13 @@ def wait(release, unit, timeout_s):
     before = restarts(unit)
     while True:
         status, text = release.ask("/health", login=False)
-        if status == 200:
+        if status == HTTPStatus.OK:
             return
         if restarts(unit) - before >= RESTARTS_OF_A_FAILURE:
             raise SystemExit(f"{unit} ends by itself again and again instead of answering")
         if time.monotonic() > deadline:
-            raise SystemExit(f"{unit} did not answer within {timeout_s} s (last: {status} {text[:200]})")
+            last = f"{status} {text[:200]}"
+            raise SystemExit(f"{unit} did not answer within {timeout_s} s (last: {last})")
         time.sleep(0.5)
 
 
@@ -114,7 +116,9 @@ def main():
     parser.add_argument("--username", required=True)
     parser.add_argument("--secrets", required=True)
     parser.add_argument("--timeout-s", required=True, type=int)
-    parser.add_argument("--gateway", default="", help="name to ask by through the gateway; default: ask the port")
+    parser.add_argument(
+        "--gateway", default="", help="name to ask by through the gateway; default: ask the port"
+    )
     parser.add_argument("--gateway-port", default=443, type=int)
     parser.add_argument("--ca-file", default="", help="CA of the gateway; default: the system's")
     arguments = parser.parse_args()
@@ -126,11 +130,11 @@ def main():
     wait(release, arguments.unit, arguments.timeout_s)
 
     status, text = release.ask("/version")
-    if (status, text.strip()) != (200, arguments.version):
+    if (status, text.strip()) != (HTTPStatus.OK, arguments.version):
         raise SystemExit(f"asked for its version, the server answered {status} {text[:200]}")
     experiment = "/api/2.0/mlflow/experiments/get?experiment_id=0"
     status, text = release.ask(experiment, login=False)
-    if status != 401:
+    if status != HTTPStatus.UNAUTHORIZED:
         raise SystemExit(f"without a login the server answered {status} instead of 401: {text[:200]}")
     for question, path, body in (
         ("the first experiment (database)", experiment, None),
@@ -139,12 +143,12 @@ def main():
         ("artifacts (bucket)", "/api/2.0/mlflow-artifacts/artifacts?path=", None),
     ):
         status, text = release.ask(path, body)
-        if status == 401:
+        if status == HTTPStatus.UNAUTHORIZED:
             raise SystemExit(
-                f"the login of {arguments.username} was refused: the password in Secrets Manager is not the one in "
-                "use. Put the present one into the secret and run site.yml again"
+                f"the login of {arguments.username} was refused: the password in Secrets Manager is not "
+                "the one in use. Put the present one into the secret and run site.yml again"
             )
-        if status != 200:
+        if status != HTTPStatus.OK:
             raise SystemExit(f"asked for {question}, the server answered {status}: {text[:300]}")
         print(f"{question}: {status}")
 

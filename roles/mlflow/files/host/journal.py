@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Print the end of a unit's journal without any secret: show_journal UNIT SECRETS_FILE. Managed by Ansible."""
+"""Print the end of a unit's journal without any secret: journal.py UNIT FILE. Managed by Ansible."""
 
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 LINES = 40
 
@@ -20,8 +21,9 @@ def main(unit, secrets_file):
     command = ["journalctl", "--unit", unit, "--lines", str(LINES), "--no-pager", "--output", "cat"]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False).stdout
     try:
-        with open(secrets_file) as file:
-            values = [unquote(line.strip().partition("=")[2]) for line in file]
+        values = [
+            unquote(line.strip().partition("=")[2]) for line in Path(secrets_file).read_text().splitlines()
+        ]
     except OSError:
         values = []
     for value in sorted(filter(None, values), key=len, reverse=True):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compare the schema that an MLflow release wants with the one that the databases have. Managed by Ansible.
 
-Run with the release's own Python: read_schema TRACKING_URI LOGIN_URI. Prints JSON: state is "same", "older" (the
-databases must be migrated; also: empty) or "newer" (made by a release that this one does not know).
+Run with the release's own Python: schema.py TRACKING_URI LOGIN_URI. Prints JSON: state is "same", "older"
+(the databases must be migrated; also: empty) or "newer" (made by a release that this one does not know).
 """
 
 import ast
@@ -35,14 +35,18 @@ def revisions(folder):
 
 def database_revision(uri, table):
     """Return the revision that a database says it has; None when it has no schema yet."""
-    with psycopg2.connect(uri.replace("postgresql+psycopg2://", "postgresql://", 1), connect_timeout=10) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (table,))
-            if cursor.fetchone()[0] is None:
-                return None
-            cursor.execute(f"SELECT version_num FROM {table}")
-            row = cursor.fetchone()
-            return row[0] if row else None
+    with (
+        psycopg2.connect(
+            uri.replace("postgresql+psycopg2://", "postgresql://", 1), connect_timeout=10
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT to_regclass(%s)", (table,))
+        if cursor.fetchone()[0] is None:
+            return None
+        cursor.execute(f"SELECT version_num FROM {table}")  # noqa: S608 - a constant
+        row = cursor.fetchone()
+        return row[0] if row else None
 
 
 def main(tracking_uri, login_uri):
@@ -57,7 +61,9 @@ def main(tracking_uri, login_uri):
         present = database_revision(uri, table)
         databases.append(present or "empty")
         release.extend(sorted(heads))
-        states.append("same" if present in heads else "older" if present is None or present in known else "newer")
+        states.append(
+            "same" if present in heads else "older" if present is None or present in known else "newer"
+        )
     state = "newer" if "newer" in states else "older" if "older" in states else "same"
     print(json.dumps({"state": state, "databases": databases, "release": release}))
 

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Use MLflow as a client would, through this host's gateway: log a run, read it back, delete it.
+
+Managed by Ansible. Run with a release's own Python as MLflow's user. On standard input, as JSON: `password`,
+and `pass`, which opens a gateway that holds other clients off.
+"""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider
+from mlflow.tracking.request_header.registry import _request_header_provider_registry
+
+EXPERIMENT = "Flowstead checks"
+
+
+def come_home(name):
+    """Reach the gateway on this host, whatever the name's address is: that may be out of reach here."""
+    ask = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, *rest, **more: ask("127.0.0.1" if host == name else host, *rest, **more)
+
+
+def show_pass(token):
+    """Send the pass with every request."""
+
+    class Pass(RequestHeaderProvider):
+        """The header with the pass."""
+
+        def in_context(self):
+            """Tell whether there is one."""
+            return bool(token)
+
+        def request_headers(self):
+            """Return it."""
+            return {"X-Flowstead-Pass": token}
+
+    _request_header_provider_registry.register(Pass)
+
+
+def use():
+    """Log parameters, metrics and an artifact, and see that they come back."""
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment and experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+    run_id = client.create_run(experiment_id).info.run_id
+    client.log_param(run_id, "question", "does it answer?")
+    for step in range(3):
+        client.log_metric(run_id, "step", float(step), step=step)
+    client.log_text(run_id, "it does", "answer.txt")
+    client.set_terminated(run_id)
+
+    run = client.get_run(run_id)
+    history = [metric.value for metric in client.get_metric_history(run_id, "step")]
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(client.download_artifacts(run_id, "answer.txt", folder)).read_text()
+    found = client.search_runs([experiment_id], f"attributes.run_id = '{run_id}'")
+    client.delete_run(run_id)
+    seen = (run.data.params, history, text, [one.info.run_id for one in found])
+    wanted = ({"question": "does it answer?"}, [0.0, 1.0, 2.0], "it does", [run_id])
+    if seen != wanted:
+        raise SystemExit(f"MLflow {mlflow.__version__} gave back {seen} instead of {wanted}")
+
+
+def main():
+    """Use the server that the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gateway", required=True)
+    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--ca-file", required=True)
+    parser.add_argument("--username", required=True)
+    arguments = parser.parse_args()
+    told = json.load(sys.stdin)
+    os.environ |= {
+        "MLFLOW_TRACKING_URI": f"https://{arguments.gateway}:{arguments.port}".removesuffix(":443"),
+        "MLFLOW_TRACKING_USERNAME": arguments.username,
+        "MLFLOW_TRACKING_PASSWORD": told["password"],
+        # Nothing that is asked here may fail: no second tries.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    }
+    if arguments.ca_file:
+        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = arguments.ca_file
+    come_home(arguments.gateway)
+    show_pass(told["pass"])
+    use()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The releases, units, programs and files of MLflow on this host. Managed by Ansible."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+STATE = Path("/var/lib/mlflow-change")
+PROGRAMS = Path(__file__).resolve().parent
+
+
+class ChangeError(Exception):
+    """What went wrong, as a sentence for whoever asked."""
+
+
+def write_json(path, value):
+    """Write a file so that after a crash it is the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    with draft.open("w") as file:
+        json.dump(value, file, indent=4)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.chmod(0o644)
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def command(*argv, what, **options):
+    """Run a command and return what it prints; its last words are the reason when it fails."""
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, **options)
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip())[-1500:]
+        raise ChangeError(f"{what}: {words or f'{argv[0]} ended with status {done.returncode}'}")
+    return done.stdout
+
+
+class Host:
+    """What the role's settings describe, and what can be done with it."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.serving_file = Path(settings["config_dir"]) / "serving.json"
+
+    def serving(self):
+        """Return the version and port that serve, and what served before; an empty version when none does."""
+        try:
+            return {"before": []} | json.loads(self.serving_file.read_text())
+        except FileNotFoundError:
+            return {"version": "", "port": 0, "before": []}
+
+    def python(self, version):
+        """Return a release's interpreter."""
+        return f"{self.settings['home']}/releases/{version}/bin/python"
+
+    def port(self, version):
+        """Return the port that a release's own settings name."""
+        text = (Path(self.settings["config_dir"]) / f"{version}.env").read_text()
+        return int(re.search(r"^MLFLOW_PORT=(\d+)$", text, re.MULTILINE)[1])
+
+    def systemctl(self, *words, what):
+        """Tell systemd something."""
+        command("systemctl", *words, what=what)
+
+    def start(self, version, *, afresh=False):
+        """Start a release; `afresh` also when it runs."""
+        word = "restart" if afresh else "start"
+        self.systemctl(word, f"mlflow@{version}.service", what=f"MLflow {version} could not be started")
+
+    def stop(self, version):
+        """Let a release finish its requests, and stop it."""
+        self.systemctl("stop", f"mlflow@{version}.service", what=f"MLflow {version} could not be stopped")
+
+    def at_boot(self, version, *, started):
+        """Have a release started at boot, or not."""
+        word = "enable" if started else "disable"
+        self.systemctl(
+            word, "--quiet", f"mlflow@{version}.service", what=f"MLflow {version}'s unit cannot be {word}d"
+        )
+
+    def ask(self, version, unit="", port=0):
+        """Wait until a release answers, and ask it real questions; its journal tells why it does not."""
+        unit = unit or f"mlflow@{version}.service"
+        settings = self.settings
+        try:
+            command(
+                *(
+                    "/usr/bin/python3",
+                    PROGRAMS / "ask.py",
+                    f"--unit={unit}",
+                    f"--port={port or self.port(version)}",
+                ),
+                *(
+                    f"--version={version}",
+                    f"--username={settings['admin']}",
+                    f"--secrets={settings['secrets_file']}",
+                ),
+                f"--timeout-s={settings['start_timeout_s']}",
+                what=f"MLflow {version} does not answer as it should",
+            )
+        except ChangeError as failed:
+            tail = ("/usr/bin/python3", PROGRAMS / "journal.py", unit, settings["secrets_file"])
+            words = command(*tail, what="Its journal cannot be read")
+            raise ChangeError(
+                f"{failed}\nThe last lines of journalctl -u {unit}:\n{words.rstrip()}"
+            ) from None
+
+    def use_as_client(self, version, token):
+        """Log a run with a real client, by the way that clients come, and read it back."""
+        gateway = self.settings["gateway"]
+        if not gateway["name"] or not self.has_gateway():
+            return
+        self.as_user(
+            *(self.python(version), PROGRAMS / "client.py", f"--gateway={gateway['name']}"),
+            *(
+                f"--port={gateway['port']}",
+                f"--ca-file={gateway['ca_file']}",
+                f"--username={self.settings['admin']}",
+            ),
+            what=f"A client could not use MLflow {version} through the gateway",
+            words=json.dumps({"password": self.password(), "pass": token}),
+            timeout_s=self.settings["start_timeout_s"],
+        )
+
+    def password(self):
+        """Return the administrator's password, from the file with the server's secrets (systemd.exec(5))."""
+        text = Path(self.settings["secrets_file"]).read_text()
+        value = re.search(r"^MLFLOW_AUTH_ADMIN_PASSWORD=(.*)$", text, re.MULTILINE)[1]
+        return re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] == '"' else value
+
+    def has_gateway(self):
+        """Tell whether a gateway has been set up on this host."""
+        return Path(self.settings["gateway"]["program"]).is_file()
+
+    def gateway(self, *words):
+        """Tell the gateway something, where there is one."""
+        if self.has_gateway():
+            command(self.settings["gateway"]["program"], *words, what="The gateway did not do as told")
+
+    def as_user(self, *argv, what, words=None, passfile="", timeout_s=None):
+        """Run a program as MLflow's user."""
+        environment = os.environ | {
+            "HOME": "/var/lib/mlflow",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PGPASSFILE": passfile or self.settings["passfile"],
+        }
+        identity = {"user": self.settings["user"], "group": self.settings["group"], "extra_groups": []}
+        options = {"what": what, "input": words, "env": environment, "cwd": "/", "timeout": timeout_s}
+        try:
+            return command(*(str(word) for word in argv), **options, **identity)
+        except subprocess.TimeoutExpired:
+            raise ChangeError(f"{what}: it was not done after {timeout_s} s") from None
+
+    def data(self, version, *words, what):
+        """Copy, dump or restore the databases, with a release's own libraries; the answer is JSON."""
+        spool = STATE / "backups"
+        spool.mkdir(parents=True, exist_ok=True)
+        shutil.chown(spool, self.settings["user"], self.settings["group"])
+        spool.chmod(0o700)
+        return json.loads(self.as_user(self.python(version), PROGRAMS / "data.py", *words, what=what) or "{}")
+
+    @contextlib.contextmanager
+    def owner(self):
+        """Have the owner's password on the host for as long as it is needed."""
+        unit = self.settings["owner_passfile_unit"]
+        self.systemctl("start", unit, what="The password of the databases' owner could not be fetched")
+        try:
+            yield
+        finally:
+            Path(self.settings["owner_passfile"]).unlink(missing_ok=True)
+
+    def migrate(self, version, address):
+        """Run a release's own migrations as the databases' owner; `address` names the URIs' setting."""
+        tracking, login = (database[address] for database in self.settings["databases"])
+        release = f"{self.settings['home']}/releases/{version}/bin"
+        for argv in (
+            (f"{release}/mlflow", "db", "upgrade", tracking),
+            (f"{release}/python", "-m", "mlflow.server.auth", "db", "upgrade", "--url", login),
+        ):
+            self.as_user(
+                *argv,
+                what=f"The migration to MLflow {version} failed",
+                passfile=self.settings["owner_passfile"],
+                timeout_s=self.settings["migration_timeout_s"],
+            )
