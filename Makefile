@@ -11,7 +11,7 @@ export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule end-to-end test bench lock
+.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule $(SCENARIOS:%=molecule-%) end-to-end test bench readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -40,7 +40,7 @@ lint:
 	@echo "lint: nothing found"
 
 lint-ansible:
-	@ansible-lint --offline -q
+	@ANSIBLE_INVENTORY=$(CURDIR)/inventory/controller.yml ansible-lint --offline -q
 	@echo "ansible-lint: nothing found"
 
 types:
@@ -60,9 +60,13 @@ unit-face:
 unit-slow:
 	@pytest -q -m slow tests/unit/provisioner tests/unit/roles
 
-molecule: ## Test every role on a booted host: one scenario after the other
+# Each scenario has a local AWS of its own, and waits more than it works.
+molecule: ## Test every role on a booted host: two scenarios at a time
 	@scripts/setup tools sandbox
-	@for scenario in $(SCENARIOS); do molecule test -s "$$scenario"; done
+	@$(MAKE) -j2 --output-sync=target $(SCENARIOS:%=molecule-%)
+
+$(SCENARIOS:%=molecule-%): molecule-%:
+	@molecule test -s $*
 
 end-to-end: ## The two commands, real clients and a real browser against a local AWS of its own
 	@scripts/setup tools sandbox browser
@@ -75,6 +79,10 @@ test: ## Set everything up and run all tests
 bench: ## Measure, and print a table
 	@scripts/setup tools sandbox
 	@python scripts/bench.py
+
+readmes: ## Write the tables of variables in the roles' READMEs
+	@scripts/setup tools
+	@python scripts/role_readmes.py
 
 lock: ## Write the lock of a release: make lock MLFLOW=3.17.2
 	@scripts/setup tools
