@@ -41,5 +41,9 @@ answers = {name: attempt(sql) for name, sql in ATTEMPTS.items()}
 answers["second database"] = attempt("SELECT 1", "mlflow_auth")
 answers["rehearsal"] = attempt("INSERT INTO verify VALUES (1)", "mlflow_rehearsal")
 answers["second rehearsal"] = attempt("SELECT * FROM verify", "mlflow_auth_rehearsal")
+# A division by zero when somebody else could come in, too
+answers["everybody"] = attempt(
+    "SELECT 1 / (NOT has_database_privilege('public', current_database(), 'CONNECT'))::int"
+)
 answers["without TLS"] = attempt("SELECT 1", sslmode="disable")
 print(json.dumps(answers))
