@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Molecule keeps a scenario's state here instead of in the home directory.
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 
+# All roles on each system; whoever runs them first builds the images that the others need.
+TOGETHER := site site_debian_12
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 .PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule $(SCENARIOS:%=molecule-%) end-to-end test bench readmes lock
@@ -60,10 +62,11 @@ unit-face:
 unit-slow:
 	@pytest -q -m slow tests/unit/provisioner tests/unit/roles
 
-# Each scenario has a local AWS of its own, and waits more than it works.
-molecule: ## Test every role on a booted host: two scenarios at a time
+# Each scenario has a local AWS of its own, and waits more than it works: two at a time.
+molecule: ## Test every role on booted hosts
 	@scripts/setup tools sandbox
-	@$(MAKE) -j2 --output-sync=target $(SCENARIOS:%=molecule-%)
+	@$(MAKE) $(TOGETHER:%=molecule-%)
+	@$(MAKE) -j2 --output-sync=target $(patsubst %,molecule-%,$(filter-out $(TOGETHER),$(SCENARIOS)))
 
 $(SCENARIOS:%=molecule-%): molecule-%:
 	@molecule test -s $*
