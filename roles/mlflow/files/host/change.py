@@ -21,7 +21,7 @@ from host import STATE, ChangeError, Host, write_json
 
 SETTINGS = Path(__file__).with_name("change.json")
 JOURNAL = STATE / "journal.json"
-LOCK = Path("/run/flowstead/mlflow-change.lock")
+LOCK = Path("/run/mlflow-change/lock")
 COMMIT = "commit"
 # The database may be restarting while a change is undone: how long to try again before somebody has to look.
 UNDO_DEADLINE_S = 900
