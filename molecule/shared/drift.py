@@ -32,14 +32,14 @@ def unit_state(unit: str) -> list[str]:
 
 
 def spoil_file(number: int, path: Path, kind: str) -> None:
-    """Change a file's content, or else its mode or its owner by turns."""
+    """Change a file's content, or else its mode, its owner or its group by turns."""
     if kind == "content":
         with path.open("a") as stream:
             stream.write("# drift\n")
-    elif number % 2:
-        os.chown(path, NOBODY, NOBODY)
-    else:
+    elif number % 3 == 0:
         path.chmod(path.stat().st_mode ^ 0o022)
+    else:
+        os.chown(path, *((NOBODY, -1) if number % 3 == 1 else (-1, NOBODY)))
 
 
 order, given = sys.argv[1], json.loads(sys.argv[2])
