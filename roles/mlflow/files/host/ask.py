@@ -8,7 +8,6 @@ import argparse
 import base64
 import http.client
 import json
-import re
 import socket
 import ssl
 import subprocess
@@ -17,26 +16,11 @@ import time
 import urllib.error
 import urllib.request
 from http import HTTPStatus
-from pathlib import Path
+
+from host import ChangeError, administrator_password
 
 # A unit that systemd had to start this often while we waited does not come up.
 RESTARTS_OF_A_FAILURE = 3
-
-
-def unquote(value):
-    """Return a value as systemd reads it from an EnvironmentFile (systemd.exec(5))."""
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
-    return value
-
-
-def read_secret(path, name):
-    """Return one variable of a file in the form of systemd's EnvironmentFile."""
-    for line in Path(path).read_text().splitlines():
-        key, _, value = line.strip().partition("=")
-        if key == name:
-            return unquote(value)
-    raise SystemExit(f"{path} has no {name}: look at journalctl -u flowstead-secrets@mlflow-env")
 
 
 def restarts(unit):
@@ -125,7 +109,10 @@ def main():
     base = f"http://127.0.0.1:{arguments.port}"
     if arguments.gateway:
         base = f"https://{arguments.gateway}:{arguments.gateway_port}".removesuffix(":443")
-    password = read_secret(arguments.secrets, "MLFLOW_AUTH_ADMIN_PASSWORD")
+    try:
+        password = administrator_password(arguments.secrets)
+    except (ChangeError, OSError) as error:
+        raise SystemExit(str(error)) from error
     release = Release(base, arguments.username, password, arguments.ca_file or None)
     wait(release, arguments.unit, arguments.timeout_s)
 

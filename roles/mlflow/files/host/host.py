@@ -10,6 +10,8 @@ from pathlib import Path
 
 STATE = Path("/var/lib/mlflow-change")
 PROGRAMS = Path(__file__).resolve().parent
+# For programs that need nothing of a release; they leave no compiled files behind.
+PYTHON = ("/usr/bin/python3", "-B")
 
 
 class ChangeError(Exception):
@@ -39,6 +41,27 @@ def command(*argv, what, **options):
         words = (done.stderr.strip() or done.stdout.strip())[-1500:]
         raise ChangeError(f"{what}: {words or f'{argv[0]} ended with status {done.returncode}'}")
     return done.stdout
+
+
+def secrets_in(path):
+    """Return the variables of a file in the form of systemd's EnvironmentFile (systemd.exec(5))."""
+    variables = {}
+    for line in Path(path).read_text().splitlines():
+        name, _, value = line.strip().partition("=")
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        variables[name] = value
+    return variables
+
+
+def administrator_password(path):
+    """Return the administrator's password, from the file with the server's secrets."""
+    try:
+        return secrets_in(path)["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    except KeyError:
+        raise ChangeError(
+            f"{path} has no MLFLOW_AUTH_ADMIN_PASSWORD: look at journalctl -u flowstead-secrets@mlflow-env"
+        ) from None
 
 
 class Host:
@@ -91,7 +114,7 @@ class Host:
         try:
             command(
                 *(
-                    "/usr/bin/python3",
+                    *PYTHON,
                     PROGRAMS / "ask.py",
                     f"--unit={unit}",
                     f"--port={port or self.port(version)}",
@@ -105,7 +128,7 @@ class Host:
                 what=f"MLflow {version} does not answer as it should",
             )
         except ChangeError as failed:
-            tail = ("/usr/bin/python3", PROGRAMS / "journal.py", unit, settings["secrets_file"])
+            tail = (*PYTHON, PROGRAMS / "journal.py", unit, settings["secrets_file"])
             words = command(*tail, what="Its journal cannot be read")
             raise ChangeError(
                 f"{failed}\nThe last lines of journalctl -u {unit}:\n{words.rstrip()}"
@@ -116,6 +139,7 @@ class Host:
         gateway = self.settings["gateway"]
         if not gateway["name"] or not self.has_gateway():
             return
+        password = administrator_password(self.settings["secrets_file"])
         self.as_user(
             *(self.python(version), PROGRAMS / "client.py", f"--gateway={gateway['name']}"),
             *(
@@ -124,15 +148,9 @@ class Host:
                 f"--username={self.settings['admin']}",
             ),
             what=f"A client could not use MLflow {version} through the gateway",
-            words=json.dumps({"password": self.password(), "pass": token}),
+            words=json.dumps({"password": password, "pass": token}),
             timeout_s=self.settings["start_timeout_s"],
         )
-
-    def password(self):
-        """Return the administrator's password, from the file with the server's secrets (systemd.exec(5))."""
-        text = Path(self.settings["secrets_file"]).read_text()
-        value = re.search(r"^MLFLOW_AUTH_ADMIN_PASSWORD=(.*)$", text, re.MULTILINE)[1]
-        return re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] == '"' else value
 
     def has_gateway(self):
         """Tell whether a gateway has been set up on this host."""

@@ -4,16 +4,10 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
+
+from host import secrets_in
 
 LINES = 40
-
-
-def unquote(value):
-    """Return a value as systemd reads it from an EnvironmentFile (systemd.exec(5))."""
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
-    return value
 
 
 def main(unit, secrets_file):
@@ -21,9 +15,7 @@ def main(unit, secrets_file):
     command = ["journalctl", "--unit", unit, "--lines", str(LINES), "--no-pager", "--output", "cat"]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False).stdout
     try:
-        values = [
-            unquote(line.strip().partition("=")[2]) for line in Path(secrets_file).read_text().splitlines()
-        ]
+        values = secrets_in(secrets_file).values()
     except OSError:
         values = []
     for value in sorted(filter(None, values), key=len, reverse=True):
