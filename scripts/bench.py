@@ -62,8 +62,7 @@ export UV_CACHE_DIR="$place/cache" UV_SYSTEM_CERTS=true
 uv=/opt/flowstead/uv/bin/uv
 "$uv" venv --quiet --python /usr/bin/python3 "$place/release"
 start=$(date +%s.%N)
-"$uv" pip sync --quiet --require-hashes --no-build --compile-bytecode \
-    --python "$place/release/bin/python" "$place/lock"
+"$uv" pip sync --quiet --require-hashes --no-build --python "$place/release/bin/python" "$place/lock"
 end=$(date +%s.%N)
 echo "$start $end"
 """
