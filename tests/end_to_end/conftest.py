@@ -19,6 +19,10 @@ from pathlib import Path
 
 import pytest
 from deployed import Deployment, Sandbox, copy_project, run
+from networks import claimed
+
+from sandbox.real.site import Site
+from sandbox.real.vpc import Vpc
 
 SANDBOX = "end-to-end"
 EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load")
@@ -102,3 +106,18 @@ def run_ids(example_output: dict[str, str]) -> dict[str, str]:
         for name, text in example_output.items()
     }
     return {name: match[1] for name, match in found.items() if match}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """The network of a sandbox, without the sandbox."""
+    with claimed("network", tmp_path / "state") as one:
+        yield one
+
+
+@pytest.fixture
+def vpc(site: Site) -> Vpc:
+    """A VPC in it."""
+    made = Vpc(site, "vpc-1", "10.80.0.0/16")
+    made.ensure()
+    return made

@@ -1,102 +1,38 @@
 """Real packets on the sandbox's networks: what reaches what, and what does not. Needs root."""
 
-import contextlib
 import os
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import small_metadata
 from dnslib import DNSRecord
+from networks import (
+    CLONE,
+    FIRST,
+    OUT,
+    PRIVATE,
+    SECOND,
+    SSH_FROM_ALL,
+    answering,
+    claimed,
+    connect,
+    ours,
+    plug,
+    reaches,
+    subnet,
+)
 
-from sandbox.real import firewall, images, namespaces
+from sandbox.real import firewall, namespaces
 from sandbox.real.commands import run
 from sandbox.real.dns import Resolver
 from sandbox.real.firewall import Rule
-from sandbox.real.hosts import Host
 from sandbox.real.site import Site
 from sandbox.real.vpc import METADATA_ADDRESS, Vpc
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
-
-CLONE = f"t{os.getpid()}"
-OUT = Rule("out", "-1", -1, -1, ("0.0.0.0/0",))
-SSH_FROM_ALL = Rule("in", "tcp", 22, 22, ("0.0.0.0/0",))
-FIRST, SECOND, PRIVATE = "10.80.0.10", "10.80.1.10", "10.80.10.10"
-
-
-def subnet(address):
-    return f"{address.rpartition('.')[0]}.0/24"
-
-
-def connect(netns, address, port, timeout_s=0.7):
-    """Return what the server at an address says first; TimeoutError when packets are dropped."""
-    with namespaces.entered(Path(netns).name) if netns else contextlib.nullcontext():
-        made = socket.socket()
-    with made:
-        made.settimeout(timeout_s)
-        made.connect((address, port))
-        return made.recv(100).decode()
-
-
-def reaches(netns, address, port):
-    try:
-        connect(netns, address, port)
-    except OSError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def answering(netns, address, port):
-    """Tell whoever connects from which address it came."""
-    listening = namespaces.listen(Path(netns).name, socket.SOCK_STREAM, address, port)
-
-    def serve():
-        with contextlib.suppress(OSError):
-            while True:
-                connection, sender = listening.accept()
-                with connection:
-                    connection.sendall(sender[0].encode())
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-
-
-@contextlib.contextmanager
-def claimed(name, state_dir):
-    site = Site.claim(name, state_dir, CLONE)
-    try:
-        yield site
-    finally:
-        site.release()
-
-
-@pytest.fixture
-def site(tmp_path):
-    with claimed("network", tmp_path / "state") as one:
-        yield one
-
-
-@pytest.fixture
-def vpc(site):
-    made = Vpc(site, "vpc-1", "10.80.0.0/16")
-    made.ensure()
-    return made
-
-
-def plug(vpc, address, *rules):
-    netns = vpc.attach(f"eni-{address}", address, subnet(address))
-    firewall.apply(netns, rules, resolver=vpc.resolver)
-    return netns
 
 
 def test_a_new_interface_is_closed_before_anything_can_run_in_it(vpc):
@@ -272,20 +208,6 @@ def test_hop_limit_one_keeps_metadata_from_what_is_behind_a_host(vpc, hop_limit,
         metadata.shutdown()
 
 
-def ours(index):
-    """Return what there is on the machine of one site."""
-    found = [
-        name
-        for name in (link.name for link in Path("/sys/class/net").iterdir())
-        if name.startswith((f"fs{index}v",)) or name == f"fs{index}"
-    ]
-    found += namespaces.named(f"fs{index}-")
-    found += [
-        line for line in run("nft", "list", "tables").splitlines() if line.endswith(f" flowstead_{index}")
-    ]
-    return found
-
-
 def test_release_leaves_nothing_and_twice_is_no_error(tmp_path):
     one = Site.claim("gone", tmp_path, CLONE)
     plug(Vpc(one, "vpc-1", "10.80.0.0/16"), FIRST, OUT)
@@ -312,121 +234,3 @@ def test_a_vpc_that_is_removed_makes_room_for_another(site):
         made = Vpc(site, f"vpc-{number}", "10.80.0.0/16")
         made.ensure()
         made.remove()
-
-
-def ssh(key, address, command, user="admin"):
-    options = (
-        "StrictHostKeyChecking=no",
-        "UserKnownHostsFile=/dev/null",
-        "LogLevel=ERROR",
-        "ConnectTimeout=3",
-    )
-    done = subprocess.run(
-        [
-            "ssh",
-            "-i",
-            key,
-            *(part for option in options for part in ("-o", option)),
-            f"{user}@{address}",
-            command,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-    return (done.stdout + done.stderr).strip()
-
-
-def eventually(ask, wanted, timeout_s=30):
-    end = time.monotonic() + timeout_s
-    while (found := ask()) != wanted and time.monotonic() < end:
-        time.sleep(0.2)
-    assert found == wanted
-
-
-@pytest.fixture(params=["debian-13", "debian-12"])
-def host(request, site, vpc, tmp_path):
-    """A booted host with a public address: its Host, address and key, and whatever it reported of itself."""
-    image = images.ensure(request.param)
-    key = tmp_path / "key"
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    told = small_metadata.answers(
-        "i-first", FIRST, key.with_suffix(".pub").read_text(), "#cloud-config\nruncmd: [[touch, /var/ran]]\n"
-    )
-    metadata = small_metadata.serve(vpc.listen_tcp(METADATA_ADDRESS, 80), {FIRST: told})
-    resolver = Resolver(lambda name, _: FIRST if name == "ip-10-80-0-10.ec2.internal" else None)
-    resolver.serve("vpc-1", vpc.listen_udp(vpc.resolver, 53), vpc.listen_tcp(vpc.resolver, 53))
-    netns = plug(vpc, FIRST, OUT, SSH_FROM_ALL)
-    public = site.public_addresses.take()
-    vpc.map_public(public, FIRST)
-    vpc.allow_internet({FIRST})
-    changes = []
-    made = Host(
-        site,
-        "i-first",
-        netns,
-        image,
-        hostname="ip-10-80-0-10",
-        dns_ip=vpc.resolver,
-        memory_mib=1024,
-        vcpus=1,
-        on_change=changes.append,
-    )
-    made.run()
-    made.wait_booted()
-    yield made, public, key, changes
-    made.remove()
-    resolver.close()
-    metadata.shutdown()
-
-
-def test_a_host_is_a_machine(host, site):
-    """One boot, and what a person on the machine would look at; then down, up and around."""
-    made, public, key, changes = host
-
-    def say(command):
-        return ssh(key, public, command)
-
-    eventually(lambda: say("id -un"), "admin")
-    made.wait_initialised()
-    eventually(lambda: say("systemctl is-system-running"), "running")
-    assert say("sudo whoami; ls /var/ran; nproc; hostname -f").split() == [
-        "root",
-        "/var/ran",
-        "1",
-        "ip-10-80-0-10.ec2.internal",
-    ]
-    assert 900 < int(say("free -m | awk '/Mem:/ {print $2}'")) < 1024
-    for shell in ("sh -c", "sudo sh -c", "sudo systemd-run --wait --quiet --pipe sh -c"):
-        assert say(f"{shell} 'echo $AWS_ENDPOINT_URL'") == "https://169.254.170.1"
-    assert "-----BEGIN SSH HOST KEY KEYS-----\n" in made.console()
-    shown = made.console().split("KEY KEYS-----")[1]
-    assert say("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub") in shown
-    assert "Permission denied" in ssh(key, public, "id", user="root")
-
-    boot_id = say("cat /proc/sys/kernel/random/boot_id")
-    say("sudo systemctl reboot")
-    eventually(lambda: changes, ["running"])
-    made.wait_booted()
-    eventually(lambda: say("id -un"), "admin")
-    assert say("cat /proc/sys/kernel/random/boot_id") != boot_id
-    assert int(say("journalctl --list-boots --quiet | grep -c '^ *-\\?[0-9]'")) == 2
-
-    say("sudo systemctl poweroff")
-    eventually(lambda: changes, ["running", "stopped"])
-    assert made.state() == "stopped"
-    made.start()
-    made.wait_booted()
-    made.reboot()
-    made.wait_booted()
-    eventually(lambda: say("ls /var/ran"), "/var/ran")
-    made.stop()
-    assert made.state() == "stopped"
-    assert changes == ["running", "stopped"], "what was asked for is not reported as the host's own doing"
-
-    made.start()
-    made.wait_booted()
-    Site.clear(site.name, CLONE)
-    assert made.state() == "absent"
-    assert ours(site.index) == []
