@@ -1,0 +1,56 @@
+"""The programs of the mlflow role on its host: what they read, and how long they say it will take."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow/files/host"))
+
+
+@pytest.fixture(scope="module")
+def host() -> Any:
+    """The module that all the others build on."""
+    import host  # noqa: PLC0415 - found only now
+
+    return host
+
+
+@pytest.fixture
+def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The program that changes releases, with a state of its own."""
+    import change  # noqa: PLC0415 - found only now
+
+    monkeypatch.setattr(change, "REHEARSAL", tmp_path / "rehearsal.json")
+    return change
+
+
+def test_secrets_are_read_as_systemd_reads_them(host: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.env"
+    file.write_text('PLAIN=a=b"c\nQUOTED="a \\"b\\" \\\\ $c"\nEMPTY=\n')
+    assert host.secrets_in(file) == {"PLAIN": 'a=b"c', "QUOTED": 'a "b" \\ $c', "EMPTY": ""}
+
+
+def test_a_missing_password_is_said_with_where_to_look(host: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.env"
+    file.write_text("OTHER=1\n")
+    with pytest.raises(host.ChangeError, match="flowstead-secrets@mlflow-env"):
+        host.administrator_password(file)
+
+
+def test_clients_are_held_off_for_a_migration_and_its_undoing(host: Any, change: Any) -> None:
+    host.write_json(change.REHEARSAL, {"version": "3.17.2", "seconds": 40.0})
+    assert change.expected_s("3.17.2", 0) == 80
+    assert change.expected_s("3.17.2", 1000) == 80 + 1000 / change.BACKUP_MIB_PER_S
+
+
+@pytest.mark.parametrize("rehearsed", ["3.17.1", None])
+def test_without_a_rehearsal_of_the_release_only_the_data_count(
+    host: Any, change: Any, rehearsed: str | None
+) -> None:
+    if rehearsed:
+        host.write_json(change.REHEARSAL, {"version": rehearsed, "seconds": 40.0})
+    assert change.expected_s("3.17.2", 100) == 100 / change.BACKUP_MIB_PER_S
