@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from deployed import BIN, Deployment, ask, run, until
+from deployed import Deployment, ask, until
+from upgrading import (
+    JOURNAL,
+    NEWEST,
+    OLDER_SCHEMA,
+    SAME_SCHEMA,
+    Logging,
+    asking,
+    begin_change,
+    begun,
+    killed_at,
+    serves,
+    settled,
+    use,
+    version,
+    without_loss,
+)
 
 pytestmark = pytest.mark.timeout(1800)
 
-NEWEST = "3.17.2"
-# The same schema as the newest, and an older one.
-SAME_SCHEMA, OLDER_SCHEMA = "3.17.1", "3.16.1"
-PROGRAM = "/usr/bin/python3 -B /usr/local/lib/flowstead/mlflow/change.py"
-JOURNAL = "/var/lib/mlflow-change/journal.json"
-CLIENT = Path(__file__).with_name("logging_client.py")
-# What the journal calls the steps of a migrating upgrade.
+# What the journal calls the steps of a migrating upgrade before it is committed.
 STEPS = (
     "hold requests",
     "back up",
@@ -34,90 +39,24 @@ STEPS = (
     "start the release",
     "switch the gateway",
     "use it as a client",
-    "commit",
 )
-
-
-def use(version: str) -> tuple[str, ...]:
-    """The arguments that ask for a release; those with published holes must be asked for twice."""
-    return ("-e", f"mlflow_version={version}", "-e", f"mlflow_insecure_version_accepted={version}")
-
-
-def version(client: Mapping[str, str]) -> str:
-    """The version that the server says it is."""
-    return ask(client, "/version")[1].decode().strip()
-
-
-def running(deployment: Deployment) -> list[str]:
-    """The MLflow units that run."""
-    listed = deployment.host("systemctl list-units --plain --no-legend --state=running 'mlflow@*' 'mlflow-*'")
-    return [line.split()[0] for line in listed.splitlines() if "timer" not in line]
-
-
-@dataclass
-class Logging:
-    """A client that logs without a pause."""
-
-    client: Mapping[str, str]
-    record: Path
-    stop: Path
-    cwd: Path
-    process: subprocess.Popen[bytes] | None = None
-    result: dict[str, Any] = field(default_factory=dict)
-
-    def start(self) -> None:
-        """Let it begin, and wait until it has logged something."""
-        self.process = subprocess.Popen(
-            [BIN / "python", CLIENT, self.record, self.stop], env=dict(self.client), cwd=self.cwd
-        )
-        until(
-            lambda: self.record.is_file() and self.record.read_text().count("\n") > 10, "a client that logs"
-        )
-
-    def end(self) -> None:
-        """Let it finish what it does."""
-        self.stop.touch()
-        assert self.process
-        assert self.process.wait(timeout=400) == 0
-
-    def check(self) -> dict[str, Any]:
-        """Read everything that was acknowledged back."""
-        checked = run("python", str(CLIENT), "--check", str(self.record), cwd=self.cwd, env=self.client)
-        self.result = json.loads(checked.stdout)
-        return self.result
+KILL = "systemctl kill --signal=SIGKILL {unit}"
+CUT_POWER = "systemctl reboot --force --force"
+# What a run says when it begins the steps of a migrating upgrade before the host takes over, and the seconds
+# after which it is killed: the module is on the host by then.
+TASKS = {
+    "build_release | Install exactly what the lock names": 1.5,
+    "write_files | Have what the server is told and runs under": 0.5,
+    "compare_schema | Read the release's schema and the databases'": 0.5,
+    "rehearse | Migrate copies of the databases, and have the release serve them": 1.5,
+    "rehearse | Take a snapshot of the database server": 0.0,
+}
 
 
 @pytest.fixture
 def logging(deployment: Deployment, client_environment: dict[str, str], tmp_path: Path) -> Logging:
     """A client that can log without a pause."""
     return Logging(client_environment, tmp_path / "record.jsonl", tmp_path / "stop", deployment.clone)
-
-
-@contextmanager
-def without_loss(
-    logging: Logging, capsys: pytest.CaptureFixture[str], what: str, *, undone: bool = False
-) -> Iterator[None]:
-    """Log all the while: everything that was acknowledged is there, and no call fails.
-
-    While a change is `undone`, a call may: clients are held off for longer than they try on a slow machine.
-    """
-    logging.start()
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds = time.monotonic() - began
-        logging.end()
-    seen = logging.check()
-    with capsys.disabled():
-        print(
-            f"\n{what}: {seconds:.0f} s, {seen['calls']} calls in {seen['runs']} runs, "
-            f"{len(seen['failed'])} failed, {len(seen['lost'])} lost, "
-            f"longest pause {seen['longest_pause_s']:.1f} s"
-        )
-    assert seen["lost"] == []
-    assert undone or seen["failed"] == []
-    assert seen["calls"] > 20
 
 
 @pytest.fixture(scope="module")
@@ -150,18 +89,6 @@ def older(
     assert (status, json.loads(body)["run"]["info"]["status"]) == (200, "FINISHED")
 
 
-def settled(deployment: Deployment) -> str:
-    """Wait until nothing changes the host's MLflow any more; return which release serves."""
-    script = (
-        f"test -e {JOURNAL} || systemctl is-active --quiet mlflow-recover 'mlflow-change-*' "
-        "|| cat /etc/mlflow/serving.json"
-    )
-    said = until(
-        lambda: deployment.host(script, check=False), "an end of the change", timeout_s=600, pause_s=2
-    )
-    return str(json.loads(said)["version"])
-
-
 def test_a_rehearsal_that_fails_changes_nothing(
     older: Deployment,
     client_environment: dict[str, str],
@@ -179,12 +106,34 @@ def test_a_rehearsal_that_fails_changes_nothing(
     assert "The rehearsal of MLflow" in done.stdout
     assert "deliberately broken" in done.stdout
     assert f"{OLDER_SCHEMA} still serves" in done.stdout
-    assert version(client_environment) == OLDER_SCHEMA
-    assert running(older) == [f"mlflow@{OLDER_SCHEMA}.service"]
+    assert serves(older, client_environment, OLDER_SCHEMA)
+
+
+@pytest.fixture
+def without_snapshots(older: Deployment) -> Iterator[Deployment]:
+    """The deployment in the hands of somebody whom AWS does not let take snapshots of databases."""
+    iam, name = older.sandbox.client("iam"), "no-snapshots"
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "rds:CreateDBSnapshot", "Resource": "*"},
+    ]
+    iam.create_user(UserName=name)
+    iam.put_user_policy(
+        UserName=name,
+        PolicyName=name,
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    login = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    yield replace(older, sandbox=replace(older.sandbox, env=older.sandbox.env | login))
+    iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(UserName=name, PolicyName=name)
+    iam.delete_user(UserName=name)
 
 
 def test_data_are_put_back_when_the_new_release_fails_after_its_migration(
     older: Deployment,
+    without_snapshots: Deployment,
     client_environment: dict[str, str],
     logging: Logging,
     capsys: pytest.CaptureFixture[str],
@@ -202,43 +151,55 @@ def test_data_are_put_back_when_the_new_release_fails_after_its_migration(
     older.host(break_it)
     try:
         with without_loss(logging, capsys, "A release that breaks after its migration", undone=True):
-            done = older.playbook("site.yml", check=False)
+            done = without_snapshots.playbook("site.yml", check=False)
     finally:
         older.host(f"cp /root/handlers.py {module}")
     assert done.returncode != 0
+    assert "No snapshot: these AWS credentials may not take one" in " ".join(done.stdout.split())
     assert "deliberately broken" not in logging.record.read_text()
     assert "The data were put back as they were, from the backup" in " ".join(done.stdout.split())
     assert f"{OLDER_SCHEMA} still serves" in done.stdout
-    assert version(client_environment) == OLDER_SCHEMA
-    assert running(older) == [f"mlflow@{OLDER_SCHEMA}.service"]
+    assert serves(older, client_environment, OLDER_SCHEMA)
 
 
-def test_a_change_that_is_killed_is_undone_or_finished(
+def test_a_change_that_is_killed_is_undone(
     older: Deployment,
     client_environment: dict[str, str],
     logging: Logging,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """At each step in turn the program on the host gets `kill -9`; the host itself puts everything right."""
+    """At each step in turn the program on the host gets `kill -9`; the host itself puts everything right.
+
+    At one the host loses its power as well, and at one the database restarts.
+    """
     older.playbook("site.yml", "--tags", "mlflow_install,mlflow_configure")
     seconds = {}
     with without_loss(logging, capsys, "A host's program killed at each step", undone=True):
-        for number, step in enumerate(STEPS):
-            unit = f"mlflow-change-test{number}"
+        for step in STEPS:
             began = time.monotonic()
-            older.host(
-                f"systemd-run --quiet --collect --property=OnFailure=mlflow-recover.service --unit={unit} "
-                f"{PROGRAM} upgrade {NEWEST} --migrate; for i in $(seq 2000); do "
-                f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null && break; sleep 0.02; done; '
-                f"systemctl kill --signal=SIGKILL {unit}"
-            )
-            serves = settled(older)
+            begin_change(older, NEWEST, "--migrate", step=step, then=KILL)
+            assert settled(older) == OLDER_SCHEMA, step
             seconds[step] = round(time.monotonic() - began)
-            assert serves == (NEWEST if step == "commit" else OLDER_SCHEMA), step
-            assert version(client_environment) == serves, step
-            assert running(older) == [f"mlflow@{serves}.service"], step
+            assert serves(older, client_environment, OLDER_SCHEMA), step
+
+        began = time.monotonic()
+        begin_change(older, NEWEST, "--migrate", step="change the data", then=CUT_POWER)
+        assert settled(older) == OLDER_SCHEMA
+        seconds["power cut"] = round(time.monotonic() - began)
+        until(lambda: serves(older, client_environment, OLDER_SCHEMA), "serving after a power cut")
+
+        # Whether its migration survives that is the release's own affair: it is finished, or undone.
+        began = time.monotonic()
+        begin_change(older, NEWEST, "--migrate", step="change the data")
+        older.sandbox.client("rds").reboot_db_instance(
+            DBInstanceIdentifier=older.provisioned["flowstead_database_identifier"]
+        )
+        left = settled(older)
+        seconds["database restarted"] = round(time.monotonic() - began)
+        until(lambda: serves(older, client_environment, left), "serving after the database restarted")
     with capsys.disabled():
         print("Seconds until all was well: " + ", ".join(f"{step} {took}" for step, took in seconds.items()))
+        print(f"After the database had restarted, {left} served.")
 
 
 def test_there_is_no_way_down_but_a_restored_backup(
@@ -266,61 +227,37 @@ def test_there_is_no_way_down_but_a_restored_backup(
     done = older.playbook(
         "playbooks/restore_backup.yml", *use(OLDER_SCHEMA), "-e", f"mlflow_backup={named[1]}"
     )
-    assert version(client_environment) == OLDER_SCHEMA
-    assert running(older) == [f"mlflow@{OLDER_SCHEMA}.service"]
+    assert serves(older, client_environment, OLDER_SCHEMA)
     # What had been logged after that backup is in the one that the restore took first, and nowhere else.
     run_id = json.loads(logging.record.read_text().splitlines()[0])["made"]
     assert ask(client_environment, f"/api/2.0/mlflow/runs/get?run_id={run_id}")[0] == 404
     assert re.search(r"Backup of the data before: \S+-before-restore", " ".join(done.stdout.split()))
 
 
-def test_a_migrating_upgrade_loses_nothing_even_when_its_controller_is_killed(
+def test_a_migrating_upgrade_loses_nothing_even_when_its_controller_is_killed_at_each_step(
     older: Deployment,
     client_environment: dict[str, str],
     logging: Logging,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And while it is under way, a second run refuses."""
-    command = [BIN / "ansible-playbook", "site.yml"]
-    with without_loss(logging, capsys, f"{OLDER_SCHEMA} to {NEWEST}, its controller killed on the way"):
-        first = subprocess.Popen(
-            command,
-            cwd=older.clone,
-            env=dict(older.environment),
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        until(lambda: older.host(f"cat {JOURNAL}", check=False), "a change under way", timeout_s=400)
-        second = older.playbook("site.yml", check=False)
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
+    """Before the host takes over nothing has changed, then it goes on alone; a second run refuses."""
+    older.host(f"rm -rf /opt/mlflow/releases/{NEWEST}* /etc/mlflow/{NEWEST}.env")
+    with without_loss(logging, capsys, f"{OLDER_SCHEMA} to {NEWEST}, its controller killed at each step"):
+        for task, seconds in TASKS.items():
+            killed_at(older, task, seconds)
+            until(lambda: serves(older, client_environment, OLDER_SCHEMA), f"serving after {task}", 300)
+        with begun(older, "site.yml") as first:
+            until(lambda: older.host(f"cat {JOURNAL}", check=False), "a change under way", timeout_s=400)
+            second = older.playbook("site.yml", check=False)
+        assert first.returncode == -signal.SIGKILL
         assert settled(older) == NEWEST
     assert second.returncode != 0
     assert "is busy with: upgrade" in " ".join(second.stdout.split())
-    assert version(client_environment) == NEWEST
-    assert running(older) == [f"mlflow@{NEWEST}.service"]
+    assert serves(older, client_environment, NEWEST)
     again = older.playbook("site.yml").stdout
     assert re.search(r"changed=0\s", again.split("PLAY RECAP")[1].replace("localhost", ""))
-
-
-@contextmanager
-def asking(client: Mapping[str, str]) -> Iterator[list[tuple[int, bytes]]]:
-    """Ask again and again, on a new connection each time and without a second try; yields the answers."""
-    answers: list[tuple[int, bytes]] = []
-    stop = threading.Event()
-
-    def ask_on() -> None:
-        while not stop.is_set():
-            answers.append(ask(client))
-            time.sleep(0.1)
-
-    thread = threading.Thread(target=ask_on)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        stop.set()
-        thread.join()
+    snapshots = older.sandbox.client("rds").describe_db_snapshots()["DBSnapshots"]
+    assert any("-before-3-17-2-" in one["DBSnapshotIdentifier"] for one in snapshots)
 
 
 @pytest.mark.parametrize("upgrade", [(NEWEST, SAME_SCHEMA), (SAME_SCHEMA, NEWEST)], ids=["down", "up"])
@@ -337,8 +274,17 @@ def test_with_the_same_schema_no_request_fails_up_or_down(
         older.playbook("site.yml", *use(then))
     assert [answer for answer in answers if answer[0] != 200] == []
     assert len(answers) > 20
-    assert version(client_environment) == then
-    assert running(older) == [f"mlflow@{then}.service"]
+    assert serves(older, client_environment, then)
+
+
+def test_a_change_that_is_killed_after_its_commit_is_finished(
+    older: Deployment, client_environment: dict[str, str]
+) -> None:
+    begin_change(older, SAME_SCHEMA, step="commit", then=KILL)
+    assert settled(older) == SAME_SCHEMA
+    assert serves(older, client_environment, SAME_SCHEMA)
+    begin_change(older, NEWEST, step="commit")
+    assert settled(older) == NEWEST
 
 
 def test_a_release_with_a_wrong_package_never_gets_near_the_old_one(
@@ -356,8 +302,7 @@ def test_a_release_with_a_wrong_package_never_gets_near_the_old_one(
     )
     assert done.returncode != 0
     assert "ash mismatch" in done.stdout
-    assert version(client_environment) == NEWEST
-    assert running(older) == [f"mlflow@{NEWEST}.service"]
+    assert serves(older, client_environment, NEWEST)
 
 
 def test_a_run_recovers_and_removes_the_releases_that_are_not_kept(
