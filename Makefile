@@ -9,11 +9,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Molecule keeps a scenario's state here instead of in the home directory.
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 
-# All roles on each system; whoever runs them first builds the images that the others need.
-TOGETHER := site site_debian_12
-SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# The longest first, so that at the end no core waits for one of them.
+LONGEST := site site_debian_12 gateway_default gateway_alternative mlflow_default mlflow_alternative
+SCENARIOS := $(LONGEST) $(filter-out $(LONGEST),$(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))))
 
-.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule $(SCENARIOS:%=molecule-%) end-to-end test bench readmes lock
+.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule $(SCENARIOS:%=molecule-%) end-to-end end-to-end-upgrades end-to-end-others test bench readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -62,18 +62,25 @@ unit-face:
 unit-slow:
 	@pytest -q -m slow tests/unit/provisioner tests/unit/roles
 
-# Each scenario has a local AWS of its own, and waits more than it works: two at a time.
+# Each scenario has a local AWS of its own: two at a time, on images that are there before.
 molecule: ## Test every role on booted hosts
 	@scripts/setup tools sandbox
-	@$(MAKE) $(TOGETHER:%=molecule-%)
-	@$(MAKE) -j2 --output-sync=target $(patsubst %,molecule-%,$(filter-out $(TOGETHER),$(SCENARIOS)))
+	@python -m sandbox.real.images debian-13 debian-12 postgresql-17 postgresql-15
+	@$(MAKE) -j2 --output-sync=target $(SCENARIOS:%=molecule-%)
 
 $(SCENARIOS:%=molecule-%): molecule-%:
-	@molecule test -s $*
+	@start=$$SECONDS; molecule test -s $*; echo "molecule: $* passed in $$((SECONDS - start)) s"
 
+# Upgrades take as long as all the others together: each half has a local AWS of its own.
 end-to-end: ## The two commands, real clients and a real browser against a local AWS of its own
 	@scripts/setup tools sandbox browser
-	@pytest -v tests/end_to_end
+	@$(MAKE) -j2 --output-sync=target end-to-end-upgrades end-to-end-others
+
+end-to-end-upgrades:
+	@pytest -v --durations=10 tests/end_to_end/test_upgrade.py
+
+end-to-end-others:
+	@pytest -v --durations=10 --ignore=tests/end_to_end/test_upgrade.py tests/end_to_end
 
 test: ## Set everything up and run all tests
 	@scripts/setup tools sandbox browser
