@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from sklearn.dummy import DummyClassifier
 
 EXPERIMENT = "logged without a pause"
-MODEL_EVERY = 8
+MODEL_EVERY = 20
 
 
 def log(record_file: Path, stop: Path) -> None:
