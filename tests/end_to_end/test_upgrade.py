@@ -327,4 +327,4 @@ def test_the_unit_is_hardened(deployment: Deployment, client_environment: dict[s
     assert version(client_environment) == NEWEST
     said = deployment.host(f"systemd-analyze security --no-pager mlflow@{NEWEST}.service")
     exposure = float(said.rstrip().splitlines()[-1].split(":")[1].split()[0])
-    assert exposure <= 2.0
+    assert exposure <= 1.2
