@@ -2,7 +2,8 @@
 
 Arguments: `spoil` or `look`, and a JSON object: files and units (lists), edits (lists of path, old and new
 text), deleted (files to delete), commands (other spoiling), kind ("content" or "permissions": of the files).
-Prints as JSON what is there before anything is spoilt: each file's hash, mode and owner, each unit's state.
+Prints as JSON what is there before anything is spoilt: each file's hash, mode, owner and group,
+each unit's state.
 """
 
 import hashlib

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ NEWEST = "3.17.2"
 SAME_SCHEMA, OLDER_SCHEMA = "3.17.1", "3.16.1"
 PROGRAM = "/usr/bin/python3 -B /usr/local/lib/flowstead/mlflow/change.py"
 JOURNAL = "/var/lib/mlflow-change/journal.json"
+KILL = "systemctl kill --signal=SIGKILL {unit}"
+CUT_POWER = "systemctl reboot --force --force"
 CLIENT = Path(__file__).with_name("logging_client.py")
 
 
@@ -59,15 +61,25 @@ def settled(deployment: Deployment) -> str:
 
 
 def begin_change(deployment: Deployment, wanted: str, *words: str, step: str, then: str = "") -> None:
-    """Have the host itself begin a change, as a run does, and do something as soon as it is at a step."""
+    """Have the host itself begin a change, as a run does, and do something as soon as it is at a step.
+
+    To cut the power ends the connection too, and so never succeeds.
+    """
     unit = f"mlflow-change-test-{time.time_ns()}"
     deployment.host(
         f"systemd-run --quiet --collect --property=OnFailure=mlflow-recover.service --unit={unit} "
         f"{PROGRAM} upgrade {wanted} {' '.join(words)}; for i in $(seq 2000); do "
         f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null && break; sleep 0.02; done; '
-        f"{then.format(unit=unit)}",
-        check=False,
+        f'grep -q \'"step": "{step}"\' {JOURNAL} || exit 9; {then.format(unit=unit)}',
+        check=then != CUT_POWER,
     )
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process began, and those that they began."""
+    listed = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(word) for word in " ".join(listed).split()]
+    return [one for child in children for one in (child, *descendants(child))]
 
 
 @contextmanager
@@ -76,15 +88,16 @@ def begun(deployment: Deployment, playbook: str) -> Iterator[subprocess.Popen[st
     process = subprocess.Popen(
         [BIN / "ansible-playbook", playbook],
         cwd=deployment.clone,
-        env=deployment.environment | {"COLUMNS": "300"},
+        env=dict(deployment.environment),
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
     try:
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        for one in [process.pid, *descendants(process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
         process.communicate()
 
 
