@@ -1,5 +1,6 @@
 """What hosts learn from the sandbox's DNS."""
 
+import errno
 import socket
 import threading
 
@@ -67,10 +68,19 @@ def test_junk_gets_no_answer(resolver, junk):
 
 
 def loopback():
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("127.0.0.1", 0))
-    tcp = socket.create_server(udp.getsockname())
-    return udp, tcp
+    """A UDP and a TCP socket of one port, which must be free for both."""
+    while True:
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            tcp.close()
+            udp.close()
+        else:
+            return udp, tcp
 
 
 def test_it_answers_over_both_transports_until_it_is_stopped(resolver):
