@@ -39,21 +39,29 @@ class Server:
     Args:
         directory: the inventory directory.
         values: the variables in provisioned.yml.
+        options: the variables in tracking_servers.yml, which people edit.
 
     """
 
     directory: Path
     values: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    def own_name(self) -> str:
+        """The name that a certificate of one's own is for; empty with Flowstead's."""
+        names = self.options.get("tracking_server_names") or [""]
+        return str(names[0]) if self.options.get("gateway_certificate") else ""
 
     @property
     def url(self) -> str:
         """Where MLflow answers."""
-        return str(self.values["flowstead_url"])
+        return f"https://{self.own_name}" if self.own_name else str(self.values["flowstead_url"])
 
     @property
-    def ca_file(self) -> Path:
-        """The certificate to trust."""
-        return self._path("flowstead_ca_file")
+    def ca_file(self) -> Path | None:
+        """The certificate to trust; None for those that this machine trusts."""
+        return None if self.own_name else self._path("flowstead_ca_file")
 
     @property
     def ssh_key(self) -> Path | None:
@@ -106,7 +114,9 @@ def find(inventory: str) -> Server:
     path = directory / "group_vars" / "all" / "provisioned.yml"
     if not path.is_file():
         raise FlowsteadError(f"There is no {path}.", next_step="Run: python provision.py")
-    return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")))
+    edited = directory / "group_vars" / "tracking_servers.yml"
+    options = yaml.safe_load(edited.read_text(encoding="utf-8")) if edited.is_file() else {}
+    return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")), options or {})
 
 
 def ask(server: Server) -> str:
@@ -116,7 +126,7 @@ def ask(server: Server) -> str:
         server.url + PROBE, headers={"Authorization": f"Basic {login}"}
     )
     try:
-        context = ssl.create_default_context(cafile=str(server.ca_file))
+        context = ssl.create_default_context(cafile=server.ca_file)
         with urllib.request.urlopen(  # noqa: S310 - as above
             request, timeout=ANSWER_DEADLINE_S, context=context
         ) as answer:
@@ -172,7 +182,7 @@ def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> Non
             print(
                 f"https://localhost:{port}/ is {server.url} until Ctrl-C. User admin; password: fab password."
             )
-            print(f"Its certificate is signed by {server.ca_file}.", flush=True)
+            print(f"Its certificate is for {server.own_name or server.ca_file}.", flush=True)
             threading.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""``python -m sandbox``: up, down, status, env, calls."""
+"""``python -m sandbox``: up, down, status, env, calls, fault."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -11,6 +12,11 @@ from deployed import Deployment, ask, mutating, run, served, until
 
 pytestmark = pytest.mark.timeout(1800)
 
+CHANGE_PASSWORD = (
+    "import os; from mlflow.server import get_app_client; "
+    "client = get_app_client('basic-auth', os.environ['MLFLOW_TRACKING_URI']); "
+    "client.update_user_password('admin', os.environ['NEW'])"
+)
 RECAP = re.compile(r"ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 
 
@@ -65,6 +71,29 @@ def test_a_security_group_opened_by_hand_is_set_right(deployment: Deployment) ->
     deployment.provision()
     rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
     assert sorted(rule["FromPort"] for rule in rules) == [22, 443]
+
+
+def test_a_password_changed_in_mlflow_and_in_the_secret_is_taken_over_without_a_restart(
+    deployment: Deployment, client_environment: dict[str, str]
+) -> None:
+    """The server started with the old one in its environment; the next run asks questions as the admin."""
+    secrets = deployment.sandbox.client("secretsmanager")
+    arn = deployment.provisioned["flowstead_secret_arns"]["admin"]
+    process = main_process(deployment)
+    old = client_environment["MLFLOW_TRACKING_PASSWORD"]
+    new = client_environment | {"MLFLOW_TRACKING_PASSWORD": "changed-in-the-account-menu"}
+    for before, after in ((client_environment, new), (new, client_environment)):
+        password = after["MLFLOW_TRACKING_PASSWORD"]
+        run("python", "-c", CHANGE_PASSWORD, cwd=deployment.clone, env=before | {"NEW": password})
+        value = json.dumps({"username": "admin", "password": password})
+        secrets.put_secret_value(SecretId=arn, SecretString=value)
+        until(lambda old=before: ask(old)[0] == 401, "the old password forgotten", pause_s=5)  # type: ignore[misc]
+        if password != old:
+            recaps = RECAP.findall(deployment.playbook("site.yml", "--tags", "mlflow").stdout)
+            assert recaps
+            assert all((changed, failed) == ("0", "0") for _, changed, _, failed in recaps)
+    assert main_process(deployment) == process
+    assert served(client_environment)
 
 
 def test_killed_server_serves_again(deployment: Deployment, client_environment: dict[str, str]) -> None:

@@ -73,7 +73,7 @@ def test_no_aws_key_on_the_host(deployment: Deployment) -> None:
         deployment.host("ls -d /root/.aws /home/*/.aws /var/lib/mlflow/.aws 2>/dev/null", check=False) == ""
     )
     # botocore brings examples of keys with it.
-    places = "/etc /opt/mlflow/bin /home /root --exclude-dir=.cache"
+    places = "/etc /opt/mlflow/releases/*/bin /home /root --exclude-dir=.cache"
     assert deployment.host(f"grep -rlIs 'A[KS]IA[A-Z0-9]' {places}", check=False) == ""
 
 

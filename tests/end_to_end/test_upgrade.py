@@ -294,6 +294,23 @@ def test_a_change_that_is_killed_after_its_commit_is_finished(
     assert settled(older) == NEWEST
 
 
+def test_a_host_that_could_not_back_the_database_up_changes_nothing(
+    older: Deployment, client_environment: dict[str, str]
+) -> None:
+    """Its pg_dump is older than the database server, as Debian 12's is for PostgreSQL 17."""
+    program = "/usr/local/bin/pg_dump"
+    older.host(f"echo 'echo \"pg_dump (PostgreSQL) 14.9\"' > {program}; chmod +x {program}")
+    try:
+        done = older.playbook("site.yml", "--tags", "mlflow", *use(SAME_SCHEMA), check=False)
+    finally:
+        older.host(f"rm {program}")
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "is of 14: too old to back it up" in said
+    assert f"{NEWEST} still serves" in said
+    assert serves(older, client_environment, NEWEST)
+
+
 def test_a_release_with_a_wrong_package_never_gets_near_the_old_one(
     older: Deployment, client_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""KilledError at any point and run again, it goes on; nothing is made twice."""
+"""Killed at any point and run again, it goes on; nothing is made twice."""
 
 import json
 import threading

@@ -70,6 +70,20 @@ def test_fab_finds_the_files_that_the_inventory_names(made):
     assert server.ssh_key.is_file()
 
 
+def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
+    inventory = tmp_path / "inventory"
+    (inventory / "group_vars" / "all").mkdir(parents=True)
+    outputs = {"flowstead_url": "https://192.0.2.7", "flowstead_ca_file": "{{ inventory_dir }}/x.ca.pem"}
+    (inventory / "group_vars" / "all" / "provisioned.yml").write_text(yaml.safe_dump(outputs))
+    edited = inventory / "group_vars" / "tracking_servers.yml"
+    edited.write_text('tracking_server_names: [mlflow.example.com]\ngateway_certificate: ""\n')
+    assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
+    assert fabfile.find(str(inventory)).ca_file == inventory / "x.ca.pem"
+    edited.write_text("tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\n")
+    assert fabfile.find(str(inventory)).url == "https://mlflow.example.com"
+    assert fabfile.find(str(inventory)).ca_file is None
+
+
 def test_no_secret_value_is_written_or_printed(made):
     text = "".join(
         path.read_text() for path in made.inventory.rglob("*") if path.is_file() and path.parent.name != "ssh"

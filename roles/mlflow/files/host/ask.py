@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Wait until an MLflow release answers, then ask it real questions through its API. Managed by Ansible.
 
-The administrator's password is read from the file with the server's secrets and never printed.
+The administrator's password is read from the file with the server's secrets and never printed. When it is
+refused, it is fetched from Secrets Manager once more: somebody may have changed it there and in MLflow since
+the server started.
 """
 
 import argparse
@@ -17,10 +19,12 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 
-from host import ChangeError, administrator_password
+from host import SECRETS_UNIT, ChangeError, administrator_password, command
 
 # A unit that systemd had to start this often while we waited does not come up.
 RESTARTS_OF_A_FAILURE = 3
+# Needs a login and the database, and is there in every MLflow.
+FIRST_EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
 def restarts(unit):
@@ -91,6 +95,22 @@ def wait(release, unit, timeout_s):
         time.sleep(0.5)
 
 
+def log_in(arguments, base):
+    """Return the release with a login that it takes, once it answers at all."""
+    for fetch_first in (False, True):
+        if fetch_first:
+            command("systemctl", "start", SECRETS_UNIT, what="The server's secrets could not be fetched")
+        password = administrator_password(arguments.secrets)
+        release = Release(base, arguments.username, password, arguments.ca_file or None)
+        wait(release, arguments.unit, arguments.timeout_s)
+        if release.ask(FIRST_EXPERIMENT)[0] != HTTPStatus.UNAUTHORIZED:
+            return release
+    raise SystemExit(
+        f"the login of {arguments.username} was refused: the password in Secrets Manager is not "
+        "the one in use. Put the present one into the secret and run site.yml again"
+    )
+
+
 def main():
     """Ask, and say what was asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,31 +130,23 @@ def main():
     if arguments.gateway:
         base = f"https://{arguments.gateway}:{arguments.gateway_port}".removesuffix(":443")
     try:
-        password = administrator_password(arguments.secrets)
+        release = log_in(arguments, base)
     except (ChangeError, OSError) as error:
         raise SystemExit(str(error)) from error
-    release = Release(base, arguments.username, password, arguments.ca_file or None)
-    wait(release, arguments.unit, arguments.timeout_s)
 
     status, text = release.ask("/version")
     if (status, text.strip()) != (HTTPStatus.OK, arguments.version):
         raise SystemExit(f"asked for its version, the server answered {status} {text[:200]}")
-    experiment = "/api/2.0/mlflow/experiments/get?experiment_id=0"
-    status, text = release.ask(experiment, login=False)
+    status, text = release.ask(FIRST_EXPERIMENT, login=False)
     if status != HTTPStatus.UNAUTHORIZED:
         raise SystemExit(f"without a login the server answered {status} instead of 401: {text[:200]}")
     for question, path, body in (
-        ("the first experiment (database)", experiment, None),
+        ("the first experiment (database)", FIRST_EXPERIMENT, None),
         ("all experiments (database)", "/api/2.0/mlflow/experiments/search", {"max_results": 1}),
         ("registered models (database)", "/api/2.0/mlflow/registered-models/search?max_results=1", None),
         ("artifacts (bucket)", "/api/2.0/mlflow-artifacts/artifacts?path=", None),
     ):
         status, text = release.ask(path, body)
-        if status == HTTPStatus.UNAUTHORIZED:
-            raise SystemExit(
-                f"the login of {arguments.username} was refused: the password in Secrets Manager is not "
-                "the one in use. Put the present one into the secret and run site.yml again"
-            )
         if status != HTTPStatus.OK:
             raise SystemExit(f"asked for {question}, the server answered {status}: {text[:300]}")
         print(f"{question}: {status}")

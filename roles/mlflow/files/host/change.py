@@ -224,7 +224,7 @@ def expected_s(version, database_mib):
 def recover(host):
     """Finish or undo a change that was broken off; return what was done, or an empty text."""
     if not JOURNAL.exists():
-        return ""
+        return clear_up(host)
     record = json.loads(JOURNAL.read_text())
     one = Change(host, record)
     if record["step"] == COMMIT:
@@ -237,6 +237,18 @@ def recover(host):
         f'A change to MLflow {version} had been broken off at the step "{record["step"]}", and has been '
         f"undone: {serves} serves."
     )
+
+
+def clear_up(host):
+    """Remove what a killed rehearsal left: the owner's password, the copies, and the server on them."""
+    if not Path(host.settings["owner_passfile"]).exists():
+        return ""
+    serving = host.serving()["version"]
+    with host.owner():
+        host.systemctl("stop", "mlflow-rehearsal@*.service", what="A rehearsal could not be stopped")
+        if serving:
+            host.data(serving, "wipe", what="The copies could not be removed")
+    return "A rehearsal had been broken off; what it left has been removed."
 
 
 def rehearse(host, report, version, depth):

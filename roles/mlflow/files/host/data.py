@@ -258,7 +258,7 @@ class Data:
         return {}
 
     def backups(self):
-        """Return the manifests of the backups in the bucket, the newest last."""
+        """Return the names of the backups in the bucket, the newest last."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=f"{self.prefix}/"
         )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 STATE = Path("/var/lib/mlflow-change")
 PROGRAMS = Path(__file__).resolve().parent
+# Writes the file with the server's secrets anew where Secrets Manager has others.
+SECRETS_UNIT = "flowstead-secrets@mlflow-env.service"
 # For programs that need nothing of a release; they leave no compiled files behind.
 PYTHON = ("/usr/bin/python3", "-B")
 
@@ -60,7 +62,7 @@ def administrator_password(path):
         return secrets_in(path)["MLFLOW_AUTH_ADMIN_PASSWORD"]
     except KeyError:
         raise ChangeError(
-            f"{path} has no MLFLOW_AUTH_ADMIN_PASSWORD: look at journalctl -u flowstead-secrets@mlflow-env"
+            f"{path} has no MLFLOW_AUTH_ADMIN_PASSWORD: look at journalctl -u {SECRETS_UNIT}"
         ) from None
 
 
