@@ -13,7 +13,7 @@ export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 LONGEST := site site_debian_12 gateway_default gateway_alternative mlflow_default mlflow_alternative
 SCENARIOS := $(LONGEST) $(filter-out $(LONGEST),$(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))))
 
-.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule $(SCENARIOS:%=molecule-%) end-to-end end-to-end-upgrades end-to-end-others test bench readmes lock
+.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule images $(SCENARIOS:%=molecule-%) end-to-end end-to-end-upgrades end-to-end-others test bench readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,7 +42,7 @@ lint:
 	@echo "lint: nothing found"
 
 lint-ansible:
-	@ANSIBLE_INVENTORY=$(CURDIR)/inventory/controller.yml ansible-lint --offline -q
+	@ANSIBLE_INVENTORY=$(CURDIR)/inventory/controller.yml ANSIBLE_INVENTORY_ENABLED=yaml ansible-lint --offline -q
 	@echo "ansible-lint: nothing found"
 
 types:
@@ -65,8 +65,11 @@ unit-slow:
 # Each scenario has a local AWS of its own: two at a time, on images that are there before.
 molecule: ## Test every role on booted hosts
 	@scripts/setup tools sandbox
-	@python -m sandbox.real.images debian-13 debian-12 postgresql-17 postgresql-15
+	@$(MAKE) images
 	@$(MAKE) -j2 --output-sync=target $(SCENARIOS:%=molecule-%)
+
+images:
+	@python -m sandbox.real.images debian-13 debian-12 postgresql-17 postgresql-15
 
 $(SCENARIOS:%=molecule-%): molecule-%:
 	@start=$$SECONDS; molecule test -s $*; echo "molecule: $* passed in $$((SECONDS - start)) s"
@@ -84,7 +87,9 @@ end-to-end-others:
 
 test: ## Set everything up and run all tests
 	@scripts/setup tools sandbox browser
-	@$(MAKE) check unit-slow molecule end-to-end
+	@$(MAKE) check
+	@$(MAKE) -j2 --output-sync=target unit-slow images
+	@$(MAKE) molecule end-to-end
 
 bench: ## Measure, and print a table
 	@scripts/setup tools sandbox
