@@ -115,8 +115,19 @@ def find(inventory: str) -> Server:
     if not path.is_file():
         raise FlowsteadError(f"There is no {path}.", next_step="Run: python provision.py")
     edited = directory / "group_vars" / "tracking_servers.yml"
-    options = yaml.safe_load(edited.read_text(encoding="utf-8")) if edited.is_file() else {}
+    try:
+        # The loader is a safe one.
+        options = yaml.load(edited.read_text(encoding="utf-8"), _WithoutTags) if edited.is_file() else {}  # noqa: S506
+    except yaml.YAMLError as error:
+        raise FlowsteadError(f"{edited} is not YAML: {error}", next_step="Correct it.") from error
     return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")), options or {})
+
+
+class _WithoutTags(yaml.SafeLoader):
+    """Reads values with a tag of Ansible's, such as !vault, as None: nothing here needs them."""
+
+
+_WithoutTags.add_multi_constructor("!", lambda *_: None)
 
 
 def ask(server: Server) -> str:
@@ -182,7 +193,8 @@ def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> Non
             print(
                 f"https://localhost:{port}/ is {server.url} until Ctrl-C. User admin; password: fab password."
             )
-            print(f"Its certificate is for {server.own_name or server.ca_file}.", flush=True)
+            trust = f"is for {server.own_name}" if server.own_name else f"is signed by {server.ca_file}"
+            print(f"Its certificate {trust}.", flush=True)
             threading.Event().wait()
 
 

@@ -299,7 +299,7 @@ def test_a_host_that_could_not_back_the_database_up_changes_nothing(
 ) -> None:
     """Its pg_dump is older than the database server, as Debian 12's is for PostgreSQL 17."""
     program = "/usr/local/bin/pg_dump"
-    older.host(f"echo 'echo \"pg_dump (PostgreSQL) 14.9\"' > {program}; chmod +x {program}")
+    older.host(f"printf '#!/bin/sh\\necho \"pg_dump (PostgreSQL) 14.9\"\\n' > {program}; chmod +x {program}")
     try:
         done = older.playbook("site.yml", "--tags", "mlflow", *use(SAME_SCHEMA), check=False)
     finally:

@@ -13,6 +13,7 @@ import yaml
 
 import fabfile
 from provisioner import graph
+from provisioner.errors import FlowsteadError
 
 PROJECT = Path(__file__).resolve().parents[3]
 SECRETS = ("database-owner", "database-application", "admin", "server-keys", "tls-ca")
@@ -79,9 +80,14 @@ def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     edited.write_text('tracking_server_names: [mlflow.example.com]\ngateway_certificate: ""\n')
     assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
     assert fabfile.find(str(inventory)).ca_file == inventory / "x.ca.pem"
-    edited.write_text("tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\n")
+    edited.write_text(
+        "tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\nmine: !vault |\n  hidden\n"
+    )
     assert fabfile.find(str(inventory)).url == "https://mlflow.example.com"
     assert fabfile.find(str(inventory)).ca_file is None
+    edited.write_text("tracking_server_names: [")
+    with pytest.raises(FlowsteadError, match=r"tracking_servers\.yml is not YAML"):
+        fabfile.find(str(inventory))
 
 
 def test_no_secret_value_is_written_or_printed(made):

@@ -22,6 +22,8 @@ from host import STATE, ChangeError, Host, write_json
 SETTINGS = Path(__file__).with_name("change.json")
 JOURNAL = STATE / "journal.json"
 REHEARSAL = STATE / "rehearsal.json"
+# There while copies of the databases may hold something; names the release whose libraries can empty them.
+COPIES = STATE / "copies.json"
 LOCK = Path("/run/mlflow-change/lock")
 COMMIT = "commit"
 # The database may be restarting while a change is undone: how long to try again before somebody has to look.
@@ -222,9 +224,17 @@ def expected_s(version, database_mib):
 
 
 def recover(host):
-    """Finish or undo a change that was broken off; return what was done, or an empty text."""
+    """Finish or undo what was broken off; return what was done, or an empty text."""
+    done = " ".join(filter(None, (recover_change(host), clear_up(host))))
+    # Nothing needs it now; whoever was killed while it was fetched could not remove it.
+    host.forget_owner()
+    return done
+
+
+def recover_change(host):
+    """Finish or undo a change that was broken off."""
     if not JOURNAL.exists():
-        return clear_up(host)
+        return ""
     record = json.loads(JOURNAL.read_text())
     one = Change(host, record)
     if record["step"] == COMMIT:
@@ -240,15 +250,20 @@ def recover(host):
 
 
 def clear_up(host):
-    """Remove what a killed rehearsal left: the owner's password, the copies, and the server on them."""
-    if not Path(host.settings["owner_passfile"]).exists():
+    """Remove what a rehearsal left that was broken off: the copies, and the server on them."""
+    if not COPIES.exists():
         return ""
-    serving = host.serving()["version"]
     with host.owner():
-        host.systemctl("stop", "mlflow-rehearsal@*.service", what="A rehearsal could not be stopped")
-        if serving:
-            host.data(serving, "wipe", what="The copies could not be removed")
+        wipe(host)
     return "A rehearsal had been broken off; what it left has been removed."
+
+
+def wipe(host):
+    """Stop the server on the copies, and empty them."""
+    host.systemctl("stop", "mlflow-rehearsal@*.service", what="The rehearsal could not be stopped")
+    able = json.loads(COPIES.read_text())["version"]
+    host.data(able, "wipe", what="The copies could not be removed")
+    COPIES.unlink()
 
 
 def rehearse(host, report, version, depth):
@@ -257,6 +272,7 @@ def rehearse(host, report, version, depth):
     present = host.serving()["version"] or version
     began = time.monotonic()
     with host.owner():
+        write_json(COPIES, {"version": present})
         try:
             report |= host.data(present, "copy", depth, what="The databases could not be copied")
             host.migrate(version, "copy_owner_uri")
@@ -265,8 +281,7 @@ def rehearse(host, report, version, depth):
                 host.systemctl("start", unit, what="The release could not be started on the copies")
                 host.ask(version, unit, host.settings["rehearsal_port"])
         finally:
-            host.systemctl("stop", unit, what="The rehearsal could not be stopped")
-            host.data(present, "wipe", what="The copies could not be removed")
+            wipe(host)
             seconds = round(time.monotonic() - began, 1)
             report["seconds"] = {"rehearsal": seconds}
             write_json(REHEARSAL, {"version": version, "seconds": seconds})

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import socket
+import ssl
 import sys
 import tempfile
 from pathlib import Path
@@ -86,8 +87,11 @@ def main():
         # Nothing that is asked here may fail: no second tries.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     }
-    if arguments.ca_file:
-        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = arguments.ca_file
+    # MLflow's client trusts certifi's authorities by itself, not those that the host was taught to trust.
+    system = ssl.get_default_verify_paths()
+    trusted = arguments.ca_file or system.cafile or system.capath
+    if trusted:
+        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = trusted
     come_home(arguments.gateway)
     show_pass(told["pass"])
     use()

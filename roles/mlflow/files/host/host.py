@@ -189,11 +189,15 @@ class Host:
     def owner(self):
         """Have the owner's password on the host for as long as it is needed."""
         unit = self.settings["owner_passfile_unit"]
-        self.systemctl("start", unit, what="The password of the databases' owner could not be fetched")
         try:
+            self.systemctl("start", unit, what="The password of the databases' owner could not be fetched")
             yield
         finally:
-            Path(self.settings["owner_passfile"]).unlink(missing_ok=True)
+            self.forget_owner()
+
+    def forget_owner(self):
+        """Remove the owner's password."""
+        Path(self.settings["owner_passfile"]).unlink(missing_ok=True)
 
     def migrate(self, version, address):
         """Run a release's own migrations as the databases' owner; `address` names the URIs' setting."""
