@@ -81,7 +81,7 @@ def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
     assert fabfile.find(str(inventory)).ca_file == inventory / "x.ca.pem"
     edited.write_text(
-        "tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\nmine: !vault |\n  hidden\n"
+        "tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\nmy: !vault |\n  hidden\n"
     )
     assert fabfile.find(str(inventory)).url == "https://mlflow.example.com"
     assert fabfile.find(str(inventory)).ca_file is None
