@@ -76,7 +76,14 @@ def until(question: Callable[[], Any], what: str, timeout_s: float = 120, pause_
     return answer
 
 
-def ask(client: Mapping[str, str], path: str = PROBE, timeout_s: float = 30) -> tuple[int, bytes]:
+def ask(
+    client: Mapping[str, str],
+    path: str = PROBE,
+    timeout_s: float = 30,
+    *,
+    method: str = "GET",
+    body: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
     """Ask the server once, on a connection of its own and without a second try.
 
     Returns:
@@ -89,7 +96,11 @@ def ask(client: Mapping[str, str], path: str = PROBE, timeout_s: float = 30) -> 
     host = str(urlsplit(client["MLFLOW_TRACKING_URI"]).netloc)
     connection = http.client.HTTPSConnection(host, timeout=timeout_s, context=context)
     try:
-        connection.request("GET", path, headers=headers)
+        if body is None:
+            connection.request(method, path, headers=headers)
+        else:
+            headers["Content-Type"] = "application/json"
+            connection.request(method, path, json.dumps(body), headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except OSError as error:

@@ -12,11 +12,6 @@ from deployed import Deployment, ask, mutating, run, served, until
 
 pytestmark = pytest.mark.timeout(1800)
 
-CHANGE_PASSWORD = (
-    "import os; from mlflow.server import get_app_client; "
-    "client = get_app_client('basic-auth', os.environ['MLFLOW_TRACKING_URI']); "
-    "client.update_user_password('admin', os.environ['NEW'])"
-)
 RECAP = re.compile(r"ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 
 
@@ -84,7 +79,10 @@ def test_a_password_changed_in_mlflow_and_in_the_secret_is_taken_over_without_a_
     new = client_environment | {"MLFLOW_TRACKING_PASSWORD": "changed-in-the-account-menu"}
     for before, after in ((client_environment, new), (new, client_environment)):
         password = after["MLFLOW_TRACKING_PASSWORD"]
-        run("python", "-c", CHANGE_PASSWORD, cwd=deployment.clone, env=before | {"NEW": password})
+        body = {"username": "admin", "password": password}
+        body["current_password"] = before["MLFLOW_TRACKING_PASSWORD"]
+        status, said = ask(before, "/api/2.0/mlflow/users/update-password", method="PATCH", body=body)
+        assert status == 200, said
         value = json.dumps({"username": "admin", "password": password})
         secrets.put_secret_value(SecretId=arn, SecretString=value)
         until(lambda old=before: ask(old)[0] == 401, "the old password forgotten", pause_s=5)  # type: ignore[misc]
