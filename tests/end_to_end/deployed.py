@@ -91,16 +91,15 @@ def ask(
 
     """
     login = f"{client['MLFLOW_TRACKING_USERNAME']}:{client['MLFLOW_TRACKING_PASSWORD']}"
-    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+    headers = {
+        "Authorization": f"Basic {base64.b64encode(login.encode()).decode()}",
+        "Content-Type": "application/json",
+    }
     context = ssl.create_default_context(cafile=client["MLFLOW_TRACKING_SERVER_CERT_PATH"])
     host = str(urlsplit(client["MLFLOW_TRACKING_URI"]).netloc)
     connection = http.client.HTTPSConnection(host, timeout=timeout_s, context=context)
     try:
-        if body is None:
-            connection.request(method, path, headers=headers)
-        else:
-            headers["Content-Type"] = "application/json"
-            connection.request(method, path, json.dumps(body), headers)
+        connection.request(method, path, json.dumps(body) if body else None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except OSError as error:
@@ -245,10 +244,12 @@ class Deployment:
         script = 'eval "$(python provision.py client)" && env -0'
         listed = run("bash", "-euc", script, cwd=self.clone, env=self.environment).stdout.split("\0")
         given = dict(line.split("=", 1) for line in listed if line.startswith("MLFLOW_"))
-        kept = {
-            name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL", "TERM", "TMPDIR"}
-        }
-        return kept | {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(self.clone / ".cache")} | given
+        kept = {name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL", "TERM"}}
+        # MLflow's client leaves a directory behind for each model that it loads.
+        temporary = self.clone / ".cache" / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        own = {"HOME": str(self.clone / ".cache"), "TMPDIR": str(temporary)}
+        return kept | own | {"PATH": f"{BIN}:/usr/bin:/bin"} | given
 
     @property
     def instance_id(self) -> str:

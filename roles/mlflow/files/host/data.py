@@ -22,6 +22,7 @@ from pathlib import Path
 import boto3
 import botocore.exceptions
 import psycopg2
+from schema import dump_version
 
 SETTINGS = Path(__file__).with_name("change.json")
 SPOOL = Path("/var/lib/mlflow-change/backups")
@@ -103,7 +104,7 @@ class Data:
 
     def check(self):
         """See that a dump will work, before anything is held up for it: the version, and the disk."""
-        client = int(re.search(r"\d+", run("pg_dump", "--version", stdout=subprocess.PIPE))[0])
+        client = dump_version()
         size = 0
         for database in self.databases:
             with self.connect(database["uri"]) as connection, connection.cursor() as cursor:
