@@ -36,7 +36,7 @@ _PROGRAMS = {
     "podman": "podman",
     "mmdebstrap": "mmdebstrap",
 }
-_START_S = 60.0
+_START_S = 180.0
 
 
 def _check_machine() -> None:

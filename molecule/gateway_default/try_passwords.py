@@ -1,4 +1,4 @@
-"""Try sixty wrong passwords at once: try_passwords.py URL CA_FILE.
+"""Log in sixty times at once: try_passwords.py URL CA_FILE, with a password on the input or else wrong ones.
 
 Prints how often each status was answered, as JSON.
 """
@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 TRIES = 60
 
 
-def status(url: str, context: ssl.SSLContext, number: int) -> str:
-    """Ask once with a password of its own; a refusal that does not say when to come again is marked."""
-    login = base64.b64encode(f"admin:wrong-{number}".encode()).decode()
+def status(url: str, context: ssl.SSLContext, password: str) -> str:
+    """Ask once; a refusal that does not say when to come again is marked."""
+    login = base64.b64encode(f"admin:{password}".encode()).decode()
     request = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})  # noqa: S310 - https
     try:
         with urllib.request.urlopen(request, context=context, timeout=120) as answer:  # noqa: S310 - https
@@ -31,6 +31,8 @@ def status(url: str, context: ssl.SSLContext, number: int) -> str:
 
 url, ca_file = sys.argv[1:]
 trusted = ssl.create_default_context(cafile=ca_file)
-with ThreadPoolExecutor(16) as pool:
-    answers = collections.Counter(pool.map(lambda number: status(url, trusted, number), range(TRIES)))
+right = sys.stdin.read()
+passwords = [right or f"wrong-{number}" for number in range(TRIES)]
+with ThreadPoolExecutor(TRIES) as pool:
+    answers = collections.Counter(pool.map(lambda password: status(url, trusted, password), passwords))
 json.dump(answers, sys.stdout)

@@ -45,7 +45,7 @@ def run(
     cwd: Path,
     env: Mapping[str, str],
     check: bool = True,
-    timeout_s: float = 900,
+    timeout_s: float = 1800,
     text: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command and keep what it says; a failure shows it."""
@@ -265,7 +265,7 @@ class Deployment:
         reservations = self.sandbox.client("ec2").describe_instances(Filters=filters)["Reservations"]
         return [instance for reservation in reservations for instance in reservation["Instances"]]
 
-    def host(self, script: str, *, check: bool = True) -> str:
+    def host(self, script: str, *, check: bool = True, timeout_s: float = 120) -> str:
         """Run a shell script on the server as root, over SSH with the pinned host key."""
         inventory = self.clone / "inventory"
         return run(
@@ -279,5 +279,5 @@ class Deployment:
             env=base_environment(),
             check=check,
             text=script,
-            timeout_s=120,
+            timeout_s=timeout_s,
         ).stdout

@@ -21,7 +21,7 @@ def subnet(address):
     return f"{address.rpartition('.')[0]}.0/24"
 
 
-def connect(netns, address, port, timeout_s=0.7):
+def connect(netns, address, port, timeout_s=20.0):
     """Return what the server at an address says first; TimeoutError when packets are dropped."""
     with namespaces.entered(Path(netns).name) if netns else contextlib.nullcontext():
         made = socket.socket()
@@ -31,12 +31,17 @@ def connect(netns, address, port, timeout_s=0.7):
         return made.recv(100).decode()
 
 
-def reaches(netns, address, port):
+def reaches(netns, address, port, timeout_s=20.0):
     try:
-        connect(netns, address, port)
+        connect(netns, address, port, timeout_s)
     except OSError:
         return False
     return True
+
+
+def is_shut_out(netns, address, port):
+    """Tell whether nothing is heard of the server, which would answer in a millisecond."""
+    return not reaches(netns, address, port, timeout_s=0.7)
 
 
 @contextlib.contextmanager

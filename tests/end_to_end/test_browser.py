@@ -40,6 +40,7 @@ localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
 localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
 """
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pinned_key(url: str, ca_file: str) -> str:
@@ -66,7 +67,7 @@ def browser(client_environment: dict[str, str]) -> Iterator[Browser]:
     )
     flags = [*FLAGS, f"--ignore-certificate-errors-spki-list={key}"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=flags)
+        chromium = playwright.chromium.launch(executable_path=program, args=flags, timeout=PATIENCE_MS)
         yield chromium
         chromium.close()
 
@@ -102,7 +103,7 @@ def open_run(page: Page, experiment: str, run_name: str) -> None:
     page.get_by_text("Model training", exact=True).click()
     page.get_by_role("link", name="Experiments", exact=True).first.click()
     # The start page lists experiments, too: wait until it has gone.
-    expect(page.get_by_role("button", name="Create", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("button", name="Create", exact=True)).to_be_visible()
     page.get_by_role("link", name=experiment, exact=True).first.click()
     page.get_by_role("link", name="Runs", exact=True).first.click()
     run = page.get_by_role("link", name=run_name).first
@@ -112,7 +113,7 @@ def open_run(page: Page, experiment: str, run_name: str) -> None:
         # On a busy machine MLflow's page was seen to stay empty at /experiments/N: a person would reload it.
         page.reload()
     run.click()
-    expect(page.get_by_role("heading", name=run_name)).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", name=run_name)).to_be_visible()
 
 
 def test_nobody_gets_in_without_a_login(browser: Browser, client_environment: dict[str, str]) -> None:
@@ -133,10 +134,10 @@ def test_nobody_gets_in_with_a_wrong_password(browser: Browser, client_environme
 @pytest.mark.usefixtures("example_output")
 def test_the_metric_and_its_chart_are_seen(page: Page) -> None:
     open_run(page, "first-steps", "halving")
-    expect(page.get_by_role("row", name="loss 0.2")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("row", name="loss 0.2")).to_be_visible()
     expect(page.get_by_role("row", name="learning_rate 0.5")).to_be_visible()
     page.get_by_role("tab", name="Model metrics").click()
-    expect(page.locator(".js-plotly-plot .points path")).to_have_count(3, timeout=PATIENCE_MS)
+    expect(page.locator(".js-plotly-plot .points path")).to_have_count(3)
 
 
 @pytest.mark.usefixtures("example_output")
@@ -145,22 +146,20 @@ def test_an_artifact_can_be_read(page: Page) -> None:
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("report", exact=True).click()
     page.get_by_text("notes.txt", exact=True).click()
-    expect(page.get_by_text("The loss halves at every step.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("The loss halves at every step.")).to_be_visible()
 
 
 @pytest.mark.usefixtures("example_output")
 def test_a_training_shows_its_accuracy_and_the_model_registered_from_it(page: Page) -> None:
     open_run(page, "iris", "logistic-regression")
-    expect(page.get_by_role("row", name="accuracy 0.9")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("row", name="accuracy 0.9")).to_be_visible()
     link = page.get_by_role("link", name="iris-classifier").first
-    expect(link).to_be_visible(timeout=PATIENCE_MS)
+    expect(link).to_be_visible()
     if picture := os.environ.get("FLOWSTEAD_SCREENSHOT"):
         page.evaluate("document.activeElement.blur()")
         page.screenshot(path=PROJECT / picture)
     page.goto("/#/models/iris-classifier")
-    expect(page.get_by_role("link", name=re.compile(r"^Version \d+$")).first).to_be_visible(
-        timeout=PATIENCE_MS
-    )
+    expect(page.get_by_role("link", name=re.compile(r"^Version \d+$")).first).to_be_visible()
     expect(page.get_by_text("champion").first).to_be_visible()
 
 
@@ -173,4 +172,4 @@ def test_a_change_made_in_the_browser_is_kept(page: Page) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(note)).to_be_visible()
     page.reload()
-    expect(page.get_by_text(note)).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text(note)).to_be_visible()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import FirstRun
@@ -12,6 +13,7 @@ from deployed import Deployment, ask, mutating, run, served, until
 
 pytestmark = pytest.mark.timeout(1800)
 
+PATIENT = {"Delay": 1, "MaxAttempts": 300}
 RECAP = re.compile(r"ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 
 
@@ -30,7 +32,8 @@ def test_the_first_run_says_what_to_do_next(first_run: FirstRun) -> None:
 def test_a_second_provision_changes_nothing_and_says_so(deployment: Deployment) -> None:
     before = len(deployment.sandbox.calls())
     said = deployment.provision().stdout
-    calls = deployment.sandbox.calls()[before:]
+    # The host asks for its secrets meanwhile, when it is time.
+    calls = [call for call in deployment.sandbox.calls()[before:] if call["source"] == "controller"]
     assert "nothing to do" in said.lower()
     assert mutating(calls) == []
     assert 0 < len(calls) <= 25, [f"{call['service']}:{call['action']}" for call in calls]
@@ -124,7 +127,8 @@ def test_rebooted_host_serves_again_with_everything_it_had(
     until(lambda: served(client_environment), "served again")
     path = f"/api/2.0/mlflow/runs/get?run_id={run_ids['log_a_run']}"
     assert ask(client_environment, path)[0] == 200
-    assert deployment.host("systemctl is-system-running", check=False).strip() == "running"
+    state = "systemctl is-system-running"
+    until(lambda: deployment.host(state, check=False).strip() == "running", "a boot without a failed unit")
 
 
 def test_stopped_and_started_host_keeps_its_address(
@@ -132,10 +136,10 @@ def test_stopped_and_started_host_keeps_its_address(
 ) -> None:
     ec2, instance = deployment.sandbox.client("ec2"), deployment.instance_id
     ec2.stop_instances(InstanceIds=[instance])
-    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig=PATIENT)
     assert not served(client_environment)
     ec2.start_instances(InstanceIds=[instance])
-    ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig=PATIENT)
     until(lambda: served(client_environment), "served again at the same address")
 
 
@@ -156,9 +160,9 @@ def test_guessing_passwords_is_slowed_down(
     deployment: Deployment, client_environment: dict[str, str]
 ) -> None:
     wrong = client_environment | {"MLFLOW_TRACKING_PASSWORD": "a-guess-of-many"}
-    statuses = [ask(wrong)[0] for _ in range(60)]
-    assert set(statuses) <= {401, 429, 503}
-    assert statuses[-1] != 401, "60 guesses in a row were all answered"
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: ask(wrong)[0], range(60)))
+    assert set(statuses) == {401, 429}
     # Somebody who knows the password is not kept out for long, from the same address either.
     time.sleep(5)
     until(lambda: served(client_environment), "served again", timeout_s=90)

@@ -23,6 +23,8 @@ SAME_SCHEMA, OLDER_SCHEMA = "3.17.1", "3.16.1"
 PROGRAM = "/usr/bin/python3 -B /usr/local/lib/flowstead/mlflow/change.py"
 JOURNAL = "/var/lib/mlflow-change/journal.json"
 KILL = "systemctl kill --signal=SIGKILL {unit}"
+# As a person's `kill`; systemd takes what SIGTERM ends for done.
+END = "systemctl kill --kill-whom=main --signal=SIGTERM {unit}"
 CUT_POWER = "systemctl reboot --force --force"
 CLIENT = Path(__file__).with_name("logging_client.py")
 
@@ -68,16 +70,20 @@ def begin_change(deployment: Deployment, wanted: str, *words: str, step: str, th
     unit = f"mlflow-change-test-{time.time_ns()}"
     deployment.host(
         f"systemd-run --quiet --collect --property=OnFailure=mlflow-recover.service --unit={unit} "
-        f"{PROGRAM} upgrade {wanted} {' '.join(words)}; for i in $(seq 2000); do "
+        f"{PROGRAM} upgrade {wanted} {' '.join(words)}; for i in $(seq 20000); do "
         f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null && break; sleep 0.02; done; '
         f'grep -q \'"step": "{step}"\' {JOURNAL} || exit 9; {then.format(unit=unit)}',
         check=then != CUT_POWER,
+        timeout_s=600,
     )
 
 
 def descendants(pid: int) -> list[int]:
     """The processes that a process began, and those that they began."""
-    listed = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    listed = []
+    # They may end at any moment.
+    with suppress(OSError):
+        listed.extend(task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children"))
     children = [int(word) for word in " ".join(listed).split()]
     return [one for child in children for one in (child, *descendants(child))]
 

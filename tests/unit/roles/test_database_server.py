@@ -18,7 +18,8 @@ from sandbox.real.certificates import Authority
 from sandbox.real.databases import Database
 from sandbox.real.site import Site
 
-pytestmark = pytest.mark.slow
+# They may wait for images that somebody else makes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ENDPOINT = "db.flowstead.test"
 MASTER = Login("master", "the-masters-password")

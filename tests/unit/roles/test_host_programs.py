@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,40 @@ def test_without_a_rehearsal_of_the_release_only_the_data_count(
     if rehearsed:
         host.write_json(change.REHEARSAL, {"version": rehearsed, "seconds": 40.0})
     assert change.expected_s("3.17.2", 100) == 10
+
+
+def test_clients_come_again_later_and_later_while_a_long_request_finishes(
+    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "JOURNAL", tmp_path / "journal.json")
+    monkeypatch.setattr(change, "DRAIN_NOTICE_S", 0.01)
+    announced: list[float] = []
+    enough = threading.Event()
+
+    class Host:
+        """A host whose release stops when clients have been told three times."""
+
+        def gateway(self, word: str, value: str) -> None:
+            if word == "announce":
+                announced.append(float(value))
+                if len(announced) == 3:
+                    enough.set()
+
+        def stop(self, version: str) -> None:
+            assert enough.wait(30), version
+
+    record = {"from": {"version": "3.16.1"}, "to": {"version": "3.17.2"}, "expected_s": 80}
+    change.Change(Host(), record).hold_and_stop("3.16.1")
+    assert announced[:3] == pytest.approx([80, 80 + 4 * 0.01, 80 + 4 * 0.02])
+
+
+def test_scripts_of_newer_programs_suit_older_servers_and_rows_stay_as_they_are(tmp_path: Path) -> None:
+    import data  # noqa: PLC0415 - found only now
+
+    line = "\nSET transaction_timeout = 0;\n"
+    script = tmp_path / "all.sql"
+    script.write_text(f"--\nSET lock_timeout = 0;{line}COPY public.t (c) FROM stdin;{line}\\.\n")
+    data.make_known_to_older(script)
+    assert script.read_text() == (
+        f"--\nSET lock_timeout = 0;\n--  transaction_timeout = 0;\nCOPY public.t (c) FROM stdin;{line}\\.\n"
+    )

@@ -13,7 +13,9 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -32,6 +34,10 @@ UNDO_PAUSE_S = 5
 # How much of a database is dumped, read back, sent and restored in a second. Measured: 627 MiB, nearly all
 # metrics, took 15 s there and 37 s back on a host with two busy cores.
 BACKUP_MIB_PER_S = 10
+# How often clients that wait for somebody's long request to finish are told to come again later.
+DRAIN_NOTICE_S = 20
+# The gateway makes a Retry-After of what is announced: so many of them last as long (flowstead-gateway).
+TRIES = 4
 
 
 class RefusedError(ChangeError):
@@ -84,9 +90,32 @@ class Change:
         """Have clients told to come again shortly; only who knows the token gets through."""
         self.step("hold requests", token=secrets.token_hex(16), held_at=time.time())
         self.host.gateway("hold", self.record["token"])
+        self.announce(self.record.get("expected_s", 0))
+
+    def announce(self, seconds):
+        """Tell clients that are held off how long it may take."""
         # The gateway's program may be of an earlier Flowstead, which does not know this yet.
         with contextlib.suppress(ChangeError):
-            self.host.gateway("announce", str(self.record.get("expected_s", 0)))
+            self.host.gateway("announce", str(seconds))
+
+    def hold_and_stop(self, version):
+        """Hold clients off and stop what serves; a long request there makes them wait longer and longer."""
+        self.hold()
+        is_over = threading.Event()
+
+        def tell():
+            waited_s = DRAIN_NOTICE_S
+            while not is_over.wait(DRAIN_NOTICE_S):
+                self.announce(self.record.get("expected_s", 0) + TRIES * waited_s)
+                waited_s += DRAIN_NOTICE_S
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            self.host.stop(version)
+        finally:
+            is_over.set()
+            teller.join()
 
     def let_go(self):
         """Let clients in again."""
@@ -101,8 +130,7 @@ class Change:
             if self.record["data"]:
                 self.change_data()
             elif old["version"] and not host.settings["room_for_two"]:
-                self.hold()
-                host.stop(old["version"])
+                self.hold_and_stop(old["version"])
             self.step("start the release")
             # Whatever runs under its name already is not what is wanted now.
             host.start(new["version"], afresh=True)
@@ -124,8 +152,7 @@ class Change:
         host, old, new = self.host, self.record["from"], self.record["to"]
         present = old["version"] or new["version"]
         if old["version"]:
-            self.hold()
-            host.stop(old["version"])
+            self.hold_and_stop(old["version"])
         self.step("back up")
         restoring = self.record["data"] != "migrate"
         reason = "before-restore" if restoring else f"before-{new['version']}"
@@ -321,9 +348,16 @@ def parse():
     return parser.parse_args()
 
 
+def die(number, _frame):
+    """End as `kill -9` does: systemd takes a program that these signals end for one that is done."""
+    os._exit(128 + number)
+
+
 def main():
     """Do what was asked, and leave a report: `outcome` is done, refused or failed."""
     arguments = parse()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, die)
     host, report = Host(json.loads(SETTINGS.read_text())), {}
     try:
         with only_one(f"{arguments.asked} {getattr(arguments, 'version', '')}".strip()):

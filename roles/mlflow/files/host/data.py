@@ -26,15 +26,15 @@ from schema import dump_version
 
 SETTINGS = Path(__file__).with_name("change.json")
 SPOOL = Path("/var/lib/mlflow-change/backups")
+COPIES = SPOOL / "copies"
 # Fresh, and open to whom a new database of PostgreSQL 15 is open; everything else stands in the dump.
-EMPTY = (
-    "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;\n"
-)
+EMPTY = "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC"
 TABLES = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 )
-# What pg_restore of PostgreSQL 17 says first and an older server does not know.
-UNKNOWN_TO_OLDER = re.compile(r"^SET transaction_timeout = 0;$", re.MULTILINE)
+# What scripts of pg_dump and pg_restore 17 say among the first lines, and an older server does not know.
+UNKNOWN_TO_OLDER = b"\nSET transaction_timeout = 0;\n"
+FIRST_BYTES = 4096
 DATABASE_DEADLINE_S = 120
 
 
@@ -81,6 +81,15 @@ def rows_in(path):
     return counts
 
 
+def make_known_to_older(script):
+    """Make a comment, in place, of the line of an SQL script that an older server does not know."""
+    with script.open("r+b") as file:
+        at = file.read(FIRST_BYTES).find(UNKNOWN_TO_OLDER)
+        if at >= 0:
+            file.seek(at + 1)
+            file.write(b"-- ")
+
+
 class Data:
     """The databases, and their backups in the bucket."""
 
@@ -117,10 +126,11 @@ class Data:
                 "Set mlflow_postgresql_client to a package of that version or later"
             )
         free = shutil.disk_usage(SPOOL).free
-        if free < size:
+        # The dump, and beside it what is made of it when it is put back.
+        if free < 2 * size:
             raise SystemExit(
-                f"the databases have {size >> 20} MiB and {SPOOL} only {free >> 20} MiB free for a backup. "
-                "Enlarge server.volume_gib in deployment.yml"
+                f"the databases have {size >> 20} MiB, and {SPOOL} only {free >> 20} MiB free: a backup and "
+                f"the way back need {2 * size >> 20}. Enlarge server.volume_gib in deployment.yml"
             )
         return {"database_mib": size >> 20}
 
@@ -222,12 +232,18 @@ class Data:
         for database in self.databases:
             script = folder / f"{database['name']}.sql"
             run("pg_restore", "--no-owner", f"--file={script}", str(folder / f"{database['name']}.dump"))
-            self.replace(database["owner_uri"], script.read_text())
+            self.replace(database["owner_uri"], script)
             script.unlink()
         return {"name": name, "mlflow_version": manifest["mlflow_version"]}
 
-    def replace(self, uri, sql):
-        """Put what an SQL script makes in place of a database's content, in one transaction."""
+    def replace(self, uri, *scripts):
+        """Put what SQL scripts make in place of a database's content, in one transaction.
+
+        psql reads complete files: were they piped to it, it would take the death of whoever sends for their
+        end, and commit half of the data.
+        """
+        for script in scripts:
+            make_known_to_older(script)
         argv = (
             "psql",
             "--no-psqlrc",
@@ -235,27 +251,32 @@ class Data:
             "--single-transaction",
             "--set=ON_ERROR_STOP=1",
             f"--dbname={libpq(uri)}",
+            f"--command={EMPTY}",
+            *(f"--file={script}" for script in scripts),
         )
-        text = EMPTY + UNKNOWN_TO_OLDER.sub("", sql)
-        run(*argv, input=text, stdout=subprocess.DEVNULL, passfile=self.settings["owner_passfile"])
+        run(*argv, stdout=subprocess.DEVNULL, passfile=self.settings["owner_passfile"])
 
     def copy(self, depth):
         """Fill the copies: the schema and its revision, and with depth `full` the rows too."""
+        if depth == "full":
+            self.check()
+        COPIES.mkdir(exist_ok=True)
         for database in self.databases:
             address = f"--dbname={libpq(database['uri'])}"
-            if depth == "full":
-                text = run("pg_dump", "--no-owner", address, stdout=subprocess.PIPE)
-            else:
-                text = run("pg_dump", "--no-owner", "--schema-only", address, stdout=subprocess.PIPE)
-                revision = f"--table=public.{database['version_table']}"
-                text += run("pg_dump", "--data-only", revision, address, stdout=subprocess.PIPE)
-            self.replace(database["copy_owner_uri"], text)
+            revision = ("--data-only", f"--table=public.{database['version_table']}")
+            parts = [()] if depth == "full" else [("--schema-only",), revision]
+            scripts = [COPIES / f"{number}.sql" for number in range(len(parts))]
+            for part, script in zip(parts, scripts, strict=True):
+                run("pg_dump", "--no-owner", *part, f"--file={script}", address)
+            self.replace(database["copy_owner_uri"], *scripts)
+        shutil.rmtree(COPIES)
         return {"copied": depth}
 
     def wipe(self):
         """Empty the copies."""
         for database in self.databases:
-            self.replace(database["copy_owner_uri"], "")
+            self.replace(database["copy_owner_uri"])
+        shutil.rmtree(COPIES, ignore_errors=True)
         return {}
 
     def backups(self):
