@@ -11,9 +11,9 @@ import urllib.parse
 import urllib.request
 
 url, ca_file = sys.argv[1:3]
-clients = int(sys.argv[3])
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, clients + 100), most))
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+clients = min(int(sys.argv[3]), most - 100)
 parts = urllib.parse.urlsplit(url)
 crowd = [socket.create_connection((parts.hostname, parts.port or 443), timeout=20) for _ in range(clients)]
 trusted = ssl.create_default_context(cafile=ca_file)

@@ -78,7 +78,7 @@ def older(
         "systemctl start flowstead-secrets@pgpass-owner; cd /usr/local/lib/flowstead/mlflow; "
         f"runuser -u mlflow -- env HOME=/var/lib/mlflow /opt/mlflow/releases/{NEWEST}/bin/python -B -c '"
         "import data, json; one = data.Data(json.loads(data.SETTINGS.read_text())); "
-        '[one.replace(base["owner_uri"], "") for base in one.databases]\'; '
+        '[one.replace(base["owner_uri"]) for base in one.databases]\'; '
         "rm /run/flowstead/pgpass-owner"
     )
     deployment.playbook("site.yml", *use(OLDER_SCHEMA))

@@ -253,8 +253,10 @@ def expected_s(version, database_mib):
 def recover(host):
     """Finish or undo what was broken off; return what was done, or an empty text."""
     done = " ".join(filter(None, (recover_change(host), clear_up(host))))
-    # Nothing needs it now; whoever was killed while it was fetched could not remove it.
+    # Nothing needs them now: the owner's password, which whoever was killed while it was fetched could not
+    # remove, and dumps, which are in the bucket if they are complete.
     host.forget_owner()
+    shutil.rmtree(STATE / "backups", ignore_errors=True)
     return done
 
 

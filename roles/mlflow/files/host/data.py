@@ -225,15 +225,20 @@ class Data:
 
     def restore(self, name):
         """Put a backup's data in place of what there is: each database changes at once or not at all."""
+        # Of one that was killed; they may fill the disk.
+        for left in SPOOL.glob("*/*.sql"):
+            left.unlink()
         folder, manifest = self.fetch(name)
         for database in self.databases:
             if database["name"] not in {file["database"] for file in manifest["files"]}:
                 raise SystemExit(f"The backup {name} has no dump of {database['name']}")
         for database in self.databases:
             script = folder / f"{database['name']}.sql"
-            run("pg_restore", "--no-owner", f"--file={script}", str(folder / f"{database['name']}.dump"))
-            self.replace(database["owner_uri"], script)
-            script.unlink()
+            try:
+                run("pg_restore", "--no-owner", f"--file={script}", str(folder / f"{database['name']}.dump"))
+                self.replace(database["owner_uri"], script)
+            finally:
+                script.unlink(missing_ok=True)
         return {"name": name, "mlflow_version": manifest["mlflow_version"]}
 
     def replace(self, uri, *scripts):
