@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import fcntl
 import hashlib
 import ipaddress
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from sandbox.real.locks import alone
 
 _AUTHORITY_DAYS = 3650
 _CERTIFICATE_DAYS = 397
@@ -33,11 +31,11 @@ class Authority:
     def __init__(self, directory: Path) -> None:
         """Open the authority in a directory, or make one there."""
         self._directory = directory
-        self._lock = threading.Lock()
         self.ca_pem_path = directory / "ca.pem"
         self._key_path = directory / "ca.key"
         directory.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        # Two sandboxes that start together; images, which are made for longer, lock the directory itself.
+        with alone(directory.parent):
             if not (self.ca_pem_path.exists() and self._key_path.exists()):
                 self._make()
         self._certificate = x509.load_pem_x509_certificate(self.ca_pem_path.read_bytes())
@@ -56,20 +54,10 @@ class Authority:
         addresses = ips or []
         stem = hashlib.sha256("\n".join([*names, "", *addresses]).encode()).hexdigest()[:16]
         certificate, key = self._directory / f"{stem}.pem", self._directory / f"{stem}.key"
-        with self._lock, self._alone():
+        with alone(self._directory.parent):
             if not (certificate.exists() and key.exists() and _is_fresh(certificate)):
                 self._issue(names, addresses, certificate, key)
         return certificate, key
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one process at a time make files; the lock on the directory itself is that of images."""
-        descriptor = os.open(self._directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     def _make(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

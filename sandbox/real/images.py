@@ -6,9 +6,7 @@ one is never built twice. `python -m sandbox.real.images debian-13 postgresql-17
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import hashlib
 import json
 import os
@@ -18,11 +16,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sandbox.real import containers
 from sandbox.real.commands import CommandError, RealError, attempt, run
+from sandbox.real.locks import alone
 from sandbox.real.recipes import FILES, RECIPES, Recipe
 
 PREFIX = "localhost/flowstead"
@@ -66,14 +65,15 @@ def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = Non
     recipe = RECIPES[kind]
     ref = reference(recipe)
     if not _exists(ref):
-        with _lock(STORAGE):
+        STORAGE.mkdir(parents=True, exist_ok=True)
+        with alone(STORAGE):
             if not _exists(ref):
                 _build(recipe, ref, say)
     if ca is None:
         return ref
     trusting = f"{ref}-{hashlib.sha256(ca.read_bytes()).hexdigest()[:8]}"
     if not _exists(trusting):
-        with _lock(ca.parent):
+        with alone(ca.parent):
             if not _exists(trusting):
                 _add_authority(ref, trusting, ca)
     return trusting
@@ -216,21 +216,6 @@ def _add_authority(ref: str, trusting: str, ca: Path) -> None:
         )
     finally:
         attempt("podman", "rm", "--force", container)
-
-
-@contextlib.contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    """Have one process at a time build; a lock on a directory leaves no file.
-
-    For images it is podman's own storage directory, which is the machine's.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _say(step: str) -> None:

@@ -8,18 +8,16 @@ tells whose it is.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox.real import containers, namespaces
 from sandbox.real.commands import CommandError, RealError, attempt, run
+from sandbox.real.locks import alone
 
 SITES = 128
 UPLINKS = range(2, 10)
@@ -99,7 +97,7 @@ class Site:
         if os.geteuid() != 0:
             raise RealError("the local AWS makes network namespaces and containers: run it as root")
         state_dir.mkdir(parents=True, exist_ok=True)
-        with _machine_lock():
+        with alone(MEMORY.parent):
             site = cls(name, state_dir, clone, _make_bridge(name, clone))
             site._forget_files()
             try:
@@ -113,7 +111,7 @@ class Site:
     def clear(name: str, clone: str) -> None:
         """Remove all that a sandbox of that name left on the machine, however it ended."""
         containers.clear(name, clone)
-        with _machine_lock():
+        with alone(MEMORY.parent):
             for index in _indexes(name, clone):
                 Site(name, Path(), clone, index)._take_down()  # noqa: SLF001 - its own
             _forget_forwarding()
@@ -242,14 +240,3 @@ def _forget_forwarding() -> None:
         return
     FORWARDING.write_text(note.read_text())
     shutil.rmtree(MEMORY, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _machine_lock() -> Iterator[None]:
-    """Let one process at a time change the machine's sites; a lock on a directory leaves no file."""
-    descriptor = os.open("/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -81,9 +81,10 @@ def begin_change(deployment: Deployment, wanted: str, *words: str, step: str, th
 def descendants(pid: int) -> list[int]:
     """The processes that a process began, and those that they began."""
     listed = []
-    # They may end at any moment.
-    with suppress(OSError):
-        listed.extend(task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children"))
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        # It may end at any moment.
+        with suppress(OSError):
+            listed.append(task.read_text())
     children = [int(word) for word in " ".join(listed).split()]
     return [one for child in children for one in (child, *descendants(child))]
 
