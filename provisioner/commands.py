@@ -189,7 +189,7 @@ def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
         address=result.public_address,
         instance_id=result.instance_id,
         user=result.ssh_user,
-        image=session.deployment.server.image,
+        system=session.deployment.server.system,
         private_key=private_key,
     )
     how = first_contact.meet(

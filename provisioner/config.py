@@ -27,7 +27,20 @@ from provisioner.config_messages import explain
 
 __all__ = ["ConfigurationError", "Deployment", "Mistake", "load"]
 
-Image = Literal["debian-13", "debian-12", "ubuntu-24.04", "ubuntu-22.04", "amazon-linux-2023"]
+Image = Literal[
+    "debian-13",
+    "debian-12",
+    "ubuntu-24.04",
+    "ubuntu-22.04",
+    "amazon-linux-2023",
+    "baked-debian-13",
+    "baked-debian-12",
+    "baked-ubuntu-24.04",
+    "baked-ubuntu-22.04",
+    "baked-amazon-linux-2023",
+]
+BAKED = "baked-"
+"""Before a system's name: an image of the account's own, with everything installed."""
 Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]
 Text = Annotated[str, BeforeValidator(rules.text)]
 
@@ -86,7 +99,8 @@ class Server(Section):
     """The host that MLflow runs on.
 
     Args:
-        image: its operating system; the newest image of it when the host is made.
+        image: its operating system; the newest image of it when the host is made. With `baked-` before it,
+            the newest of those that `provision.py bake` made in this account.
         instance_type: EC2 instance type.
         volume_gib: size of its disk.
         ssh_public_key: path of your public key, or `auto` for a pair made for this deployment.
@@ -97,6 +111,16 @@ class Server(Section):
     instance_type: Annotated[Text, AfterValidator(rules.instance_type)] = "t3.small"
     volume_gib: Annotated[StrictInt, Field(ge=8, le=16384)] = 20
     ssh_public_key: Text = "auto"
+
+    @property
+    def baked(self) -> bool:
+        """It starts from an image of the account's own."""
+        return self.image.startswith(BAKED)
+
+    @property
+    def system(self) -> str:
+        """The operating system, whichever of its images the host starts from."""
+        return self.image.removeprefix(BAKED)
 
     @field_validator("ssh_public_key")
     @classmethod

@@ -45,7 +45,7 @@ class Host:
         address: where it answers.
         instance_id: its EC2 id; the pinned key belongs to it.
         user: the image's user.
-        image: the system that deployment.yml names.
+        system: the operating system that deployment.yml names.
         private_key: file of the key; None to use the ssh agent and the user's own keys.
         port: where sshd listens.
 
@@ -54,7 +54,7 @@ class Host:
     address: str
     instance_id: str
     user: str
-    image: str
+    system: str
     private_key: Path | None
     port: int = 22
 
@@ -226,10 +226,10 @@ class _Meeting:
         text = self._run(connection, "cat /etc/os-release").stdout
         values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         found = (values.get("ID", "").strip("\"'"), values.get("VERSION_ID", "").strip("\"'"))
-        if found != systems[self.host.image]:
+        if found != systems[self.host.system]:
             name = values.get("PRETTY_NAME", "an unknown system").strip("\"'")
             raise FlowsteadError(
-                f"The host {self.host.instance_id} runs {name}, but server.image is {self.host.image}.",
+                f"The host {self.host.instance_id} runs {name}, but server.image is {self.host.system}.",
                 next_step="Set server.image to what it runs, or terminate it and run provision.py again.",
             )
 

@@ -153,10 +153,10 @@ def collect(deployment: Deployment, graph: Graph, state: State, account_id: str)
         database_master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
         database_ca_url=DATABASE_CA_URL,
         secret_arns={name: state[graph[f"secret_{name}"]].arn for name in _secrets},
-        ssh_user=user_of(deployment.server.image),
+        ssh_user=user_of(deployment.server.system),
     )
 
 
-def user_of(image: str) -> str:
-    """Return the user that an image is entered as, by deployment.yml's name of it."""
-    return next(user for start, user in _users.items() if image.startswith(start))
+def user_of(system: str) -> str:
+    """Return the user that a system's images are entered as, by deployment.yml's name of it."""
+    return next(user for start, user in _users.items() if system.startswith(start))

@@ -159,13 +159,14 @@ class Session:
         return [sys.executable, str(PROJECT / "provision.py"), *own, *words]
 
     def _build(self, cidrs: tuple[str, ...], public_key: str) -> Graph:
-        from provisioner import rendering, stack  # noqa: PLC0415 - each command imports what it needs
+        from provisioner import code, rendering, stack  # noqa: PLC0415 - each command imports what it needs
 
         facts = stack.Facts(
             account_id=self.account_id,
             access_cidrs=cidrs,
             ssh_public_key=public_key,
             user_data=rendering.user_data(self.deployment.name),
+            code=code.current(PROJECT),
         )
         return stack.build(self.deployment, facts)
 

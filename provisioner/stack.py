@@ -38,6 +38,7 @@ class Facts:
         access_cidrs: networks that may reach ports 443 and 22; `auto` resolved.
         ssh_public_key: the public key, one line as in an authorized_keys file.
         user_data: cloud-init's configuration for a new host, which has no way out in its first seconds.
+        code: the code that a baked image should hold (code.current).
 
     """
 
@@ -45,6 +46,7 @@ class Facts:
     access_cidrs: tuple[str, ...]
     ssh_public_key: str
     user_data: str = ""
+    code: str = ""
 
 
 def build(deployment: Deployment, facts: Facts) -> Graph:
@@ -159,7 +161,14 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         "server",
         owner,
         role="tracking_server",
-        image=Image("image", owner, system=server.image, instance_type=server.instance_type),
+        image=Image(
+            "image",
+            owner,
+            system=server.system,
+            instance_type=server.instance_type,
+            baked=server.baked,
+            code=facts.code,
+        ),
         instance_type=server.instance_type,
         volume_gib=server.volume_gib,
         subnet=public_1,

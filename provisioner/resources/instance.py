@@ -171,8 +171,8 @@ class Instance(Ec2Resource):
         if newest is None or newest.id == live.facts["ImageId"]:
             return ()
         old = live.facts["ImageId"]
-        news = f"a newer {self.image.system} image is out: {newest.id}, {newest.facts['Name']}"
-        return (f"{self}: {news}; this host keeps {old} and gets updates from its distribution",)
+        text = f"{self.image.news(newest)}; this host keeps {old} and gets updates from its distribution"
+        return (f"{self}: {text}",)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Start it; waits for IAM to make a new profile known."""

@@ -19,6 +19,8 @@ from provisioner.resources.base import State
 REGION = "us-east-1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeF6byvStbrrEQchCHWax7+mnBVBO/31mhKJRbC2cA3 ops@example"
 ACCESS = ("203.0.113.7/32",)
+CODE = "0.1.0 0123456789ab"
+"""Today's code of the roles, as far as the account is told."""
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
 
@@ -135,7 +137,8 @@ class Account:
 
     def graph(self, **settings: Any) -> Graph:
         """Compose the default deployment, with settings of deployment.yml."""
-        facts = stack.Facts("123456789012", ACCESS, settings.pop("public_key", PUBLIC_KEY), "#cloud-config\n")
+        public_key = settings.pop("public_key", PUBLIC_KEY)
+        facts = stack.Facts("123456789012", ACCESS, public_key, "#cloud-config\n", CODE)
         return stack.build(Deployment.model_validate(settings), facts)
 
     def plan(self, **settings: Any) -> Plan:

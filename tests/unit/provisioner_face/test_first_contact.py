@@ -29,8 +29,8 @@ def meet(tmp_path):
     pair.save()
     pins = tmp_path / "known_hosts"
 
-    def go(server, *, instance_id="i-0a", console=None, image="debian-13"):
-        host = first_contact.Host("127.0.0.1", instance_id, "admin", image, pair.private_path, server.port)
+    def go(server, *, instance_id="i-0a", console=None, system="debian-13"):
+        host = first_contact.Host("127.0.0.1", instance_id, "admin", system, pair.private_path, server.port)
         return first_contact.meet(
             host,
             pins,
@@ -122,7 +122,7 @@ def test_another_system_than_configured_is_refused(meet):
         ssh_host.serving() as server,
         pytest.raises(FlowsteadError, match=r"runs Debian .* \(trixie\), but server.image is ubuntu-24.04"),
     ):
-        meet(server, image="ubuntu-24.04")
+        meet(server, system="ubuntu-24.04")
     assert not meet.pins.exists()
 
 
