@@ -12,6 +12,9 @@ from typing import Any
 
 _DEBIAN = "136693071363"
 
+ROOT_GIB = 8
+"""The size of their root volume."""
+
 # Two dates of each release, so that "the newest" is a choice.
 _RELEASES = {
     "debian-12": ("20260804-2559", "20261019-2635"),
@@ -58,7 +61,7 @@ def kind_of(ami_id: str) -> str | None:
         ami_id: the image's id.
 
     Returns:
-        ``debian-12`` or ``debian-13``, or nothing for an unknown image.
+        ``debian-12`` or ``debian-13``, or nothing for an unknown image or one of the account's own.
     """
     for image in images():
         if image["ami_id"] == ami_id:

@@ -102,22 +102,37 @@ def _start(state: State) -> None:
         time.sleep(0.05)
 
 
+def _clone_in(directory: Path) -> str:
+    """Return the short name of the clone in a directory."""
+    if not (directory / "sandbox" / "real").is_dir():
+        raise SandboxError(
+            f"{directory} is no clone of this project", next_step="name a directory that holds sandbox/"
+        )
+    return State("demo", directory.resolve() / ".sandbox").clone
+
+
 @app.command()
 def up(
     name: Name = "demo",
     image: Annotated[
         list[str] | None, typer.Option("--image", help="Build this image now; more than once for several.")
     ] = None,
+    images_from: Annotated[
+        list[Path] | None,
+        typer.Option("--images-from", help="Take the AMIs of the clone in this directory over, too."),
+    ] = None,
 ) -> None:
     """Start a sandbox, or find it running; then `env` prints the environment to use."""
     _check_machine()
     state = State(name)
+    clones = [state.clone, *(_clone_in(directory) for directory in images_from or ())]
     if state.read_daemon() is None:
         typer.echo(f"starting sandbox {name}", err=True)
         _start(state)
     else:
         typer.echo(f"sandbox {name} is up", err=True)
     facts = _facts(state)
+    ask(state.socket, {"do": "take-images", "clones": clones})
     if image:
         from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
 
@@ -133,7 +148,7 @@ def up(
 def down(
     name: Name = "demo",
     every: Annotated[bool, typer.Option("--all", help="Every sandbox of this clone.")] = False,
-    purge: Annotated[bool, typer.Option("--purge", help="The images they were booted from, too.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="This clone's images, too.")] = False,
 ) -> None:
     """Stop a sandbox and remove everything it made."""
     _check_machine()
@@ -149,7 +164,7 @@ def down(
     if purge:
         images.remove_all()
         shutil.rmtree(states.CLONE / ".sandbox", ignore_errors=True)
-        typer.echo("images are gone", err=True)
+        typer.echo("images are gone, but for those that another clone uses", err=True)
 
 
 @app.command()

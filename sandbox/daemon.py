@@ -122,6 +122,8 @@ class Daemon:
             return {"ok": True}
         if what == "status":
             return dict(world.status())
+        if what == "take-images":
+            return {"images": [image for clone in request["clones"] for image in world.images.take(clone)]}
         if what == "fault":
             fault = Fault(**request)
             self._faults.add(fault)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError
+from sandbox.real import clones
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 CLONE = Path(__file__).resolve().parent.parent
@@ -59,7 +59,7 @@ class State:
     @property
     def clone(self) -> str:
         """A short name of this clone, to tell its things from another clone's."""
-        return hashlib.sha256(str(self.root.parent).encode()).hexdigest()[:10]
+        return clones.short(self.root.parent)
 
     @property
     def calls(self) -> Path:

@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 from moto.core.utils import utcnow
-from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceBackend
 
@@ -20,7 +19,6 @@ from sandbox.mapping.hosts import set_state
 from sandbox.request import Call
 from sandbox.web import HttpResponse
 
-_ROOT_GIB = 8  # the size of Debian's images
 _USER_DATA_BYTES = 16_384  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
 
@@ -45,18 +43,7 @@ def patch() -> None:
             call.notes["launched"] = list(reservation.instances)
         return reservation
 
-    def block_device_mappings(self: Any) -> list[dict[str, Any]]:
-        volume = {
-            "SnapshotId": self.ebs_snapshot.id,
-            "VolumeSize": _ROOT_GIB,
-            "DeleteOnTermination": True,
-            "VolumeType": "gp3",
-            "Encrypted": False,
-        }
-        return [{"DeviceName": self.root_device_name, "Ebs": volume}]
-
     substitute(InstanceBackend, "run_instances", run_instances)
-    substitute(Ami, "block_device_mappings", property(block_device_mappings))
 
 
 def _fingerprint(params: dict[str, Any]) -> str:
@@ -102,7 +89,10 @@ def _check_image_and_type(call: Call) -> None:
         raise Refusal("MissingParameter", "The request must contain the parameter ImageId")
     if not _AMI.fullmatch(image_id):
         raise Refusal("InvalidAMIID.Malformed", f'Invalid id: "{image_id}" (expecting "ami-...")')
-    image = account.ec2(call.region).amis.get(image_id)
+    backend = account.ec2(call.region)
+    image = backend.amis.get(image_id)
+    if image_id in backend.deleted_amis or (image is not None and image.state != "available"):
+        raise Refusal("InvalidAMIID.Unavailable", f"The image id '[{image_id}]' is no longer available")
     if image is None:
         raise Refusal("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
     facts = INSTANCE_TYPES.get(kind)
@@ -160,12 +150,20 @@ def _check_the_rest(call: Call) -> None:
         raise Refusal("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
     if len(user_data) > _USER_DATA_BYTES:
         raise Refusal("InvalidParameterValue", f"User data is limited to {_USER_DATA_BYTES} bytes")
-    for mapping in params.get("BlockDeviceMappings") or []:
+
+
+@refuses("ec2", "RunInstances")
+def _check_root_volume(call: Call) -> None:
+    image = account.ec2(call.region).amis.get(str(call.params.get("ImageId")))
+    if image is None:
+        return
+    least = image.ebs_snapshot.volume.size
+    for mapping in call.params.get("BlockDeviceMappings") or []:
         size = (mapping.get("Ebs") or {}).get("VolumeSize")
-        if mapping.get("DeviceName") == "/dev/xvda" and size is not None and int(size) < _ROOT_GIB:
+        if mapping.get("DeviceName") == image.root_device_name and size is not None and int(size) < least:
             raise Refusal(
                 "InvalidBlockDeviceMapping",
-                f"Volume of size {size}GB is smaller than snapshot, expect size >= {_ROOT_GIB}GB",
+                f"Volume of size {size}GB is smaller than snapshot, expect size >= {least}GB",
             )
 
 

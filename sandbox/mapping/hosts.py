@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox import account, amis
+from sandbox.mapping import images as own_images
+from sandbox.mapping.images import Images, OwnImage
 from sandbox.mapping.networks import Networks
-from sandbox.real import images
-from sandbox.real.certificates import Authority
 from sandbox.real.hosts import Host
 from sandbox.real.site import Site
 
@@ -38,13 +38,13 @@ class Hosts:
     Args:
         site: its piece of the machine's network.
         networks: where they are plugged in.
-        authority: the authority their images trust.
+        images: what they boot.
     """
 
-    def __init__(self, site: Site, networks: Networks, authority: Authority) -> None:
+    def __init__(self, site: Site, networks: Networks, images: Images) -> None:
         self._site = site
         self._networks = networks
-        self._authority = authority
+        self._images = images
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._turns: dict[str, threading.Lock] = {}
@@ -81,10 +81,7 @@ class Hosts:
         """
 
         def boot() -> None:
-            kind = amis.kind_of(instance.image_id)
-            if kind is None:
-                raise LookupError(f"no host image for {instance.image_id}")
-            image = images.ensure(kind, lambda line: log.info("%s", line), ca=self._authority.ca_pem_path)
+            image = self._images.boot(instance.image_id)
             nic, region = instance.nics[0], instance.region_name
             netns = self._networks.attach(region, nic.id)
             memory_mib, vcpus = size_of(instance.instance_type)
@@ -156,6 +153,31 @@ class Hosts:
         """
         self._do(instance, "reboot", self._hosts[instance.id].reboot)
 
+    def make_image(self, instance: Any, own: OwnImage, image: Any, *, reboot: bool) -> None:
+        """Keep a host's disk as an image; the instance's state stays what it is, as on AWS.
+
+        Args:
+            instance: moto's instance.
+            own: what to write down about the image.
+            image: moto's image, pending until the disk is kept.
+            reboot: whether the host is down meanwhile.
+        """
+
+        def act() -> None:
+            with self._lock:
+                host = self._hosts.get(instance.id)
+            if host is None:
+                own_images.fail(image, f"{instance.id} was terminated before its disk was kept")
+                return
+            if reboot:
+                host.stop()
+            self._images.keep(host, own, image)
+            if reboot:
+                host.start()
+                host.wait_booted(_BOOT_S)
+
+        self._do(instance, "image", act)
+
     def terminate(self, instance: Any) -> None:
         """Remove a host with its disk.
 
@@ -170,6 +192,7 @@ class Hosts:
                 host = self._hosts.pop(instance.id, None)
             if host is not None:
                 host.remove()
+                self._images.prune()
             for nic_id in nics:
                 self._networks.detach(nic_id)
             set_state(instance, "terminated")
@@ -201,7 +224,7 @@ class Hosts:
                     "id": instance.id,
                     "state": instance.state,
                     "type": instance.instance_type,
-                    "image": amis.kind_of(instance.image_id) or instance.image_id,
+                    "image": _title_of(region, instance.image_id),
                     "private": instance.private_ip or "",
                     "public": instance.public_ip or "",
                 }
@@ -218,6 +241,12 @@ class Hosts:
             thread.start()
         for thread in threads:
             thread.join(60)
+
+
+def _title_of(region: str, image_id: str) -> str:
+    """Return what an image is called: its kind, or the name that the account gave it."""
+    image = account.ec2(region).amis.get(image_id)
+    return amis.kind_of(image_id) or (image.name if image is not None else image_id)
 
 
 def release_interfaces(instance: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from sandbox import account, corrections
 from sandbox.mapping.databases import Databases
 from sandbox.mapping.hosts import Hosts
+from sandbox.mapping.images import Images
 from sandbox.mapping.networks import Networks
 from sandbox.mapping.topology import interfaces
 from sandbox.real.certificates import Authority
@@ -34,7 +35,8 @@ class World:
         self.state = state
         self._api: Application | None = None
         self.networks = Networks(site, certificates, self._answer, authority.ca_pem_path.read_bytes)
-        self.hosts = Hosts(site, self.networks, authority)
+        self.images = Images(state.clone, authority)
+        self.hosts = Hosts(site, self.networks, self.images)
         self.databases = Databases(site, self.networks, authority)
         corrections.install(self)
 
@@ -73,3 +75,4 @@ class World:
         self.hosts.close()
         self.databases.close()
         self.networks.close()
+        self.images.prune()

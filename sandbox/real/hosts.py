@@ -9,11 +9,11 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sandbox.real import containers
+from sandbox.real import containers, disks
 from sandbox.real.commands import CommandError, RealError, run
 from sandbox.real.site import Site
 
@@ -126,6 +126,14 @@ class Host:
             self._boot_number += 1
             containers.remove(self._name)
             shutil.rmtree(self._files, ignore_errors=True)
+
+    def keep_disk(self, clone: str, names: Sequence[str], facts: Mapping[str, Any]) -> None:
+        """Keep the host's disk as it is now, as `disks.keep` does.
+
+        Raises:
+            CommandError: podman fails.
+        """
+        disks.keep(self._name, clone, names, facts)
 
     def console(self) -> str:
         """Return what the host has written to its console since it was made."""

@@ -19,18 +19,19 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sandbox.real import containers
+from sandbox.real import clones, containers
 from sandbox.real.commands import CommandError, RealError, attempt, run
 from sandbox.real.locks import alone
 from sandbox.real.recipes import FILES, RECIPES, Recipe
 
 PREFIX = "localhost/flowstead"
 LABEL = "flowstead=image"
+_AUTHORITY = "flowstead.authority"
+"""The label that says which sandbox's authority an image trusts; what is made of the image inherits it."""
 MACHINE_CAS = Path("/usr/local/share/ca-certificates")
 """Where Debian keeps the authorities a machine's owner added; the image trusts whom the machine trusts."""
 MACHINE_FILES = (Path("/etc/pip.conf"), Path("/etc/uv/uv.toml"))
 """The machine's settings for package indexes; an image gets them, as a company's own image would."""
-STORAGE = Path("/var/lib/containers")
 WORK = Path(__file__).resolve().parents[2] / ".cache" / "images"
 _PR_SET_PDEATHSIG = 1
 
@@ -64,28 +65,62 @@ def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = Non
     say = progress or (lambda _: None)
     recipe = RECIPES[kind]
     ref = reference(recipe)
-    if not _exists(ref):
-        STORAGE.mkdir(parents=True, exist_ok=True)
-        with alone(STORAGE):
+    if not _use(ref):
+        clones.STORAGE.mkdir(parents=True, exist_ok=True)
+        with alone(clones.STORAGE):
             if not _exists(ref):
                 _build(recipe, ref, say)
-    if ca is None:
+    return ref if ca is None else trusting(ref, ca)
+
+
+def trusting(ref: str, ca: Path) -> str:
+    """Return the reference of an image that trusts an authority besides: itself, or a thin layer on it.
+
+    Args:
+        ref: the image.
+        ca: the authority's certificate (PEM).
+
+    Raises:
+        RealError: there is no such image, or the layer cannot be made.
+    """
+    digest = hashlib.sha256(ca.read_bytes()).hexdigest()[:8]
+    label = f'{{{{index .Config.Labels "{_AUTHORITY}"}}}}'
+    if run("podman", "image", "inspect", "--format", label, ref).strip() == digest:
         return ref
-    trusting = f"{ref}-{hashlib.sha256(ca.read_bytes()).hexdigest()[:8]}"
-    if not _exists(trusting):
+    layered = f"{ref}-{digest}"
+    if not _use(layered):
         with alone(ca.parent):
-            if not _exists(trusting):
-                _add_authority(ref, trusting, ca)
-    return trusting
+            if not _exists(layered):
+                _add_authority(ref, layered, ca, digest)
+    return layered
 
 
 def remove_all() -> None:
-    """Remove every image of ours that no container uses: another sandbox's hosts keep theirs."""
-    left: set[str] = set()
-    while (found := _all()) != left:
-        left = found
-        for image in left:
-            attempt("podman", "rmi", image)
+    """Remove every image of ours that neither a container nor another clone uses."""
+    with clones.settled():
+        others = clones.others()
+        left: set[str] = set()
+        while (found := {image for image in _all() if not _is_used(image, others)}) != left:
+            left = found
+            for image in left:
+                attempt("podman", "rmi", image)
+        clones.unmark_all()
+
+
+def _is_used(image: str, others: Mapping[str, frozenset[str]]) -> bool:
+    name = _mark_of(image)
+    return name.partition(":")[0] in others or any(name in used for used in others.values())
+
+
+def _mark_of(ref: str) -> str:
+    return ref.removeprefix(f"{PREFIX}/")
+
+
+def _use(ref: str) -> bool:
+    """Note that this clone uses an image from now on, and return whether there is one."""
+    with clones.settled():
+        clones.mark(_mark_of(ref))
+        return _exists(ref)
 
 
 def _all() -> set[str]:
@@ -189,7 +224,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _add_authority(ref: str, trusting: str, ca: Path) -> None:
+def _add_authority(ref: str, layered: str, ca: Path, digest: str) -> None:
     container = run(
         "podman",
         "create",
@@ -199,6 +234,7 @@ def _add_authority(ref: str, trusting: str, ca: Path) -> None:
         *containers.limit_options(),
         ref,
         "update-ca-certificates",
+        "--fresh",  # an image made in another sandbox may hold another authority under this name
     ).strip()
     try:
         run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")
@@ -210,9 +246,11 @@ def _add_authority(ref: str, trusting: str, ca: Path) -> None:
             "--change",
             f"LABEL {LABEL}",
             "--change",
+            f"LABEL {_AUTHORITY}={digest}",
+            "--change",
             "CMD []",
             container,
-            trusting,
+            layered,
         )
     finally:
         attempt("podman", "rm", "--force", container)

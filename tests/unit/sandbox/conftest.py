@@ -45,7 +45,7 @@ class World:
     """Stands for the networks, hosts and databases of a machine."""
 
     def __init__(self) -> None:
-        self.hosts, self.databases, self.networks = Recorder(), Recorder(), Recorder()
+        self.hosts, self.databases, self.networks, self.images = (Recorder() for _ in range(4))
 
     def public_addresses(self) -> list[str]:
         return [f"198.18.0.{last}" for last in range(10, 251)]
