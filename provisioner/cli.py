@@ -77,6 +77,24 @@ def destroy(
     _run(options, "destroy", confirmed=yes, delete_data=delete_data)
 
 
+@app.command()
+def bake(
+    context: typer.Context,
+    *,
+    extra_vars: Annotated[
+        list[str] | None,
+        typer.Option("-e", "--extra-vars", metavar="TEXT", help="Handed to ansible-playbook; repeatable."),
+    ] = None,
+    config: ConfigOption = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make an image of server.image's system with everything installed, on a temporary host of its own."""
+    options = _merged(context, config, inventory, as_json=as_json, debug=debug)
+    _run(options, "bake", extra_vars=tuple(extra_vars or ()))
+
+
 def _add(name: str, text: str) -> None:
     """Add a command that takes the common options only, before or after its name."""
 
@@ -114,7 +132,7 @@ def main() -> int:
     return 0
 
 
-def _run(options: Options, name: str, **arguments: bool) -> None:
+def _run(options: Options, name: str, **arguments: object) -> None:
     """Run a command; whatever goes wrong becomes a sentence and an exit code."""
     try:
         from provisioner import commands  # noqa: PLC0415 - `--help` needs none of it
@@ -123,8 +141,9 @@ def _run(options: Options, name: str, **arguments: bool) -> None:
         command(Session(options), **arguments)
     except FlowsteadError as error:
         _end(options, error.message, error.exit_code, error.next_step)
-    except KeyboardInterrupt:
-        _end(options, "Stopped. Run the same command again: it goes on from here.", _INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        text = str(interrupt) or "Stopped. Run the same command again: it goes on from here."
+        _end(options, text, _INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone; nothing can be said to it, not even by Python at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

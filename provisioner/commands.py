@@ -7,12 +7,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from provisioner.config import BAKED
 from provisioner.errors import AwsError, FlowsteadError, UsageError
 from provisioner.session import PROJECT, Session, shorten
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provisioner.first_contact import Host
     from provisioner.outputs import Outputs
     from provisioner.plan import Plan
     from provisioner.resources.base import Live
@@ -41,7 +43,7 @@ def apply(session: Session) -> None:
     if not found.is_empty:
         for line in [_title(session), *_plan_lines(found)]:
             session.say(line)
-        _execute(session, found)
+        session.execute(found)
     from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
 
     result = outputs.collect(session.deployment, graph, found.state, session.account_id)
@@ -153,7 +155,7 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
     if not confirmed:
         _confirm(session)
     lives = {change.resource.name: change.live for change in found.changes if change.live}
-    _execute(session, found)
+    session.execute(found)
     address, server = lives.get("server_address"), lives.get("server")
     session.inventory.remove(
         (str(address.facts.get("PublicIp", "")),) if address else (), (server.id,) if server else ()
@@ -161,17 +163,30 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
     session.print(_plan_data(session, found), [f"{name} is removed.", *_kept_lines(found)])
 
 
+def bake(session: Session, *, extra_vars: tuple[str, ...]) -> None:
+    """Make an image with everything installed."""
+    from provisioner import bake as baking  # noqa: PLC0415 - each command imports what it needs
+    from provisioner import playbook  # noqa: PLC0415
+
+    hands = baking.Hands(
+        play=playbook.Runner(playbook.find()).run,
+        meet=lambda host, pins_path: _meet_host(session, host, pins_path),
+    )
+    result = baking.bake(session, hands, extra_vars)
+    what = f"{result.name}, {result.size_gib} GiB, MLflow {', '.join(result.releases)}"
+    lines = [f"Baked: {result.image_id}, {what}. [{result.seconds:.0f} s]"]
+    if not session.deployment.server.baked:
+        wanted = f"{BAKED}{session.deployment.server.system}"
+        lines += [
+            "",
+            f"To start new hosts from it, write in {session.options.config}: server.image: {wanted}",
+        ]
+    session.print(result.as_data(), lines)
+
+
 def _check_inventory(session: Session) -> None:
     """See that what is written or removed there is this deployment's."""
     session.inventory.check_owner(session.account_id, session.deployment.region)
-
-
-def _execute(session: Session, found: Plan) -> None:
-    from provisioner import graph, progress  # noqa: PLC0415 - each command imports what it needs
-    from provisioner.aws import SystemClock  # noqa: PLC0415
-
-    with progress.show(found, SystemClock()) as shown:
-        graph.apply(found, session.aws, shown.on_event)
 
 
 def _outputs(session: Session) -> Outputs:
@@ -183,7 +198,6 @@ def _outputs(session: Session) -> Outputs:
 
 def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
     from provisioner import first_contact  # noqa: PLC0415 - each command imports what it needs
-    from provisioner.aws import SystemClock  # noqa: PLC0415
 
     host = first_contact.Host(
         address=result.public_address,
@@ -192,10 +206,17 @@ def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
         system=session.deployment.server.system,
         private_key=private_key,
     )
+    return _meet_host(session, host, session.inventory.known_hosts)
+
+
+def _meet_host(session: Session, host: Host, pins_path: Path) -> str:
+    from provisioner import first_contact  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.aws import SystemClock  # noqa: PLC0415
+
     how = first_contact.meet(
         host,
-        session.inventory.known_hosts,
-        console=lambda: _console(session, result.instance_id),
+        pins_path,
+        console=lambda: _console(session, host.instance_id),
         clock=SystemClock(),
         say=session.say,
     )

@@ -41,6 +41,8 @@ Image = Literal[
 ]
 BAKED = "baked-"
 """Before a system's name: an image of the account's own, with everything installed."""
+LEAST_VOLUME_GIB = 8
+"""The size of the publishers' images: https://wiki.debian.org/Cloud/AmazonEC2Image; no other is larger."""
 Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]
 Text = Annotated[str, BeforeValidator(rules.text)]
 
@@ -109,7 +111,7 @@ class Server(Section):
 
     image: Image = "debian-13"
     instance_type: Annotated[Text, AfterValidator(rules.instance_type)] = "t3.small"
-    volume_gib: Annotated[StrictInt, Field(ge=8, le=16384)] = 20
+    volume_gib: Annotated[StrictInt, Field(ge=LEAST_VOLUME_GIB, le=16384)] = 20
     ssh_public_key: Text = "auto"
 
     @property

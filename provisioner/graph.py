@@ -75,7 +75,7 @@ class Graph:
         return len(self._resources)
 
 
-def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
+def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None, *, patient: bool = False) -> State:
     """Do what the plan says, each resource as soon as what it needs is ready.
 
     What fails holds up only what needs it; everything else is finished.
@@ -84,6 +84,7 @@ def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
         plan: what to do.
         aws: the door to AWS.
         on_event: told of what happens to all that is changed, always from the caller's thread.
+        patient: when interrupted, let what has begun come to its end, for a caller that removes it then.
 
     Returns:
         every resource as it is then; empty of those that were deleted.
@@ -110,7 +111,7 @@ def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None) -> State:
         if changes[event.resource].action != "none":
             on_event(event)
 
-    _run(needs, work, report)
+    _run(needs, work, report, patient=patient)
     aws.forget()
     return plan.state
 
@@ -187,11 +188,28 @@ def _run(
     needs: Mapping[Resource, Collection[Resource]],
     work: Callable[[Resource, OnEvent], None],
     on_event: OnEvent,
+    *,
+    patient: bool,
 ) -> None:
     """Work on everything, each in a thread of its own as soon as all it needs is done.
 
     The threads are daemons: an interrupt from the keyboard ends the program at once; the next run goes on.
     """
+    threads: list[threading.Thread] = []
+    try:
+        _work_through(needs, work, on_event, threads)
+    except KeyboardInterrupt:
+        for thread in threads if patient else ():
+            thread.join()
+        raise
+
+
+def _work_through(
+    needs: Mapping[Resource, Collection[Resource]],
+    work: Callable[[Resource, OnEvent], None],
+    on_event: OnEvent,
+    threads: list[threading.Thread],
+) -> None:
     sorter = graphlib.TopologicalSorter(needs)
     sorter.prepare()
     inbox: queue.SimpleQueue[Event | tuple[Resource, Exception | None]] = queue.SimpleQueue()
@@ -215,7 +233,9 @@ def _run(
                 sorter.done(resource)
             else:
                 running += 1
-                threading.Thread(target=body, args=(resource,), name=resource.name, daemon=True).start()
+                thread = threading.Thread(target=body, args=(resource,), name=resource.name, daemon=True)
+                threads.append(thread)
+                thread.start()
         if not running:
             continue
         message = inbox.get()

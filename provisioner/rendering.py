@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
-def user_data(deployment: str) -> str:
+def user_data(deployment: str, *, lifetime_min: int = 0) -> str:
     """Render what cloud-init does at the host's first boot.
 
     Args:
         deployment: the deployment's name.
+        lifetime_min: minutes after which the host shuts itself down; 0: never.
 
     Returns:
         A #cloud-config document.
 
     """
-    return render("user_data.yml.j2", deployment=deployment)
+    return render("user_data.yml.j2", deployment=deployment, lifetime_min=lifetime_min)
 
 
 def assume_role_policy() -> dict[str, Any]:

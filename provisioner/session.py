@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from provisioner.graph import Graph
     from provisioner.inventory import Inventory
     from provisioner.plan import Plan
+    from provisioner.resources.base import State
     from provisioner.ssh_key import SshKey
+    from provisioner.stack import BakeHost
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -85,14 +87,36 @@ class Session:
             key: the ssh key; None when it is still to be made.
 
         """
-        cidrs = self.deployment.access.cidrs
-        # Credentials are missing more often than the internet is: that shows first.
-        self.aws.identity()
-        if cidrs == "auto":
-            from provisioner import address  # noqa: PLC0415 - only for `auto`
-
-            cidrs = (address.seen_from(),)
+        cidrs = self._access_cidrs()
         return self._build(cidrs, key.public if key else self._public_key_in_account())
+
+    def bake_host(self, public_key: str, *, lifetime_min: int) -> BakeHost:
+        """Compose the temporary host that an image is made from.
+
+        Args:
+            public_key: what opens it.
+            lifetime_min: minutes after which it ends itself, removed or not.
+
+        """
+        from provisioner import rendering, stack  # noqa: PLC0415 - each command imports what it needs
+
+        user_data = rendering.user_data(f"{self.deployment.name}.bake", lifetime_min=lifetime_min)
+        facts = stack.Facts(self.account_id, self._access_cidrs(), public_key, user_data)
+        return stack.build_bake_host(self.deployment, facts)
+
+    def execute(self, found: Plan, *, patient: bool = False) -> State:
+        """Do what a plan says, and show it.
+
+        Args:
+            found: the plan.
+            patient: when interrupted, let what has begun come to its end.
+
+        """
+        from provisioner import graph, progress  # noqa: PLC0415 - each command imports what it needs
+        from provisioner.aws import SystemClock  # noqa: PLC0415
+
+        with progress.show(found, SystemClock()) as shown:
+            return graph.apply(found, self.aws, shown.on_event, patient=patient)
 
     def key(self, *, make: bool) -> SshKey | None:
         """Return the ssh key.
@@ -157,6 +181,16 @@ class Session:
         if self.inventory.directory != PROJECT / "inventory":
             own += ["--inventory", str(self.inventory.directory)]
         return [sys.executable, str(PROJECT / "provision.py"), *own, *words]
+
+    def _access_cidrs(self) -> tuple[str, ...]:
+        # Credentials are missing more often than the internet is: that shows first.
+        self.aws.identity()
+        cidrs = self.deployment.access.cidrs
+        if cidrs != "auto":
+            return cidrs
+        from provisioner import address  # noqa: PLC0415 - only for `auto`
+
+        return (address.seen_from(),)
 
     def _build(self, cidrs: tuple[str, ...], public_key: str) -> Graph:
         from provisioner import code, rendering, stack  # noqa: PLC0415 - each command imports what it needs

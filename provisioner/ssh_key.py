@@ -64,7 +64,22 @@ def read(deployment: Deployment, inventory: Path) -> SshKey | None:
         public = Path(deployment.server.ssh_public_key)
         private = public.with_suffix("") if public.suffix == ".pub" else None
         return SshKey(_line(public), private if private and private.is_file() else None)
-    private = path_of(deployment.name, inventory)
+    return read_pair(path_of(deployment.name, inventory))
+
+
+def read_pair(private: Path) -> SshKey | None:
+    """Read a pair that was made here; changes nothing.
+
+    Args:
+        private: file of the private key.
+
+    Returns:
+        The pair; None when it is not made yet.
+
+    Raises:
+        FlowsteadError: a file of it cannot be read.
+
+    """
     if not private.exists():
         return None
     public = private.with_name(private.name + ".pub")
@@ -74,7 +89,7 @@ def read(deployment: Deployment, inventory: Path) -> SshKey | None:
 
 
 def generate(deployment: Deployment, inventory: Path) -> SshKey:
-    """Make a new pair, ed25519; it is in no file until it is saved.
+    """Make a deployment's pair; it is in no file until it is saved.
 
     Args:
         deployment: the deployment.
@@ -84,18 +99,31 @@ def generate(deployment: Deployment, inventory: Path) -> SshKey:
         The pair.
 
     """
+    return generate_pair(path_of(deployment.name, inventory))
+
+
+def generate_pair(private: Path) -> SshKey:
+    """Make a new pair, ed25519; it is in no file until it is saved.
+
+    Args:
+        private: file that the private key will have; its name becomes the key's comment.
+
+    Returns:
+        The pair.
+
+    """
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only the first apply needs it
     from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
 
     key = ed25519.Ed25519PrivateKey.generate()
-    private = key.private_bytes(
+    text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return SshKey(
-        f"{public.decode()} flowstead-{deployment.name}",
-        path_of(deployment.name, inventory),
-        private.decode(),
+        f"{public.decode()} flowstead-{private.name}",
+        private,
+        text.decode(),
     )
 
 

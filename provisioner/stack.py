@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from provisioner.config import Deployment
+from provisioner.config import LEAST_VOLUME_GIB, Deployment
 from provisioner.graph import Graph
 from provisioner.resources.base import Owner
 from provisioner.resources.bucket import Bucket
@@ -47,6 +47,24 @@ class Facts:
     ssh_public_key: str
     user_data: str = ""
     code: str = ""
+
+
+@dataclass(frozen=True)
+class BakeHost:
+    """The temporary host that an image is made from.
+
+    Args:
+        graph: it and all that it needs.
+        host: the instance.
+        address: where it answers.
+        lock: its key pair: made first, gone last. Whoever has imported it bakes, alone in the account.
+
+    """
+
+    graph: Graph
+    host: Instance
+    address: ElasticIp
+    lock: KeyPair
 
 
 def build(deployment: Deployment, facts: Facts) -> Graph:
@@ -181,6 +199,51 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     address = ElasticIp("server_address", owner, gateway=gateway, instance=host)
 
     return Graph([address, s3_endpoint, database_instance, tls_ca])
+
+
+def build_bake_host(deployment: Deployment, facts: Facts) -> BakeHost:
+    """Compose the temporary host that an image is made from: a network of its own, and nothing to protect.
+
+    Args:
+        deployment: what the image is for.
+        facts: what else must be known; `user_data` ends the host after a while, come what may.
+
+    Returns:
+        the host and what it needs.
+
+    """
+    # No deployment's name has a dot in it, so its own resources are never taken for these.
+    owner = Owner(f"{deployment.name}.bake", deployment.tags)
+    cidr, instance_type = deployment.network.public_subnets[0], deployment.server.instance_type
+    key_pair = KeyPair("ssh_key", owner, public_key=facts.ssh_public_key)
+    zones = Zones("zones", owner, subnets=(("public",),), instance_type=instance_type)
+    vpc = Vpc("network", owner, cidr=deployment.network.cidr, lock=key_pair)
+    subnet = Subnet("public", owner, vpc=vpc, cidr=cidr, zones=zones, zone=0)
+    gateway = InternetGateway("internet_gateway", owner, vpc=vpc)
+    firewall = SecurityGroup(
+        "firewall",
+        owner,
+        vpc=vpc,
+        purpose="Temporary host that an image is made from: SSH only",
+        inbound=(Rule("tcp", SSH, facts.access_cidrs),),
+        outbound=(Rule("-1", None, WORLD),),
+    )
+    host = Instance(
+        "host",
+        owner,
+        role="image_host",
+        image=Image("image", owner, system=deployment.server.system, instance_type=instance_type),
+        instance_type=instance_type,
+        volume_gib=LEAST_VOLUME_GIB,
+        subnet=subnet,
+        groups=(firewall,),
+        key_pair=key_pair,
+        routes=RouteTable("routes", owner, vpc=vpc, subnets=(subnet,), gateway=gateway),
+        at_shutdown="terminate",
+        user_data=facts.user_data,
+    )
+    address = ElasticIp("address", owner, gateway=gateway, instance=host)
+    return BakeHost(Graph([address]), host, address, key_pair)
 
 
 def _bucket_name(deployment: Deployment, facts: Facts) -> str:

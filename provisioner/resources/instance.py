@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
@@ -52,8 +52,9 @@ class Instance(Ec2Resource):
         subnet: where it is.
         groups: which packets reach it.
         key_pair: what opens it.
-        profile: what it may do in AWS.
         routes: its way to the internet, there before it starts.
+        profile: what it may do in AWS; None: nothing.
+        at_shutdown: what becomes of it when it shuts itself down.
         user_data: cloud-init's configuration, used at the first start only.
 
     """
@@ -75,8 +76,9 @@ class Instance(Ec2Resource):
     subnet: Subnet
     groups: tuple[SecurityGroup, ...]
     key_pair: KeyPair
-    profile: InstanceProfile
     routes: RouteTable
+    profile: InstanceProfile | None = None
+    at_shutdown: Literal["stop", "terminate"] = "stop"
     user_data: str = ""
 
     @property
@@ -155,7 +157,7 @@ class Instance(Ec2Resource):
         if has != wanted:
             found.append(Difference("security groups", ", ".join(has), ", ".join(wanted)))
         profile = live.facts.get("IamInstanceProfile", {}).get("Arn", "none")
-        if profile != state.arn(self.profile):
+        if self.profile and profile != state.arn(self.profile):
             found.append(Difference("instance profile", profile, state.arn(self.profile)))
         options = live.facts.get("MetadataOptions", {})
         found += [
@@ -191,12 +193,14 @@ class Instance(Ec2Resource):
             "KeyName": state.id(self.key_pair),
             "SubnetId": state.id(self.subnet),
             "SecurityGroupIds": [state.id(group) for group in self.groups],
-            "IamInstanceProfile": {"Arn": state.arn(self.profile)},
             "MetadataOptions": dict(_METADATA),
             "BlockDeviceMappings": [{"DeviceName": image.facts["RootDeviceName"], "Ebs": root}],
+            "InstanceInitiatedShutdownBehavior": self.at_shutdown,
             "UserData": self.user_data,
             "TagSpecifications": self.tag_specifications("instance", "volume", "network-interface"),
         }
+        if self.profile:
+            parameters["IamInstanceProfile"] = {"Arn": state.arn(self.profile)}
         return self._run(aws, parameters)
 
     def _run(self, aws: Aws, parameters: dict[str, Any]) -> Live:
@@ -249,8 +253,8 @@ class Instance(Ec2Resource):
         if "security groups" in wrong:
             groups = [state.id(group) for group in self.groups]
             aws.call("ec2", "modify_instance_attribute", InstanceId=live.id, Groups=groups)
-        if "instance profile" in wrong:
-            self._set_profile(aws, state, live)
+        if self.profile and "instance profile" in wrong:
+            self._set_profile(aws, live, state.arn(self.profile))
         if any(setting.startswith("metadata ") for setting in wrong):
             aws.call("ec2", "modify_instance_metadata_options", InstanceId=live.id, **_METADATA)
         if "volume GiB" in wrong:
@@ -262,7 +266,7 @@ class Instance(Ec2Resource):
             aws.wait("ec2", "instance_running", deadline_s=_BOOT_S, InstanceIds=[live.id])
         return self.read(aws, live.id)
 
-    def _set_profile(self, aws: Aws, state: State, live: Live) -> None:
+    def _set_profile(self, aws: Aws, live: Live, arn: str) -> None:
         filters = [{"Name": "instance-id", "Values": [live.id]}]
         associations = [
             item
@@ -274,7 +278,7 @@ class Instance(Ec2Resource):
             )
             if item["State"] in {"associating", "associated"}
         ]
-        profile = {"Arn": state.arn(self.profile)}
+        profile = {"Arn": arn}
         if associations:
             operation, target = (
                 "replace_iam_instance_profile_association",

@@ -52,15 +52,19 @@ class KeyPair(Ec2Resource):
     def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
         """Compare the keys: the host took the old one at its first start, so another would not open it."""
         del state
-        old, new = _material(live.facts.get("PublicKey", "")), _material(self.public_key)
-        if old == new:
+        if self.fits(live):
             return ()
+        old, new = _material(live.facts.get("PublicKey", "")), _material(self.public_key)
         note = "bring the private key from the machine that made the deployment, or name its public half in "
         return (
             Difference(
                 "public key", _short(old), _short(new), immutable=True, note=f"{note}server.ssh_public_key"
             ),
         )
+
+    def fits(self, live: Live) -> bool:
+        """Tell whether the account has this very key."""
+        return _material(live.facts.get("PublicKey", "")) == _material(self.public_key)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Import the public key."""

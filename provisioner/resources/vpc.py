@@ -6,6 +6,7 @@ from typing import ClassVar
 from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Difference, Live, State
 from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.key_pair import KeyPair
 
 _NAMES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 """A host finds the database by a name that only the VPC's resolver knows:
@@ -18,6 +19,8 @@ class Vpc(Ec2Resource):
 
     Args:
         cidr: its addresses.
+        lock: a key pair that is there before the network is made and goes after it: only one caller can
+            import a key pair of a name.
 
     """
 
@@ -27,6 +30,7 @@ class Vpc(Ec2Resource):
     )
 
     cidr: str
+    lock: KeyPair | None = None
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its tags, with its DNS settings."""

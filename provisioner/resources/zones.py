@@ -1,4 +1,4 @@
-"""The availability zones to build in: two that offer the host's type and the database's class."""
+"""The availability zones to build in: those that offer the host's type and the database's class."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ class Zones(LookedUp):
     Args:
         subnets: logical names of the subnets that share a zone, a group for each zone.
         instance_type: EC2 type that all the zones must offer.
-        instance_class: RDS class that all the zones must offer.
+        instance_class: RDS class that all the zones must offer; empty: there is no database.
         engine_version: PostgreSQL version ("17", "17.6") that they must offer for it.
 
     """
@@ -32,8 +32,8 @@ class Zones(LookedUp):
 
     subnets: tuple[tuple[str, ...], ...]
     instance_type: str
-    instance_class: str
-    engine_version: str
+    instance_class: str = ""
+    engine_version: str = ""
 
     def pick(self, state: State, index: int) -> str:
         """Name one of the zones.
@@ -73,6 +73,8 @@ class Zones(LookedUp):
     def _is_built(self, aws: Aws) -> bool:
         """Tell whether host and database run already as they are wanted."""
         types = [item["InstanceType"] for item in instances_of(aws, self.owner.deployment)]
+        if not self.instance_class:
+            return types == [self.instance_type]
         database = database_of(aws, self.owner.deployment)
         return (
             types == [self.instance_type]
@@ -84,7 +86,7 @@ class Zones(LookedUp):
     def _offered(self, aws: Aws, taken: list[str]) -> set[str]:
         """Ask where both are offered; all that is wrong is said at once."""
         hosts = self._host_zones(aws)
-        databases, mistakes = self._database_zones(aws)
+        databases, mistakes = self._database_zones(aws) if self.instance_class else (hosts, [])
         if not hosts:
             text = f"{self.instance_type!r} is not an instance type that AWS offers in {aws.region}"
             mistakes.append(("server.instance_type", text))

@@ -10,7 +10,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.ec2.models import amis
 from moto.rds.models import RDSBackend
 
-from tests.unit.provisioner.in_account import IMAGES, Account
+from tests.unit.provisioner.in_account import IMAGES, Account, create_image
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     with mock_aws():
         made = Account()
+        monkeypatch.setattr(amis.AmiBackend, "create_image", create_image)
         monkeypatch.setattr(
             RDSBackend, "describe_orderable_db_instance_options", lambda *_, **__: made.options
         )

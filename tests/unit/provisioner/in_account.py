@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
+from moto.ec2.utils import random_ami_id
 
 from provisioner import graph, plan, stack
 from provisioner.aws import Aws
@@ -66,6 +68,34 @@ IMAGES = (
     image(2, "debian-13-amd64-20261001-1", "2026-10-01"),
     image(3, "debian-12-amd64-20261001-1", "2026-10-01"),
 )
+
+
+def create_image(
+    backend: Any,
+    instance_id: str,
+    name: str,
+    description: str,
+    tag_specifications: list[dict[str, Any]],
+) -> Ami:
+    """Make an image as EC2 does: moto tags no snapshots, and lets two images have one name."""
+    if any(one.name == name for one in backend.amis.values()):
+        raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use")
+    host = backend.get_instance(instance_id)
+    tags = {
+        one["ResourceType"]: {tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in tag_specifications
+    }
+    made = Ami(
+        backend,
+        random_ami_id(),
+        instance=host,
+        name=name,
+        description=description,
+        root_device_name="/dev/xvda",
+        tags=tags["image"],
+    )
+    made.ebs_snapshot.add_tags(tags["snapshot"])
+    backend.amis[made.id] = made
+    return made
 
 
 class Account:

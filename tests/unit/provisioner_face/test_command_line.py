@@ -255,7 +255,7 @@ def test_destroy_refuses_while_the_database_is_protected(made):
 
 
 def test_an_interrupt_says_how_to_go_on(machine, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(graph, "apply", interrupted)

@@ -1,0 +1,432 @@
+"""A bake ends with an image and without its host, and so does the next one after a bake that was killed."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.ec2.models import ec2_backends
+
+from provisioner import bake, code, playbook
+from provisioner.errors import FlowsteadError
+from provisioner.first_contact import Host
+from provisioner.session import PROJECT, Options, Session
+from tests.unit.provisioner.in_account import PUBLIC_KEY, REGION
+from tests.unit.provisioner_face.conftest import Machine
+
+TAG = "flowstead.bake"
+_KINDS = {
+    "describe_vpcs": "Vpcs",
+    "describe_subnets": "Subnets",
+    "describe_internet_gateways": "InternetGateways",
+    "describe_route_tables": "RouteTables",
+    "describe_security_groups": "SecurityGroups",
+    "describe_addresses": "Addresses",
+    "describe_key_pairs": "KeyPairs",
+}
+
+
+class Oven:
+    """A machine that bakes: what a host would answer is answered here."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.account = machine.account
+        self.workspace = machine.directory / "bake"
+        self.status = 0
+        self.report: object = {"releases": ["3.17.2", "3.16.1"], "packages": "2026-11-25"}
+        self.plays: list[list[str]] = []
+        self.met: list[Host] = []
+        self.during: Callable[[], None] = lambda: None
+
+    def play(self, arguments: Any) -> int:
+        self.plays.append(list(arguments))
+        self.during()
+        values = dict(word.split("=", 1) for word in arguments if word.startswith("bake_report="))
+        if self.report is not None:
+            Path(values["bake_report"]).write_text(json.dumps(self.report))
+        return self.status
+
+    @property
+    def hands(self) -> bake.Hands:
+        return bake.Hands(self.play, lambda host, _: self.met.append(host), self.workspace)
+
+    def bake(self, *extra_vars: str) -> bake.Baked:
+        session = Session(Options(self.machine.directory / "deployment.yml", self.machine.inventory))
+        # The account's own door, which calls the hooks and counts.
+        session.__dict__["aws"] = self.account.open()
+        return bake.bake(session, self.hands, extra_vars)
+
+    def left(self) -> list[str]:
+        """Name what a bake has left in the account, the images excepted."""
+        filters = [{"Name": "tag:flowstead:deployment", "Values": [TAG]}]
+        found = [
+            f"{key} {item}"
+            for operation, key in _KINDS.items()
+            for item in self.account.call("ec2", operation, Filters=filters)[key]
+        ]
+        return found + [f"instance {one['InstanceId']}" for one in self.hosts()]
+
+    def hosts(self) -> list[dict[str, Any]]:
+        filters = [
+            {"Name": "tag:flowstead:deployment", "Values": [TAG]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+        reservations = self.account.call("ec2", "describe_instances", Filters=filters)["Reservations"]
+        return [one for reservation in reservations for one in reservation["Instances"]]
+
+    def images(self) -> list[dict[str, Any]]:
+        filters = [{"Name": "tag-key", "Values": ["flowstead:system"]}]
+        images: list[dict[str, Any]] = self.account.call(
+            "ec2", "describe_images", Owners=["self"], Filters=filters
+        )["Images"]
+        return images
+
+    def files(self) -> set[str]:
+        return {path.name for path in self.workspace.rglob("*") if not path.is_dir() or path.is_symlink()}
+
+    def hold(self, public_key: str = PUBLIC_KEY, *, age: timedelta = timedelta()) -> None:
+        """Let somebody else have begun to bake."""
+        tags = {
+            "flowstead:deployment": TAG,
+            "flowstead:resource": "ssh_key",
+            "Name": "flowstead.bake-ssh-key",
+        }
+        self.account.call(
+            "ec2",
+            "import_key_pair",
+            KeyName="flowstead.bake-ssh-key",
+            PublicKeyMaterial=public_key.encode(),
+            TagSpecifications=[
+                {
+                    "ResourceType": "key-pair",
+                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+                }
+            ],
+        )
+        pair = ec2_backends["123456789012"][REGION].key_pairs["flowstead.bake-ssh-key"]
+        pair.create_time = datetime.now(UTC) - age
+
+
+@pytest.fixture
+def oven(machine: Machine) -> Oven:
+    machine.configure("tags: {cost-centre: '4711'}\n")
+    return Oven(machine)
+
+
+def tags(items: list[dict[str, str]]) -> dict[str, str]:
+    return {item["Key"]: item["Value"] for item in items}
+
+
+def test_a_bake_leaves_a_tagged_image_and_nothing_else(oven: Oven) -> None:
+    result = oven.bake()
+    (image,) = oven.images()
+    assert image["ImageId"] == result.image_id
+    assert image["Name"] == result.name
+    found = tags(image["Tags"])
+    assert found == {
+        "cost-centre": "4711",
+        "Name": result.name,
+        "flowstead:system": "debian-13",
+        "flowstead:base-image": "ami-00000000000000002",
+        "flowstead:code": code.current(PROJECT),
+        "flowstead:releases": "3.17.2 3.16.1",
+        "flowstead:packages": "2026-11-25",
+    }
+    snapshot_id = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    (snapshot,) = oven.account.call("ec2", "describe_snapshots", SnapshotIds=[snapshot_id])["Snapshots"]
+    assert tags(snapshot["Tags"]) == found
+    assert oven.left() == []
+    assert oven.files() == {"lock"}
+
+
+def test_the_host_has_no_rights_and_ends_itself(oven: Oven) -> None:
+    seen: dict[str, Any] = {}
+
+    def look() -> None:
+        (host,) = oven.hosts()
+        attribute = oven.account.call(
+            "ec2",
+            "describe_instance_attribute",
+            InstanceId=host["InstanceId"],
+            Attribute="instanceInitiatedShutdownBehavior",
+        )
+        groups = oven.account.call(
+            "ec2", "describe_security_groups", GroupIds=[one["GroupId"] for one in host["SecurityGroups"]]
+        )["SecurityGroups"]
+        seen.update(
+            host=host, ports=[rule["FromPort"] for group in groups for rule in group["IpPermissions"]]
+        )
+        seen["shutdown"] = attribute["InstanceInitiatedShutdownBehavior"]["Value"]
+
+    oven.during = look
+    oven.bake()
+    assert "IamInstanceProfile" not in seen["host"]
+    assert seen["ports"] == [22]
+    assert seen["shutdown"] == "terminate"
+    services = {name for name in oven.account.calls if "DB" in name or "Bucket" in name or "Secret" in name}
+    assert services == set()
+
+
+def test_the_playbook_gets_the_host_and_the_users_choices(oven: Oven) -> None:
+    chosen = oven.machine.inventory / "group_vars" / "tracking_servers.yml"
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text("mlflow_version: 3.17.2\n")
+    seen: dict[str, Any] = {}
+
+    def look() -> None:
+        directory = Path(oven.plays[0][1])
+        seen["hosts"] = json.loads(
+            subprocess.run(
+                [Path(sys.executable).with_name("ansible-inventory"), "-i", directory, "--list"],
+                capture_output=True,
+                check=True,
+                cwd=PROJECT,
+            ).stdout
+        )
+        seen["mode"] = stat.S_IMODE(directory.parent.stat().st_mode)
+        seen["key"] = stat.S_IMODE((directory.parent / "bake").stat().st_mode)
+
+    oven.during = look
+    oven.bake("one=1", "@two.yml")
+    (host,) = oven.met
+    (arguments,) = oven.plays
+    assert arguments[2] == str(PROJECT / "playbooks" / "bake_image.yml")
+    assert arguments[5:] == ["-e", "one=1", "-e", "@two.yml"]
+    assert seen["hosts"]["tracking_servers"]["hosts"] == [host.instance_id]
+    values = seen["hosts"]["_meta"]["hostvars"][host.instance_id]
+    assert values["mlflow_version"] == "3.17.2"
+    assert values["ansible_host"] == host.address
+    assert values["ansible_user"] == "admin"
+    assert values["ansible_ssh_private_key_file"] == str(host.private_key)
+    assert "StrictHostKeyChecking=yes" in values["ansible_ssh_common_args"]
+    assert (seen["mode"], seen["key"]) == (0o700, 0o600)
+
+
+@pytest.mark.parametrize("report", [None, [], {"releases": ["3.17.2"]}])
+def test_a_playbook_that_does_not_report_bakes_nothing(oven: Oven, report: object) -> None:
+    oven.report = report
+    with pytest.raises(FlowsteadError, match="did not say"):
+        oven.bake()
+    assert oven.images() == []
+    assert oven.left() == []
+
+
+def test_a_playbook_that_fails_bakes_nothing(oven: Oven) -> None:
+    oven.status = 2
+    with pytest.raises(FlowsteadError, match="ansible-playbook ended with 2"):
+        oven.bake()
+    assert oven.images() == []
+    assert oven.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_stops_it_and_the_host_goes(oven: Oven, number: int) -> None:
+    before = signal.getsignal(number)
+    oven.during = lambda: os.kill(os.getpid(), number)
+    with pytest.raises(KeyboardInterrupt, match="the temporary host is removed"):
+        oven.bake()
+    assert oven.images() == []
+    assert oven.left() == []
+    assert signal.getsignal(number) == before
+
+
+def test_an_interrupt_waits_for_what_has_begun(oven: Oven) -> None:
+    """An address that is being taken when the interrupt comes is given back too."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def stop(moment: str, name: str) -> None:
+        if (moment, name) == ("before", "RunInstances"):
+            begun.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            go_on.wait(1)
+
+    oven.account.hooks.append(stop)
+    with pytest.raises(KeyboardInterrupt):
+        oven.bake()
+    assert begun.is_set()
+    assert oven.account.calls["RunInstances"] == 1
+    assert oven.left() == []
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+_LOST_ANSWERS = ("ImportKeyPair", "CreateVpc", "CreateInternetGateway", "RunInstances", "AllocateAddress")
+_LATER = (
+    "StopInstances",
+    "CreateImage",
+    "TerminateInstances",
+    "ReleaseAddress",
+    "DeleteVpc",
+    "DeleteKeyPair",
+)
+
+
+@contextlib.contextmanager
+def killed(oven: Oven, when: str, operation: str) -> Iterator[None]:
+    """From the call on, nothing reaches AWS any more: as if the process were gone."""
+    is_dead = threading.Event()
+
+    def kill(moment: str, name: str) -> None:
+        if is_dead.is_set() or (moment, name) == (when, operation):
+            is_dead.set()
+            raise KilledError
+
+    oven.account.hooks.append(kill)
+    with pytest.raises(KilledError):
+        yield
+    oven.account.hooks.clear()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("operation", [*_LOST_ANSWERS, *_LATER])
+def test_a_bake_after_one_that_was_killed_leaves_nothing_twice(oven: Oven, operation: str, when: str) -> None:
+    with killed(oven, when, operation):
+        oven.bake()
+    kept = len(oven.images())
+    assert kept == ((operation, when) in {("CreateImage", "after")} or operation in _LATER[2:])
+    for pair in oven.images():
+        ec2_backends["123456789012"][REGION].amis[pair["ImageId"]].name = "flowstead-a-second-earlier"
+    oven.bake()
+    assert len(oven.images()) == kept + 1
+    assert oven.left() == []
+    assert oven.files() == {"lock"}
+
+
+def test_a_second_bake_on_this_machine_is_refused(oven: Oven) -> None:
+    place = oven.workspace / "flowstead-123456789012-us-east-1"
+    place.mkdir(parents=True)
+    with (place / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        oven.account.calls.clear()
+        with pytest.raises(FlowsteadError, match="Another bake of this deployment runs on this machine"):
+            oven.bake()
+    assert set(oven.account.calls) == {"GetCallerIdentity"}
+
+
+def test_a_bake_elsewhere_is_left_alone(oven: Oven) -> None:
+    oven.hold()
+    oven.account.calls.clear()
+    with pytest.raises(
+        FlowsteadError, match=r"Another machine bakes .* since .* \(key pair flowstead\.bake-ssh-key"
+    ):
+        oven.bake()
+    assert not [name for name in oven.account.calls if not name.startswith(("Describe", "Get"))]
+    assert len(oven.left()) == 1
+    assert "bake" not in oven.files()
+
+
+def test_somebody_who_is_quicker_is_left_alone(oven: Oven) -> None:
+    """Both looked, nobody was there; EC2 lets one of them import the key pair."""
+
+    def hold(moment: str, name: str) -> None:
+        if (moment, name) == ("before", "ImportKeyPair"):
+            oven.account.hooks.clear()
+            oven.hold()
+
+    oven.account.hooks.append(hold)
+    with pytest.raises(FlowsteadError, match="Another machine bakes"):
+        oven.bake()
+    assert len(oven.left()) == 1
+    assert oven.account.calls["CreateVpc"] == 0
+
+
+def test_a_bake_elsewhere_that_died_long_ago_is_cleared_away(oven: Oven) -> None:
+    oven.hold(age=timedelta(hours=3))
+    oven.bake()
+    assert len(oven.images()) == 1
+    assert oven.left() == []
+
+
+def test_no_image_to_start_from_is_a_mistake_in_the_file(oven: Oven) -> None:
+    oven.machine.configure("server: {image: baked-ubuntu-24.04}\n")
+    with pytest.raises(
+        FlowsteadError, match=r"deployment.yml:2: server.image: no image named .*ubuntu-noble"
+    ):
+        oven.bake()
+    assert oven.left() == []
+    assert "bake" not in oven.files()
+
+
+def test_the_command_says_what_to_write(oven: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = oven.hands
+    monkeypatch.setattr(bake, "Hands", lambda **_: made)
+    result = oven.machine.run("bake", "-e", "one=1")
+    assert result.code == 0, result.err
+    (image,) = oven.images()
+    assert result.out.startswith(
+        f"Baked: {image['ImageId']}, {image['Name']}, 15 GiB, MLflow 3.17.2, 3.16.1."
+    )
+    assert "server.image: baked-debian-13" in result.out
+    assert "one=1" in oven.plays[0]
+    oven.account.call("ec2", "deregister_image", ImageId=image["ImageId"])
+    oven.machine.configure("server: {image: baked-debian-13}\n")
+    again = oven.machine.run("bake", "--json")
+    assert again.code == 0, again.err
+    assert again.data["image_id"] == oven.images()[0]["ImageId"]
+    assert again.data["releases"] == ["3.17.2", "3.16.1"]
+
+
+def test_a_signal_ends_the_command_with_a_sentence(oven: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = oven.hands
+    monkeypatch.setattr(bake, "Hands", lambda **_: made)
+    oven.during = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    result = oven.machine.run("bake")
+    assert result.code == 130
+    assert result.err.endswith("error: Stopped; the temporary host is removed.\n")
+
+
+def test_no_ansible_is_a_sentence(oven: Oven, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = oven.machine.run("bake")
+    assert result.code == 1
+    assert "ansible-playbook is neither beside this Python nor on PATH" in result.err
+    assert sum(oven.account.calls.values()) == 0
+
+
+def program(directory: Path, text: str) -> Path:
+    path = directory / "ansible-playbook"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_playbook_speaks_on_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runner = playbook.Runner(program(tmp_path, 'echo "$ANSIBLE_CONFIG $*"; exit 3'))
+    assert runner.run(["-i", "x y"]) == 3
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"{PROJECT / 'ansible.cfg'} -i x y\n"
+
+
+def test_an_interrupted_playbook_ends_with_its_workers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    del capfd
+    pids = tmp_path / "pids"
+    os.mkfifo(pids)
+    runner = playbook.Runner(program(tmp_path, f"sleep 1000 & echo $! > {pids}; wait"))
+    found: list[int] = []
+
+    def interrupt() -> None:
+        found.append(int(pids.read_text()))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run([])
+    status = Path(f"/proc/{found[0]}/stat")
+    assert not status.exists() or status.read_text().split(")")[1].split()[0] == "Z"
