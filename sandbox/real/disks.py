@@ -87,7 +87,7 @@ def forget(clone: str, name: str) -> None:
     for image in _images():
         for known in image.get("Names") or ():
             if known == ref or known.startswith(f"{ref}-"):
-                attempt("podman", "untag", known)
+                attempt("podman", "untag", str(image["Id"]), known)  # without the name, it takes all
     prune()
 
 
