@@ -23,16 +23,12 @@ from provisioner.errors import FlowsteadError
 from provisioner.first_contact import Host
 from provisioner.outputs import user_of
 from provisioner.resources.ec2 import as_items
-from provisioner.resources.image import CODE_TAG, SYSTEM_TAG
+from provisioner.resources.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
 from provisioner.session import PROJECT, Session
 
 if TYPE_CHECKING:
     from provisioner.resources.base import Live
     from provisioner.stack import BakeHost
-
-BASE_TAG = "flowstead:base-image"
-RELEASES_TAG = "flowstead:releases"
-PACKAGES_TAG = "flowstead:packages"
 
 _LIFETIME_MIN = 60
 """A bake takes a few minutes; after this the host ends itself, should nobody come back to remove it."""

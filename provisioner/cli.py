@@ -95,6 +95,27 @@ def bake(
     _run(options, "bake", extra_vars=tuple(extra_vars or ()))
 
 
+@app.command()
+def images(
+    context: typer.Context,
+    *,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep", metavar="N", min=0, help="Remove all but the newest N of each system and processor."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
+    config: ConfigOption = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the images that were baked in this account and region, and remove old ones."""
+    options = _merged(context, config, inventory, as_json=as_json, debug=debug)
+    _run(options, "images", keep=keep, confirmed=yes)
+
+
 def _add(name: str, text: str) -> None:
     """Add a command that takes the common options only, before or after its name."""
 

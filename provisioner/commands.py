@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioner.config import BAKED
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioner.first_contact import Host
+    from provisioner.images import OwnImages
     from provisioner.outputs import Outputs
     from provisioner.plan import Plan
     from provisioner.resources.base import Live
@@ -184,6 +186,64 @@ def bake(session: Session, *, extra_vars: tuple[str, ...]) -> None:
     session.print(result.as_data(), lines)
 
 
+def images(session: Session, *, keep: int | None, confirmed: bool) -> None:
+    """List the account's own images; with `keep`, remove the others with their snapshots."""
+    from provisioner import code  # noqa: PLC0415 - each command imports what it needs
+    from provisioner import images as own  # noqa: PLC0415
+
+    found = own.find(session.aws)
+    if keep is None:
+        listed = {
+            "images": [image.as_data() for image in found.images],
+            "orphans": [orphan.id for orphan in found.orphans],
+        }
+        session.print(listed, _image_lines(found, code.current(PROJECT)))
+        return
+    chosen = found.beyond(keep)
+    ids = [*(image.id for image in chosen), *(orphan.id for orphan in found.orphans)]
+    if not ids:
+        session.print({"removed": ids}, [f"Nothing to remove: no system has more than {keep} images here."])
+        return
+    for image in chosen:
+        running = f"; {', '.join(image.instances)} made from it run on" if image.instances else ""
+        session.say(f"- {image.id} {image.name}, {image.size_gib:g} GiB{running}")
+    for orphan in found.orphans:
+        session.say(f"- {orphan.id} {orphan.name}, {orphan.size_gib:g} GiB, a snapshot that no image uses")
+    if not confirmed:
+        what = "it" if len(ids) == 1 else f"these {len(ids)}"
+        _ask(session, "images --keep asks before it removes", f"Type yes to remove {what}:", "yes")
+    own.remove(session.aws, chosen, found.orphans)
+    session.print({"removed": ids}, [f"Removed: {', '.join(ids)}."])
+
+
+def _image_lines(found: OwnImages, today: str) -> list[str]:
+    """Write a table of the images, for people."""
+    now = datetime.now(UTC)
+    rows = [("id", "system", "processor", "age", "GiB", "MLflow", "roles", "instances")]
+    for image in found.images:
+        state = "" if image.state == "available" else f" ({image.state})"
+        rows.append(
+            (
+                image.id,
+                image.system + state,
+                image.architecture,
+                image.age(now),
+                f"{image.size_gib:g}",
+                " ".join(image.releases),
+                "today's" if image.code == today else image.code,
+                " ".join(image.instances) or "-",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    if not found.images:
+        lines = ["No image was baked in this account and region. To make one: python provision.py bake"]
+    lines += [f"{one.id}: {one.size_gib:g} GiB, a snapshot that no image uses" for one in found.orphans]
+    return lines
+
+
 def _check_inventory(session: Session) -> None:
     """See that what is written or removed there is this deployment's."""
     session.inventory.check_owner(session.account_id, session.deployment.region)
@@ -258,14 +318,17 @@ def _check_protection(session: Session, found: Plan) -> None:
 
 def _confirm(session: Session) -> None:
     name = session.deployment.name
+    question = f"This cannot be undone. Type the deployment's name ({name}) to go on:"
+    _ask(session, "destroy asks for the deployment's name", question, name)
+
+
+def _ask(session: Session, who: str, question: str, answer: str) -> None:
+    """Go on only if a person at a terminal types the answer."""
     if not sys.stdin.isatty():
-        raise UsageError(
-            "destroy asks for the deployment's name, and there is no terminal here.",
-            next_step="Say --yes if you are sure.",
-        )
-    session.say(f"This cannot be undone. Type the deployment's name ({name}) to go on:")
-    if sys.stdin.readline().strip() != name:
-        raise UsageError("That is not its name: nothing was removed.")
+        raise UsageError(f"{who}, and there is no terminal here.", next_step="Say --yes if you are sure.")
+    session.say(question)
+    if sys.stdin.readline().strip() != answer:
+        raise UsageError(f"That is not {answer!r}: nothing was removed.")
 
 
 def _title(session: Session) -> str:

@@ -12,7 +12,10 @@ from provisioner.resources.instance_facts import architecture, instances_of
 from provisioner.resources.looked_up import LookedUp
 
 SYSTEM_TAG = "flowstead:system"
+BASE_TAG = "flowstead:base-image"
 CODE_TAG = "flowstead:code"
+RELEASES_TAG = "flowstead:releases"
+PACKAGES_TAG = "flowstead:packages"
 
 _DEBIAN, _CANONICAL, _AMAZON = "136693071363", "099720109477", "137112412989"
 
