@@ -48,7 +48,7 @@ STEPS = (
 # after which it is killed: the module is on the host by then.
 TASKS = {
     "build_release | Install exactly what the lock names": 1.5,
-    "write_files | Have what the server is told and runs under": 0.5,
+    "configure | What the server is told and runs under is in place": 0.5,
     "compare_schema | Read the release's schema and the databases'": 0.5,
     "rehearse | Migrate copies of the databases, and have the release serve them": 1.5,
     "rehearse | Take a snapshot of the database server": 0.0,
