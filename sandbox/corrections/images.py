@@ -120,7 +120,7 @@ def _refuse_unreal(call: Call) -> None:
 @refuses("ec2", "CreateImage", "DeregisterImage")
 def _refuse_options(call: Call) -> None:
     for option in ("BlockDeviceMappings", "DeleteAssociatedSnapshots"):
-        if call.params.get(option) not in {None, "false", False}:
+        if str(call.params.get(option, "false")).lower() != "false":
             raise Refusal("UnsupportedInSandbox", f"The sandbox's {call.action} does not know {option}", 501)
 
 

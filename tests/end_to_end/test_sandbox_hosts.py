@@ -2,14 +2,18 @@
 
 import os
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import small_metadata
+from deployed import Sandbox, copy_project, until
+from deployed import run as command
 from networks import CLONE, FIRST, OUT, SSH_FROM_ALL, ours, plug
 
-from sandbox.real import images
-from sandbox.real.commands import run
+from sandbox.real import clones, disks, images
+from sandbox.real.commands import attempt, run
 from sandbox.real.dns import Resolver
 from sandbox.real.hosts import Host
 from sandbox.real.site import Site
@@ -134,3 +138,150 @@ def test_a_host_is_a_machine(host, site):
     Site.clear(site.name, CLONE)
     assert made.state() == "absent"
     assert ours(site.index) == []
+
+
+SANDBOX = "images"
+
+
+@pytest.fixture
+def own_clone(tmp_path):
+    """A copy of the project, for images of its own; its sandbox goes with the test, however that ends."""
+    directory = tmp_path / "clone"
+    directory.mkdir()
+    reaper = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("reaper.py")), str(directory), SANDBOX],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    copy_project(directory)
+    yield directory
+    reaper.stdin.close()
+    reaper.wait(timeout=300)
+    for disk in disks.kept(clones.short(directory)):
+        for name in disk.names:
+            disks.forget(clones.short(directory), name)
+
+
+class Account:
+    """A sandbox with a network that lets ssh in, and what a user asks of EC2 there."""
+
+    def __init__(self, clone):
+        self.ec2 = Sandbox.up(clone, SANDBOX).client("ec2")
+        self.keys = clone.parent
+        ec2 = self.ec2
+        vpc = ec2.create_vpc(CidrBlock="10.80.0.0/16")["Vpc"]["VpcId"]
+        self.subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.80.0.0/24", AvailabilityZone="us-east-1a")[
+            "Subnet"
+        ]["SubnetId"]
+        ec2.modify_subnet_attribute(SubnetId=self.subnet, MapPublicIpOnLaunch={"Value": True})
+        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        ec2.associate_route_table(RouteTableId=table, SubnetId=self.subnet)
+        self.group = ec2.create_security_group(GroupName="ssh", Description="ssh", VpcId=vpc)["GroupId"]
+        ec2.authorize_security_group_ingress(
+            GroupId=self.group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
+        )
+
+    def launch(self, image_id, name, **options):
+        """Launch a host with its own key and user data that leaves its name; return its id and how to ask it."""
+        key = self.keys / name
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+        self.ec2.import_key_pair(KeyName=name, PublicKeyMaterial=key.with_suffix(".pub").read_bytes())
+        instance_id = self.ec2.run_instances(
+            ImageId=image_id,
+            InstanceType="t3.small",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=self.subnet,
+            SecurityGroupIds=[self.group],
+            KeyName=name,
+            UserData=f"#!/bin/sh\necho {name} >> /var/ran\n",
+            **options,
+        )["Instances"][0]["InstanceId"]
+        self.wait(instance_id, "running")
+        address = self.describe(instance_id)["PublicIpAddress"]
+
+        def say(command):
+            return ssh(str(key), address, command)
+
+        until(lambda: say("id -un") == "admin", f"{name} lets its key in", timeout_s=300)
+        say("cloud-init status --wait")
+        return instance_id, say
+
+    def describe(self, instance_id):
+        return self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+
+    def wait(self, instance_id, state):
+        until(lambda: self.describe(instance_id)["State"]["Name"] == state, state, timeout_s=300)
+
+    def make_image(self, instance_id, name, **options):
+        image_id = self.ec2.create_image(InstanceId=instance_id, Name=name, **options)["ImageId"]
+        until(lambda: self.find(image_id)["State"] != "pending", "made", timeout_s=600)
+        assert self.find(image_id)["State"] == "available"
+        return image_id
+
+    def find(self, image_id):
+        return self.ec2.describe_images(ImageIds=[image_id])["Images"][0]
+
+
+def test_an_image_of_a_host_boots_others_and_outlives_its_sandbox(own_clone):
+    account, tags = Account(own_clone), [{"Key": "Name", "Value": "it's baked"}]
+    debian = account.ec2.describe_images(Filters=[{"Name": "name", "Values": ["debian-13-amd64-*"]}])[
+        "Images"
+    ]
+    made_of, say = account.launch(debian[0]["ImageId"], "first")
+    say("sudo sh -c 'echo here > /opt/left; : > /etc/machine-id; sync'")
+    say("sudo sh -c 'ln /opt/left /opt/linked'")
+    say("""sudo python3 -c 'import os; os.setxattr("/opt/left", "user.mark", b"marked")'""")
+    identity = "cat /etc/ssh/ssh_host_*.pub; systemd-id128 machine-id; cat /proc/sys/kernel/random/boot_id"
+    first = say(identity).splitlines()
+
+    warm = account.make_image(made_of, "of a running host", NoReboot=True)
+    assert say(identity).splitlines() == first, "nothing happened to the host"
+    account.make_image(made_of, "of a host that is rebooted")
+    until(
+        lambda: say("cat /proc/sys/kernel/random/boot_id") not in {"", first[-1]}, "rebooted", timeout_s=300
+    )
+    assert account.describe(made_of)["State"]["Name"] == "running"
+    account.ec2.stop_instances(InstanceIds=[made_of])
+    account.wait(made_of, "stopped")
+    cold = account.make_image(
+        made_of, "of a stopped host", TagSpecifications=[{"ResourceType": "image", "Tags": tags}]
+    )
+
+    for number, image_id in enumerate((warm, cold)):
+        name = f"of-image-{number}"
+        instance_id, say = account.launch(image_id, name)
+        assert say("cat /opt/left; stat -c %h /opt/left; cat /var/ran").split() == [
+            "here",
+            "2",
+            "first",
+            name,
+        ]
+        assert "marked" in say("""python3 -c 'import os; print(os.getxattr("/opt/left", "user.mark"))'""")
+        assert not set(say(identity).splitlines()) & set(first), "a host has an identity of its own"
+        key = say("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub")
+        until(
+            lambda key=key, of=instance_id: key in account.ec2.get_console_output(InstanceId=of)["Output"],
+            "the new host key is on the console",
+        )
+        assert say("systemctl is-system-running --wait") == "running"
+
+    command(sys.executable, "-m", "sandbox", "down", "--name", SANDBOX, cwd=own_clone, env=os.environ)
+    account = Account(own_clone)
+    assert account.find(cold)["Tags"] == tags
+    instance_id, say = account.launch(cold, "later", InstanceInitiatedShutdownBehavior="terminate")
+    assert say("cat /opt/left") == "here"
+
+    snapshot_id = account.find(cold)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    podmans = disks.reference(clones.short(own_clone), cold)
+    identity = run("podman", "image", "inspect", "--format", "{{.Id}}", podmans).strip()
+    account.ec2.deregister_image(ImageId=cold)
+    assert attempt("podman", "image", "exists", identity), "the snapshot holds it"
+    account.ec2.delete_snapshot(SnapshotId=snapshot_id)
+    assert say("cat /opt/left") == "here", "a host outlives its image"
+    say("sudo systemd-run --on-active=1 systemctl poweroff")
+    account.wait(instance_id, "terminated")
+    assert not attempt("podman", "image", "exists", identity)
