@@ -188,7 +188,8 @@ class Images:
             own = OwnImage(**disk.facts)
             with account.lock, self._lock:
                 backend = account.ec2(own.region)
-                names = disk.names - self._gone - set(backend.amis) - set(backend.snapshots)
+                names = disk.names & {own.image_id, own.snapshot_id}
+                names -= self._gone | set(backend.amis) | set(backend.snapshots)
                 if not names:
                     continue
                 enter(

@@ -185,7 +185,7 @@ class Account:
         )
 
     def launch(self, image_id, name, **options):
-        """Launch a host with its own key and user data that leaves its name; return its id and how to ask it."""
+        """Launch a host with its own key, and user data that leaves its name; its id and how to ask it."""
         key = self.keys / name
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
         self.ec2.import_key_pair(KeyName=name, PublicKeyMaterial=key.with_suffix(".pub").read_bytes())

@@ -300,6 +300,14 @@ def test_a_later_sandbox_has_the_snapshot_that_was_left(images, kept):
     assert kept.snapshot_id not in backend.snapshots, "what was removed here does not come back"
 
 
+def test_what_was_built_on_an_image_is_no_image(images, kept, monkeypatch):
+    images.disks = [dataclasses.replace(images.disks[0], names=frozenset({f"{kept.image_id}-0123abcd"}))]
+    entered = []
+    monkeypatch.setattr(mapping, "enter", lambda *arguments, **_: entered.append(arguments))
+    assert images.take("other") == []
+    assert entered == []
+
+
 def test_an_image_without_a_disk_boots_nothing(images):
     images._authority = type("Authority", (), {"ca_pem_path": None})
     with pytest.raises(LookupError, match="ami-1"):
