@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -93,3 +95,78 @@ def test_scripts_of_newer_programs_suit_older_servers_and_rows_stay_as_they_are(
     assert script.read_text() == (
         f"--\nSET lock_timeout = 0;\n--  transaction_timeout = 0;\nCOPY public.t (c) FROM stdin;{line}\\.\n"
     )
+
+
+class Migrations:
+    """A release whose two migrations are scripts."""
+
+    def __init__(self, host: Any, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.base = base
+        self.bin = base / "releases/3.17.2/bin"
+        self.bin.mkdir(parents=True)
+        monkeypatch.setattr(host.Host, "user_options", lambda _self, _passfile: {"cwd": base})
+        self.host = host
+
+    def run(self, tracking: str, login: str, *, room: bool = True, timeout_s: int = 60) -> None:
+        for name, script in (("mlflow", tracking), ("python", login)):
+            (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
+            (self.bin / name).chmod(0o755)
+        settings = {
+            "home": str(self.base),
+            "config_dir": "",
+            "owner_passfile": "",
+            "room_for_two": room,
+            "migration_timeout_s": timeout_s,
+            "databases": [{"uri": "tracking"}, {"uri": "login"}],
+        }
+        self.host.Host(settings).migrate("3.17.2", "uri")
+
+
+@pytest.fixture
+def migrations(host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Migrations:
+    return Migrations(host, tmp_path, monkeypatch)
+
+
+def meet(mine: str, other: str) -> str:
+    """A script that ends only when another one runs at the same time."""
+    return f"touch {mine}; for n in $(seq 300); do [ -e {other} ] && exit 0; sleep 0.1; done; exit 1"
+
+
+def test_both_databases_are_migrated_at_the_same_time(migrations: Migrations) -> None:
+    migrations.run(meet("one", "two"), meet("two", "one"))
+
+
+def test_a_host_without_memory_for_two_migrates_one_after_the_other(migrations: Migrations) -> None:
+    alone = "mkdir running && sleep 0.1 && rmdir running"
+    migrations.run(alone, alone, room=False)
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_failed_migration_is_told(host: Any, migrations: Migrations, *, room: bool) -> None:
+    with pytest.raises(host.ChangeError, match=r"The migration to MLflow 3\.17\.2 failed: no such table"):
+        migrations.run("true", "echo no such table >&2; exit 1", room=room)
+
+
+def test_the_reasons_of_both_are_told_and_none_runs_on(host: Any, migrations: Migrations) -> None:
+    with pytest.raises(host.ChangeError) as failed:
+        migrations.run("echo first >&2; exit 3", "sleep 0.5; echo second >&2; exit 4")
+    assert "failed: first" in str(failed.value)
+    assert "failed: second" in str(failed.value)
+
+
+def test_a_migration_that_takes_too_long_is_ended_and_so_is_the_other(
+    host: Any, migrations: Migrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Popen(subprocess.Popen[str]):
+        """A process that is remembered."""
+
+        def __init__(self, *argv: Any, **options: Any) -> None:
+            super().__init__(*argv, **options)
+            started.append(self)
+
+    monkeypatch.setattr(host.subprocess, "Popen", Popen)
+    with pytest.raises(host.ChangeError, match="not done after 1 s"):
+        migrations.run("exec sleep 600", "exec sleep 600", timeout_s=1)
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2

@@ -92,7 +92,7 @@ def wait(release, unit, timeout_s):
         if time.monotonic() > deadline:
             last = f"{status} {text[:200]}"
             raise SystemExit(f"{unit} did not answer within {timeout_s} s (last: {last})")
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 def log_in(arguments, base):

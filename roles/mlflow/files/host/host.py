@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 STATE = Path("/var/lib/mlflow-change")
@@ -40,9 +41,39 @@ def command(*argv, what, **options):
     """Run a command and return what it prints; its last words are the reason when it fails."""
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, **options)
     if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip())[-1500:]
-        raise ChangeError(f"{what}: {words or f'{argv[0]} ended with status {done.returncode}'}")
+        raise ChangeError(f"{what}: {last_words(argv, done.returncode, done.stdout, done.stderr)}")
     return done.stdout
+
+
+def last_words(argv, status, stdout, stderr):
+    """Return why a command failed, as far as it says so."""
+    return (stderr.strip() or stdout.strip())[-1500:] or f"{argv[0]} ended with status {status}"
+
+
+def commands_together(argvs, *, what, timeout_s, **options):
+    """Run commands at the same time; none runs any more when this returns or raises, however it ends."""
+    deadline = time.monotonic() + timeout_s
+    reasons = []
+    with contextlib.ExitStack() as running:
+        processes = []
+        for argv in argvs:
+            process = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", **options
+            )
+            # Left in the reverse order: killed if it has not ended, then waited for.
+            running.enter_context(process)
+            running.callback(process.kill)
+            processes.append((argv, process))
+        for argv, process in processes:
+            try:
+                said = process.communicate(timeout=max(deadline - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                reasons.append(f"it was not done after {timeout_s} s")
+                break
+            if process.returncode != 0:
+                reasons.append(last_words(argv, process.returncode, *said))
+    if reasons:
+        raise ChangeError("\n".join(f"{what}: {reason}" for reason in reasons))
 
 
 def secrets_in(path):
@@ -163,17 +194,21 @@ class Host:
         if self.has_gateway():
             command(self.settings["gateway"]["program"], *words, what="The gateway did not do as told")
 
-    def as_user(self, *argv, what, words=None, passfile="", timeout_s=None):
-        """Run a program as MLflow's user."""
+    def user_options(self, passfile=""):
+        """Return what makes a program run as MLflow's user."""
         environment = os.environ | {
             "HOME": "/var/lib/mlflow",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "PGPASSFILE": passfile or self.settings["passfile"],
         }
         identity = {"user": self.settings["user"], "group": self.settings["group"], "extra_groups": []}
-        options = {"what": what, "input": words, "env": environment, "cwd": "/", "timeout": timeout_s}
+        return {"env": environment, "cwd": "/"} | identity
+
+    def as_user(self, *argv, what, words=None, timeout_s=None):
+        """Run a program as MLflow's user."""
+        options = {"what": what, "input": words, "timeout": timeout_s}
         try:
-            return command(*(str(word) for word in argv), **options, **identity)
+            return command(*(str(word) for word in argv), **options, **self.user_options())
         except subprocess.TimeoutExpired:
             raise ChangeError(f"{what}: it was not done after {timeout_s} s") from None
 
@@ -203,13 +238,16 @@ class Host:
         """Run a release's own migrations as the databases' owner; `address` names the URIs' setting."""
         tracking, login = (database[address] for database in self.settings["databases"])
         release = f"{self.settings['home']}/releases/{version}/bin"
-        for argv in (
+        migrations = [
             (f"{release}/mlflow", "db", "upgrade", tracking),
             (f"{release}/python", "-m", "mlflow.server.auth", "db", "upgrade", "--url", login),
-        ):
-            self.as_user(
-                *argv,
+        ]
+        # Each spends most of its time on imports. A host without the memory for two takes them one by one.
+        room = self.settings["room_for_two"]
+        for argvs in [migrations] if room else [[migration] for migration in migrations]:
+            commands_together(
+                argvs,
                 what=f"The migration to MLflow {version} failed",
-                passfile=self.settings["owner_passfile"],
                 timeout_s=self.settings["migration_timeout_s"],
+                **self.user_options(self.settings["owner_passfile"]),
             )
