@@ -9,11 +9,23 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Molecule keeps a scenario's state here instead of in the home directory.
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 
-# The longest first, so that at the end no core waits for one of them.
-LONGEST := site site_debian_12 gateway_default gateway_alternative mlflow_default mlflow_alternative
-SCENARIOS := $(LONGEST) $(filter-out $(LONGEST),$(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))))
+# What `make test` runs in place of the four small roles' own scenarios: one host for all four.
+BASE := $(foreach role,host_baseline python iam_credentials database_access,$(role)_default $(role)_alternative)
+# The host of the scenario site is the one of gateway_default, too.
+ALONE := $(BASE) gateway_default
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# End-to-end tests by the deployment that they share: each group has a local AWS of its own. A file that is named nowhere is in the last group.
+upgrades := test_upgrade
+operations := test_operations test_replacement test_lifecycle
+network := test_sandbox_network test_sandbox_hosts test_sandbox_databases
+clients := $(filter-out test_bake $(upgrades) $(operations) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
+GROUPS := upgrades operations network clients
+# Jobs at a time. They wait for hosts, for databases and for each other's locks: two on each two processors would leave some idle.
+JOBS := 3
+# Notes what a part takes, for the table at the end.
+TIMED = python scripts/timing.py part $@
 
-.PHONY: help tools demo stop clean check lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule images $(SCENARIOS:%=molecule-%) end-to-end end-to-end-upgrades end-to-end-others test bench readmes lock
+.PHONY: help tools demo stop clean check check-parts lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,7 +45,9 @@ clean: ## Remove everything but apt packages: containers, networks, images, .ven
 
 check: ## The fast part: lint, types, unit tests
 	@scripts/setup tools
-	@$(MAKE) -j --output-sync=target lint lint-ansible types unit-provisioner unit-face unit-sandbox
+	@$(MAKE) -j --output-sync=target check-parts
+
+check-parts: lint lint-ansible types unit-provisioner unit-face unit-sandbox
 
 lint:
 	@ruff check --quiet .
@@ -60,38 +74,48 @@ unit-face:
 	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
 
 unit-slow:
-	@pytest -q -m slow tests/unit/provisioner tests/unit/roles
+	@$(TIMED) pytest -q -m slow --junitxml=.cache/timing/$@.xml tests/unit
 
-# Each scenario has a local AWS of its own: two at a time, on images that are there before.
 molecule: ## Test every role on booted hosts
 	@scripts/setup tools sandbox
-	@$(MAKE) images
-	@$(MAKE) -j2 --output-sync=target $(SCENARIOS:%=molecule-%)
+	@$(MAKE) -j$(JOBS) --output-sync=target $(filter-out $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%))
 
 images:
-	@python -m sandbox.real.images debian-13 debian-12 postgresql-17 postgresql-15
+	@$(TIMED) python -m sandbox.real.images debian-13 debian-12 postgresql-17 postgresql-15
+
+# Most scenarios start from an image with everything installed, as users' hosts do.
+baked-debian-13 baked-debian-12: baked-%: images
+	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml -k $* tests/end_to_end/test_bake.py
 
 # Molecule takes down what it made, unless it is killed: the pipe closes with this shell, however it ends.
-$(SCENARIOS:%=molecule-%): molecule-%:
+$(SCENARIOS:%=molecule-%): molecule-%: images
 	@exec 3> >(exec setsid bash -c 'cat; python -m sandbox down --name $(subst _,-,$*)' >/dev/null 2>&1); \
-	start=$$SECONDS; molecule test -s $* 3>&-; echo "molecule: $* passed in $$((SECONDS - start)) s"
+	$(TIMED) molecule test -s $* 3>&-
 
-# Upgrades take as long as all the others together: each half has a local AWS of its own.
+molecule-mlflow_default molecule-gateway_default: baked-debian-13
+molecule-mlflow_alternative molecule-gateway_alternative: baked-debian-12
+
 end-to-end: ## The two commands, real clients and a real browser against a local AWS of its own
 	@scripts/setup tools sandbox browser
-	@$(MAKE) -j2 --output-sync=target end-to-end-upgrades end-to-end-others
+	@$(MAKE) -j$(JOBS) --output-sync=target $(GROUPS:%=end-to-end-%)
 
-end-to-end-upgrades:
-	@pytest -v --durations=10 tests/end_to_end/test_upgrade.py
+$(GROUPS:%=end-to-end-%): end-to-end-%: images
+	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml $($*:%=tests/end_to_end/%.py)
 
-end-to-end-others:
-	@pytest -v --durations=10 --ignore=tests/end_to_end/test_upgrade.py tests/end_to_end
+$(filter-out end-to-end-network,$(GROUPS:%=end-to-end-%)): baked-debian-13
 
-test: ## Set everything up and run all tests
+# The longest first, so that at the end no processor waits for one of them.
+ALL := baked-debian-13 molecule-site end-to-end-upgrades baked-debian-12 end-to-end-operations molecule-mlflow_default \
+	molecule-mlflow_alternative end-to-end-clients molecule-site_debian_12
+ALL += $(filter-out $(ALL) $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%) $(GROUPS:%=end-to-end-%))
+all-at-once: $(ALL)
+
+test: ## Set everything up and run all tests; ends with a table of what took how long
 	@scripts/setup tools sandbox browser
-	@$(MAKE) check
-	@$(MAKE) -j2 --output-sync=target unit-slow images
-	@$(MAKE) molecule end-to-end
+	@python scripts/timing.py begin
+	@status=0; { $(MAKE) -j --output-sync=target check-parts unit-slow images && \
+	$(MAKE) -j$(JOBS) --keep-going --output-sync=target all-at-once; } || status=$$?; \
+	python scripts/timing.py report; exit $$status
 
 bench: ## Measure, and print a table
 	@scripts/setup tools sandbox

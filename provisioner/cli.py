@@ -85,6 +85,10 @@ def bake(
         list[str] | None,
         typer.Option("-e", "--extra-vars", metavar="TEXT", help="Handed to ansible-playbook; repeatable."),
     ] = None,
+    unless_current: Annotated[
+        bool,
+        typer.Option("--unless-current", help="Do nothing if the newest image was baked with today's roles."),
+    ] = False,
     config: ConfigOption = None,
     inventory: InventoryOption = None,
     as_json: JsonOption = False,
@@ -92,7 +96,7 @@ def bake(
 ) -> None:
     """Make an image of server.image's system with everything installed, on a temporary host of its own."""
     options = _merged(context, config, inventory, as_json=as_json, debug=debug)
-    _run(options, "bake", extra_vars=tuple(extra_vars or ()))
+    _run(options, "bake", extra_vars=tuple(extra_vars or ()), unless_current=unless_current)
 
 
 @app.command()

@@ -36,7 +36,7 @@ def current(project: Path) -> str:
 def _files(project: Path) -> Iterator[Path]:
     """List what bakes, in an order that is the same everywhere."""
     play = project / "playbooks" / "bake_image.yml"
-    for path in sorted([*(project / "roles").rglob("*"), play]):
+    for path in sorted([*(project / "roles").rglob("*"), *(project / "plugins").rglob("*"), play]):
         inside = path.relative_to(project).parts
         if path.is_file() and "__pycache__" not in inside and path.name != "README.md":
             yield path

@@ -165,11 +165,23 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
     session.print(_plan_data(session, found), [f"{name} is removed.", *_kept_lines(found)])
 
 
-def bake(session: Session, *, extra_vars: tuple[str, ...]) -> None:
-    """Make an image with everything installed."""
+def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool = False) -> None:
+    """Make an image with everything installed; `unless_current`: only if the newest is of other roles."""
     from provisioner import bake as baking  # noqa: PLC0415 - each command imports what it needs
-    from provisioner import playbook  # noqa: PLC0415
+    from provisioner import code, playbook  # noqa: PLC0415
+    from provisioner import images as own  # noqa: PLC0415
+    from provisioner.resources.instance_facts import architecture  # noqa: PLC0415
 
+    server = session.deployment.server
+    newest = (
+        own.find(session.aws).newest(server.system, architecture(server.instance_type))
+        if unless_current
+        else None
+    )
+    if newest and newest.code == code.current(PROJECT):
+        text = f"Nothing to do: {newest.id}, {newest.name}, was baked with today's roles."
+        session.print({"image_id": newest.id, **newest.as_data()}, [text])
+        return
     hands = baking.Hands(
         play=playbook.Runner(playbook.find()).run,
         meet=lambda host, pins_path: _meet_host(session, host, pins_path),
@@ -177,8 +189,8 @@ def bake(session: Session, *, extra_vars: tuple[str, ...]) -> None:
     result = baking.bake(session, hands, extra_vars)
     what = f"{result.name}, {result.size_gib} GiB, MLflow {', '.join(result.releases)}"
     lines = [f"Baked: {result.image_id}, {what}. [{result.seconds:.0f} s]"]
-    if not session.deployment.server.baked:
-        wanted = f"{BAKED}{session.deployment.server.system}"
+    if not server.baked:
+        wanted = f"{BAKED}{server.system}"
         lines += [
             "",
             f"To start new hosts from it, write in {session.options.config}: server.image: {wanted}",

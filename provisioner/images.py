@@ -102,6 +102,17 @@ class OwnImages:
     images: tuple[OwnImage, ...]
     orphans: tuple[Orphan, ...]
 
+    def newest(self, system: str, processor: str) -> OwnImage | None:
+        """Choose what a host made now would start from.
+
+        Args:
+            system: the operating system, as deployment.yml names it.
+            processor: as EC2 names it ("x86_64").
+
+        """
+        fitting = (one for one in self.images if (one.system, one.architecture) == (system, processor))
+        return next((one for one in fitting if one.state == "available"), None)
+
     def beyond(self, keep: int) -> tuple[OwnImage, ...]:
         """Choose what goes: all but the newest of each system and processor.
 

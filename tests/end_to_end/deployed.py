@@ -142,9 +142,10 @@ class Sandbox:
 
     @classmethod
     def up(cls, clone: Path, name: str) -> Sandbox:
-        """Start it and take over the environment that it prints, the way a shell does."""
+        """Start it with the images baked in the project itself; take over the environment that it prints."""
         environment = base_environment()
-        run("python", "-m", "sandbox", "up", "--name", name, cwd=clone, env=environment)
+        own = () if clone == PROJECT else ("--images-from", str(PROJECT))
+        run("python", "-m", "sandbox", "up", "--name", name, *own, cwd=clone, env=environment)
         script = f'eval "$(python -m sandbox env --name {name})" && env -0'
         listed = run("bash", "-euc", script, cwd=clone, env=environment).stdout
         return cls(clone, name, dict(line.split("=", 1) for line in listed.split("\0") if "=" in line))
