@@ -25,7 +25,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def play(directory: Path, *roles: str, **variables: object) -> str:
+def play(directory: Path, *roles: str, tasks_from: str = "preflight", **variables: object) -> str:
     """Write a play for this machine; the file's name."""
     text = yaml.safe_dump(
         [
@@ -38,7 +38,7 @@ def play(directory: Path, *roles: str, **variables: object) -> str:
                     {
                         "ansible.builtin.include_role": {
                             "name": f"flowstead.mlflow.{role}",
-                            "tasks_from": "preflight",
+                            "tasks_from": tasks_from,
                         }
                     }
                     for role in roles
@@ -95,3 +95,10 @@ def test_a_wrong_input_is_refused_before_anything_changes(elsewhere: Path) -> No
     assert done.returncode == 2
     assert "python_uv_path" in done.stdout
     assert re.search(r"changed=0\s", done.stdout)
+
+
+def test_the_roles_find_the_plugin_that_writes_their_files(elsewhere: Path) -> None:
+    name = play(elsewhere, "iam_credentials", tasks_from="configure", __iam_credentials_unit_validate="")
+    done = run(elsewhere, "ansible-playbook", "--check", name)
+    assert "The programs are in place" in done.stdout
+    assert re.search(r"ok=[34]\s+changed=[123]\s.*failed=0", done.stdout), done.stdout
