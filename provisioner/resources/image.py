@@ -119,15 +119,13 @@ class Image(LookedUp):
         held = live.tags.get(CODE_TAG, "none")
         if not self.baked or held == self.code:
             return ()
-        text = f"{live.id} was baked with other roles than today's ({held}, now {self.code})"
-        return (
-            f"{self}: {text}; site.yml installs what differs, `python provision.py bake` makes a new one",
-        )
+        text = f"server.image: {live.id} was baked with other roles than today's ({held}, now {self.code})"
+        return (f"{text}; site.yml installs what differs, `python provision.py bake` makes a new one",)
 
     def news(self, live: Live) -> str:
-        """Say, to a host that runs from another image, that this one is out."""
+        """Say, to a host that runs from another image, what a new one would start from."""
         kind = "baked " if self.baked else ""
-        return f"a newer {kind}{self.system} image is out: {live.id}, {live.facts['Name']}"
+        return f"a new host would start from the {kind}{self.system} image {live.id}, {live.facts['Name']}"
 
 
 def age_key(image: Mapping[str, Any]) -> tuple[str, str]:

@@ -168,7 +168,7 @@ class Instance(Ec2Resource):
         return found
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
-        """Tell of a newer image: it serves new hosts only."""
+        """Tell of another image, a newer one as a rule: it serves new hosts only."""
         newest = state.get(self.image)
         if newest is None or newest.id == live.facts["ImageId"]:
             return ()

@@ -78,7 +78,7 @@ def test_a_newer_baked_image_is_a_notice(account: Account) -> None:
     assert planned.is_empty
     (notice,) = planned.notices
     assert newer in notice
-    assert "newer baked debian-13 image" in notice
+    assert "from the baked debian-13 image" in notice
 
 
 def test_an_image_of_other_code_is_a_notice_and_is_used(account: Account) -> None:

@@ -243,19 +243,24 @@ def test_a_signal_stops_it_and_the_host_goes(oven: Oven, number: int) -> None:
 
 def test_an_interrupt_waits_for_what_has_begun(oven: Oven) -> None:
     """An address that is being taken when the interrupt comes is given back too."""
-    begun, go_on = threading.Event(), threading.Event()
+    removed = threading.Event()
+    takers: list[threading.Thread] = []
 
     def stop(moment: str, name: str) -> None:
-        if (moment, name) == ("before", "RunInstances"):
-            begun.set()
-            os.kill(os.getpid(), signal.SIGTERM)
-            go_on.wait(1)
+        if (moment, name) == ("before", "AllocateAddress"):
+            takers.append(threading.current_thread())
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            # Only who does not wait removes everything else meanwhile.
+            removed.wait(1)
+        elif (moment, name) == ("after", "DeleteKeyPair"):
+            removed.set()
 
     oven.account.hooks.append(stop)
     with pytest.raises(KeyboardInterrupt):
         oven.bake()
-    assert begun.is_set()
-    assert oven.account.calls["RunInstances"] == 1
+    (taker,) = takers
+    taker.join()
+    assert oven.account.calls["AllocateAddress"] == 1
     assert oven.left() == []
 
 
