@@ -1,8 +1,8 @@
 """Tell what a run of the tests took: python scripts/timing.py begin | part NAME COMMAND... | report.
 
-`begin` forgets the last run, `part` runs a command and notes its seconds, `report` prints a table: the parts in
-the order in which they ended, the slowest tests, and how busy the machine's processors were meanwhile. The tests
-are those in the JUnit files that pytest left (--junitxml=.cache/timing/NAME.xml).
+`begin` forgets the last run, `part` runs a command and notes its seconds, `report` prints a table: the
+parts in the order in which they ended, the slowest tests, and how busy the machine's processors were. The
+tests are those in the JUnit files that pytest left (--junitxml=.cache/timing/NAME.xml).
 """
 
 from __future__ import annotations

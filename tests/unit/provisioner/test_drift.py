@@ -9,7 +9,6 @@ from provisioner.errors import DriftError, FlowsteadError
 from tests.unit.provisioner.in_account import Account, changes, image, settings
 
 # Each drift starts from a stack of its own: these run in `make test`, not in `make check`.
-pytestmark = pytest.mark.slow
 
 SSH_FROM_EVERYWHERE = [
     {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}

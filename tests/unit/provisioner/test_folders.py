@@ -6,7 +6,6 @@ from moto.iam.models import iam_backends
 from tests.unit.provisioner.in_account import Account, changes
 
 # Each starts from a stack of its own: these run in `make test`, not in `make check`.
-pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("section", ["artifacts", "backups"])

@@ -9,7 +9,6 @@ from moto.rds.models import rds_backends
 from tests.unit.provisioner.in_account import Account, changes
 
 # Each kill is a stack of its own: these run in `make test`, not in `make check`.
-pytestmark = pytest.mark.slow
 
 
 class KilledError(Exception):
