@@ -11,16 +11,16 @@ name: flowstead_collector
 type: aggregate
 short_description: Spares Ansible's workers the garbage collector
 description:
-  - Ansible forks a worker for each task. Python's cyclic garbage collector walks all that Ansible has loaded, again in each worker,
-    and every page that it touches there is copied.
-  - Python's documentation of gc.freeze describes the remedy, which this plugin is; it prints nothing. A run with nothing to do takes
-    a quarter less of the processor.
+  - Ansible forks a worker for each task. Python's cyclic garbage collector walks all that Ansible has loaded,
+    again in each worker, and every page that it touches there is copied.
+  - Python's documentation of gc.freeze describes the remedy, which this plugin is; it prints nothing. A run with
+    nothing to do takes a quarter less of the processor.
 options: {}
 """
 
 
 class CallbackModule(CallbackBase):
-    """Collects what loading left once a play, keeps it where it is, and leaves the rest to the end of the run.
+    """Collects what loading left once a play, and freezes the rest: a run ends before it has much to collect.
 
     Source: https://docs.python.org/3/library/gc.html#gc.freeze
     """
