@@ -13,8 +13,8 @@ short_description: Spares Ansible's workers the garbage collector
 description:
   - Ansible forks a worker for each task. Python's cyclic garbage collector walks all that Ansible has loaded,
     again in each worker, and every page that it touches there is copied.
-  - Python's documentation of gc.freeze describes the remedy, which this plugin is; it prints nothing. A run with
-    nothing to do takes a quarter less of the processor.
+  - Python's documentation of gc.freeze describes the remedy, which this plugin is; it prints nothing. A run
+    with nothing to do takes a quarter less of the processor.
 options: {}
 """
 
