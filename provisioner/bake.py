@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner import code, plan
 from provisioner.aws import Lag
 from provisioner.bake_files import BakeFiles, Report
-from provisioner.errors import FlowsteadError
+from provisioner.errors import AwsError, FlowsteadError
 from provisioner.first_contact import Host
 from provisioner.outputs import user_of
 from provisioner.resources.ec2 import as_items
@@ -182,7 +182,17 @@ def _image(session: Session, host: Live, report: Report, baked_code: str) -> dic
     image_id = str(answer["ImageId"])
     session.say(f"Waiting for {image_id}, {name}")
     _described(session, image_id)
-    aws.wait("ec2", "image_available", deadline_s=_IMAGE_S, ImageIds=[image_id])
+    try:
+        aws.wait("ec2", "image_available", deadline_s=_IMAGE_S, ImageIds=[image_id])
+    except AwsError as error:
+        made = _described(session, image_id)
+        if made["State"] != "failed":
+            raise
+        reason = made.get("StateReason", {}).get("Message", "it gave no reason")
+        raise FlowsteadError(
+            f"EC2 could not make the image {image_id}: {reason}.",
+            next_step="Bake again; `python provision.py images --keep 1` removes the one that failed.",
+        ) from error
     return _described(session, image_id)
 
 

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.real.clones import STORAGE
 from sandbox.real.commands import attempt, run
 from sandbox.real.images import LABEL, PREFIX
+from sandbox.real.locks import alone
 
 _FACTS = "flowstead.disk"
 _COMMIT_S = 1800.0
@@ -56,14 +58,16 @@ def keep(container: str, clone: str, names: Sequence[str], facts: Mapping[str, A
     # Base64 has no quotes that podman's parser of changes would take for its own, and needs no padding here.
     written = base64.urlsafe_b64encode(json.dumps(facts).encode()).decode().rstrip("=")
     changes = (f"LABEL {LABEL}", f"LABEL {_FACTS}={written}", "CMD []")
-    run(
-        *("podman", "commit", "--quiet", "--pause=false"),
-        *(part for change in changes for part in ("--change", change)),
-        *(container, first),
-        timeout_s=_COMMIT_S,
-    )
-    for other in more:
-        run("podman", "tag", first, other)
+    # podman names an image after it has made it: nobody may take it for one without a name meanwhile.
+    with alone(STORAGE):
+        run(
+            *("podman", "commit", "--quiet", "--pause=false"),
+            *(part for change in changes for part in ("--change", change)),
+            *(container, first),
+            timeout_s=_COMMIT_S,
+        )
+        for other in more:
+            run("podman", "tag", first, other)
 
 
 def kept(clone: str) -> list[Disk]:
@@ -94,10 +98,11 @@ def forget(clone: str, name: str) -> None:
 def prune() -> None:
     """Remove the disks that have no name any more and that no host uses."""
     left: set[str] = set()
-    while (found := _nameless()) != left:
-        left = found
-        for identity in left:
-            attempt("podman", "rmi", identity)
+    with alone(STORAGE):
+        while (found := _nameless()) != left:
+            left = found
+            for identity in left:
+                attempt("podman", "rmi", identity)
 
 
 def _nameless() -> set[str]:

@@ -97,7 +97,9 @@ def trusting(ref: str, ca: Path) -> str:
 
 def remove_all() -> None:
     """Remove every image of ours that neither a container nor another clone uses."""
-    with clones.settled():
+    clones.STORAGE.mkdir(parents=True, exist_ok=True)
+    # As in `disks`: an image that is being made has no name yet.
+    with alone(clones.STORAGE), clones.settled():
         others = clones.others()
         left: set[str] = set()
         while (found := {image for image in _all() if not _is_used(image, others)}) != left:
@@ -239,19 +241,20 @@ def _add_authority(ref: str, layered: str, ca: Path, digest: str) -> None:
     try:
         run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")
         run("podman", "start", "--attach", container)
-        run(
-            "podman",
-            "commit",
-            "--quiet",
-            "--change",
-            f"LABEL {LABEL}",
-            "--change",
-            f"LABEL {_AUTHORITY}={digest}",
-            "--change",
-            "CMD []",
-            container,
-            layered,
-        )
+        with alone(clones.STORAGE):
+            run(
+                "podman",
+                "commit",
+                "--quiet",
+                "--change",
+                f"LABEL {LABEL}",
+                "--change",
+                f"LABEL {_AUTHORITY}={digest}",
+                "--change",
+                "CMD []",
+                container,
+                layered,
+            )
     finally:
         attempt("podman", "rm", "--force", container)
 
