@@ -35,7 +35,7 @@ ORIGINS = ("template", "source", "content")
 MODE = re.compile(r"0[0-7]{3,4}")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """The task `flowstead_files`."""
 
     TRANSFERS_FILES = True

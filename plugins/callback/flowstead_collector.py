@@ -19,7 +19,7 @@ options: {}
 """
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
     """Collects what loading left once a play, and freezes the rest: a run ends before it has much to collect.
 
     Source: https://docs.python.org/3/library/gc.html#gc.freeze
