@@ -1,7 +1,8 @@
 """Clears up after the end-to-end tests, however they end.
 
 Started by them in a session of its own with a pipe on its standard input. The pipe closes when the tests are
-done, fail, or are killed; then the local AWS in the copy of the project goes, and the copy with it.
+done, fail, or are killed; then the local AWS in the copy of the project goes with its images, and then the
+copy.
 
     python reaper.py COPY NAME
 """
@@ -17,7 +18,8 @@ def main() -> None:
     clone, name = Path(sys.argv[1]), sys.argv[2]
     sys.stdin.buffer.read()
     if (clone / "sandbox").is_dir():
-        subprocess.run([sys.executable, "-m", "sandbox", "down", "--name", name], cwd=clone, check=False)
+        down = [sys.executable, "-m", "sandbox", "down", "--name", name, "--purge"]
+        subprocess.run(down, cwd=clone, check=False)
     shutil.rmtree(clone, ignore_errors=True)
 
 
