@@ -1,5 +1,6 @@
 """An account in this process (moto), and a stack to make in it."""
 
+import copy
 import functools
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.backends import get_backend
 from moto.core import responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.utils import method_names_from_class
@@ -47,9 +49,23 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield made
 
 
+# The account's services as a deployment leaves them, once one was made.
+_stack: list[Any] = []
+
+
 @pytest.fixture
 def stacked(account: Account) -> Account:
-    """The account with a finished deployment in it."""
-    account.apply()
+    """The account with a finished deployment in it: made once, copied for each test."""
+    services = [get_backend(name) for name in ("ec2", "iam", "kms", "rds", "s3", "secretsmanager")]
+    if _stack:
+        for service, made in zip(services, copy.deepcopy(_stack), strict=True):
+            service.clear()
+            service.update(made)
+            # moto empties after a test what was asked for in it.
+            for account_id in made:
+                service[account_id]
+    else:
+        account.apply()
+        _stack.extend(copy.deepcopy([dict(service) for service in services]))
     account.calls.clear()
     return account
