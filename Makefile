@@ -94,8 +94,11 @@ $(SCENARIOS:%=molecule-%): molecule-%: images
 	@exec 3> >(exec setsid bash -c 'cat; python -m sandbox down --name $(subst _,-,$*)' >/dev/null 2>&1); \
 	$(TIMED) molecule test -s $* 3>&-
 
-molecule-mlflow_default molecule-gateway_default: baked-debian-13
-molecule-mlflow_alternative molecule-gateway_alternative: baked-debian-12
+# Empty once a step of `make test` has baked.
+BAKED_13 := baked-debian-13
+BAKED_12 := baked-debian-12
+molecule-mlflow_default molecule-gateway_default: $(BAKED_13)
+molecule-mlflow_alternative molecule-gateway_alternative: $(BAKED_12)
 
 end-to-end: ## The two commands, real clients and a real browser against a local AWS of its own
 	@scripts/setup tools sandbox browser
@@ -104,19 +107,21 @@ end-to-end: ## The two commands, real clients and a real browser against a local
 $(GROUPS:%=end-to-end-%): end-to-end-%: images
 	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml $($*:%=tests/end_to_end/%.py)
 
-$(filter-out end-to-end-network,$(GROUPS:%=end-to-end-%)): baked-debian-13
+$(filter-out end-to-end-network,$(GROUPS:%=end-to-end-%)): $(BAKED_13)
 
-# The longest first, so that at the end no processor waits for one of them.
-ALL := baked-debian-13 molecule-site end-to-end-upgrades baked-debian-12 end-to-end-operations molecule-mlflow_default \
-	molecule-mlflow_alternative end-to-end-clients molecule-site_debian_12
-ALL += $(filter-out $(ALL) $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%) $(GROUPS:%=end-to-end-%))
+# What others wait for is a step of its own, with a scenario that takes as long: make comes back to what had to wait only when it has begun
+# all else. In the next step the longest come first, so that at the end no processor waits for one of them.
+FIRST := baked-debian-13 baked-debian-12 molecule-base_roles_default
+ALL := end-to-end-upgrades end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
+ALL += $(filter-out $(FIRST) $(ALL) $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%) $(GROUPS:%=end-to-end-%))
 all-at-once: $(ALL)
 
 test: ## Set everything up and run all tests; ends with a table of what took how long
 	@scripts/setup tools sandbox browser
 	@python scripts/timing.py begin
 	@status=0; { $(MAKE) -j --output-sync=target check-parts unit-slow images && \
-	$(MAKE) -j$(JOBS) --keep-going --output-sync=target all-at-once; } || status=$$?; \
+	$(MAKE) -j$(JOBS) --output-sync=target $(FIRST) && \
+	$(MAKE) -j$(JOBS) --keep-going --output-sync=target all-at-once BAKED_13= BAKED_12=; } || status=$$?; \
 	python scripts/timing.py report; exit $$status
 
 bench: ## Measure, and print a table
