@@ -25,7 +25,7 @@ JOBS := 3
 # Notes what a part takes, for the table at the end.
 TIMED = python scripts/timing.py part $@
 
-.PHONY: help tools demo stop clean check check-parts lint lint-ansible types unit-provisioner unit-face unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench readmes lock
+.PHONY: help tools demo stop clean check check-parts lint lint-ansible types unit-provisioner unit-face unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,7 +47,7 @@ check: ## The fast part: lint, types, unit tests
 	@scripts/setup tools
 	@$(MAKE) -j --output-sync=target check-parts
 
-check-parts: lint lint-ansible types unit-provisioner unit-face unit-sandbox
+check-parts: lint lint-ansible types unit-provisioner unit-face unit-others unit-sandbox
 
 lint:
 	@ruff check --quiet .
@@ -73,7 +73,10 @@ unit-provisioner:
 	@pytest -q -m "not slow" tests/unit/provisioner
 
 unit-face:
-	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
+	@pytest -q -m "not slow" tests/unit/provisioner_face
+
+unit-others:
+	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/provisioner_face tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
 
 unit-slow:
 	@$(TIMED) pytest -q -m slow --junitxml=.cache/timing/$@.xml tests/unit
