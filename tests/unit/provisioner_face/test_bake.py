@@ -435,3 +435,18 @@ def test_an_interrupted_playbook_ends_with_its_workers(
         runner.run([])
     status = Path(f"/proc/{found[0]}/stat")
     assert not status.exists() or status.read_text().split(")")[1].split()[0] == "Z"
+
+
+def test_ec2s_reason_for_a_failed_image_is_told_and_the_host_is_removed(oven: Oven) -> None:
+    def fail(moment: str, name: str) -> None:
+        if (moment, name) == ("after", "CreateImage"):
+            for image in ec2_backends["123456789012"][REGION].amis.values():
+                if image.name.startswith("flowstead-"):
+                    image.state = "failed"
+                    image.state_reason = {"Code": "Client.InternalError", "Message": "no key for the volume"}
+
+    oven.account.hooks.append(fail)
+    with pytest.raises(FlowsteadError, match="no key for the volume"):
+        oven.bake()
+    oven.account.hooks.clear()
+    assert oven.left() == []
