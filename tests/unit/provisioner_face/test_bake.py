@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -418,23 +420,28 @@ def test_a_playbook_speaks_on_standard_error(tmp_path: Path, capfd: pytest.Captu
 
 
 def test_an_interrupted_playbook_ends_with_its_workers(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A worker holds the pipe open for as long as it lives."""
     del capfd
-    pids = tmp_path / "pids"
-    os.mkfifo(pids)
-    runner = playbook.Runner(program(tmp_path, f"sleep 1000 & echo $! > {pids}; wait"))
-    found: list[int] = []
+    pipe, wait = tmp_path / "pipe", subprocess.Popen.wait
+    os.mkfifo(pipe)
+    runner = playbook.Runner(program(tmp_path, f"exec >{pipe}; (echo begun; exec sleep 1000) & wait"))
+    workers: list[FileIO] = []
 
-    def interrupt() -> None:
-        found.append(int(pids.read_text()))
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if not workers:
+            workers.append(FileIO(pipe))
+            assert workers[0].readline() == b"begun\n"
+            os.kill(os.getpid(), signal.SIGINT)
+        return wait(process, timeout)
 
-    threading.Thread(target=interrupt, daemon=True).start()
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         runner.run([])
-    status = Path(f"/proc/{found[0]}/stat")
-    assert not status.exists() or status.read_text().split(")")[1].split()[0] == "Z"
+    with workers[0] as worker:
+        assert select.select([worker], [], [], 60)[0], "a worker lives on"
+        assert worker.read() == b""
 
 
 def test_ec2s_reason_for_a_failed_image_is_told_and_the_host_is_removed(oven: Oven) -> None:
