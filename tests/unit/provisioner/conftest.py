@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import botocore.session
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
-from moto.core import responses
+from moto.core import models, responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
@@ -17,6 +18,8 @@ from moto.rds.models import RDSBackend
 
 from tests.unit.provisioner.in_account import IMAGES, Account, create_image
 
+# botocore's models of the services are MiBs of JSON: read once, not in each session.
+_loader = functools.cache(botocore.session.create_loader)
 _method_names = functools.cache(method_names_from_class)
 
 
@@ -30,6 +33,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("MOTO_AMIS_PATH", "set, so that moto loads no images of its own")
     monkeypatch.setattr(amis, "AMIS", list(IMAGES))
+    monkeypatch.setattr(botocore.session, "create_loader", _loader)
     # The graph calls from several threads; moto's tables bear one at a time.
     lock, process_request = threading.RLock(), BotocoreStubber.process_request
 
@@ -40,6 +44,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     # moto asks it of the same few classes at each call: a tenth of these tests' time.
     monkeypatch.setattr(responses, "method_names_from_class", _method_names)
+    # Nothing here asks AWS by the library requests: 1,300 patterns for it take another tenth.
+    monkeypatch.setattr(models, "RESPONSES_METHODS", [])
     with mock_aws():
         made = Account()
         monkeypatch.setattr(amis.AmiBackend, "create_image", create_image)

@@ -1,15 +1,13 @@
 """An account in this process, and a machine that runs provision.py on it."""
 
-import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
 
 from provisioner import cli, graph, known_hosts, plan, ssh_key
 from provisioner.config import Deployment
@@ -60,15 +58,6 @@ class Machine:
         key = known_hosts.HostKey("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIDeF6byvStbrrEQchCHWax7")
         pin = known_hosts.Pin(address.facts["PublicIp"], server.id, (key,))
         known_hosts.write(self.inventory / "known_hosts", pin)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Read botocore's models of the services, MiBs of JSON, once for all runs of provision.py."""
-    once = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: once(path))
-        yield
 
 
 @pytest.fixture
