@@ -16,10 +16,11 @@ ALONE := $(BASE) gateway_default
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # End-to-end tests by the deployment that they share: each group has a local AWS of its own. A file that is named nowhere is in the last group.
 upgrades := test_upgrade
+releases := test_releases
 operations := test_operations test_replacement test_lifecycle
 network := test_sandbox_network test_sandbox_hosts test_sandbox_databases
-clients := $(filter-out test_bake $(upgrades) $(operations) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
-GROUPS := upgrades operations network clients
+clients := $(filter-out test_bake $(upgrades) $(releases) $(operations) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
+GROUPS := upgrades releases operations network clients
 # Jobs at a time. They wait for hosts, for databases and for each other's locks: two on each two processors would leave some idle.
 JOBS := 3
 # Notes what a part takes, for the table at the end.
@@ -115,7 +116,7 @@ $(filter-out end-to-end-network,$(GROUPS:%=end-to-end-%)): $(BAKED_13)
 # What others wait for is a step of its own, with a scenario that takes as long: make comes back to what had to wait only when it has begun
 # all else. In the next step the longest come first, so that at the end no processor waits for one of them.
 FIRST := baked-debian-13 baked-debian-12 molecule-base_roles_default
-ALL := end-to-end-upgrades end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
+ALL := end-to-end-upgrades end-to-end-releases end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
 ALL += $(filter-out $(FIRST) $(ALL) $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%) $(GROUPS:%=end-to-end-%))
 all-at-once: $(ALL)
 

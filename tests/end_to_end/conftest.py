@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from deployed import Deployment, Sandbox, copy_project, run
 from networks import claimed
+from upgrading import Logging
 
 from sandbox.real.site import Site
 from sandbox.real.vpc import Vpc
@@ -113,6 +114,12 @@ def run_ids(example_output: dict[str, str]) -> dict[str, str]:
         for name, text in example_output.items()
     }
     return {name: match[1] for name, match in found.items() if match}
+
+
+@pytest.fixture
+def logging(deployment: Deployment, client_environment: dict[str, str], tmp_path: Path) -> Logging:
+    """A client that can log without a pause."""
+    return Logging(client_environment, tmp_path / "record.jsonl", tmp_path / "stop", deployment.clone)
 
 
 @pytest.fixture

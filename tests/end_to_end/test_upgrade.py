@@ -1,4 +1,4 @@
-"""Upgrades and restores under a client that logs without a pause; broken releases; kills at every step."""
+"""Upgrades that migrate, under a client that logs without a pause: broken releases, kills, the way back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from deployed import Deployment, ask, until
@@ -20,9 +19,7 @@ from upgrading import (
     KILL,
     NEWEST,
     OLDER_SCHEMA,
-    SAME_SCHEMA,
     Logging,
-    asking,
     begin_change,
     begun,
     killed_at,
@@ -53,12 +50,6 @@ TASKS = {
     "rehearse | Migrate copies of the databases, and have the release serve them": 1.5,
     "rehearse | Take a snapshot of the database server": 0.0,
 }
-
-
-@pytest.fixture
-def logging(deployment: Deployment, client_environment: dict[str, str], tmp_path: Path) -> Logging:
-    """A client that can log without a pause."""
-    return Logging(client_environment, tmp_path / "record.jsonl", tmp_path / "stop", deployment.clone)
 
 
 @pytest.fixture(scope="module")
@@ -266,91 +257,3 @@ def test_a_migrating_upgrade_loses_nothing_even_when_its_controller_is_killed_at
     again = older.playbook("site.yml").stdout
     assert re.search(r"changed=0\s", again.split("PLAY RECAP")[1].replace("localhost", ""))
     assert any(f"-before-{NEWEST.replace('.', '-')}-" in name for name in snapshots(older) - before)
-
-
-@pytest.mark.parametrize("upgrade", [(NEWEST, SAME_SCHEMA), (SAME_SCHEMA, NEWEST)], ids=["down", "up"])
-def test_with_the_same_schema_no_request_fails_up_or_down(
-    older: Deployment,
-    client_environment: dict[str, str],
-    logging: Logging,
-    capsys: pytest.CaptureFixture[str],
-    upgrade: tuple[str, str],
-) -> None:
-    there, then = upgrade
-    assert version(client_environment) == there
-    with asking(client_environment) as answers, without_loss(logging, capsys, f"{there} to {then}"):
-        older.playbook("site.yml", *use(then))
-    assert [answer for answer in answers if answer[0] != 200] == []
-    assert len(answers) > 20
-    assert serves(older, client_environment, then)
-
-
-def test_a_change_that_is_killed_after_its_commit_is_finished(
-    older: Deployment, client_environment: dict[str, str]
-) -> None:
-    begin_change(older, SAME_SCHEMA, step="commit", then=END)
-    assert settled(older) == SAME_SCHEMA
-    assert "has been finished" in older.host("journalctl --unit mlflow-recover --lines 20 --output cat")
-    assert serves(older, client_environment, SAME_SCHEMA)
-    begin_change(older, NEWEST, step="commit")
-    assert settled(older) == NEWEST
-
-
-def test_a_host_that_could_not_back_the_database_up_changes_nothing(
-    older: Deployment, client_environment: dict[str, str]
-) -> None:
-    """Its pg_dump is older than the database server, as Debian 12's is for PostgreSQL 17."""
-    program = "/usr/local/bin/pg_dump"
-    older.host(f"printf '#!/bin/sh\\necho \"pg_dump (PostgreSQL) 14.9\"\\n' > {program}; chmod +x {program}")
-    try:
-        done = older.playbook("site.yml", "--tags", "mlflow", *use(SAME_SCHEMA), check=False)
-    finally:
-        older.host(f"rm {program}")
-    assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "is of 14: too old to back it up" in said
-    assert f"{NEWEST} still serves" in said
-    assert serves(older, client_environment, NEWEST)
-
-
-def test_a_release_with_a_wrong_package_never_gets_near_the_old_one(
-    older: Deployment, client_environment: dict[str, str], tmp_path: Path
-) -> None:
-    """One hash of its lock is not the one of what the index has."""
-    lock = (older.clone / f"roles/mlflow/files/locks/{SAME_SCHEMA}.txt").read_text()
-    name = re.search(r"^mlflow-skinny==.*?(?=^\S)", lock, re.MULTILINE | re.DOTALL)
-    assert name
-    broken = tmp_path / "broken.txt"
-    broken.write_text(lock.replace(name[0], re.sub(r"sha256:\w{4}", "sha256:0000", name[0])))
-    older.host(f"rm -rf /opt/mlflow/releases/{SAME_SCHEMA}*")
-    done = older.playbook(
-        "site.yml", "--tags", "mlflow", *use(SAME_SCHEMA), "-e", f"mlflow_lock_file={broken}", check=False
-    )
-    assert done.returncode != 0
-    assert "ash mismatch" in done.stdout
-    assert serves(older, client_environment, NEWEST)
-
-
-def test_a_run_recovers_and_removes_the_releases_that_are_not_kept(
-    older: Deployment, client_environment: dict[str, str]
-) -> None:
-    """The host was cut off in the middle of a change, and its own recovery has been switched off."""
-    serving = json.loads(older.host("cat /etc/mlflow/serving.json"))
-    journal = json.dumps({"step": "start the release", "from": serving, "to": serving, "data": ""})
-    older.host(
-        f"systemctl disable --quiet mlflow-recover; systemctl stop mlflow@{NEWEST}; "
-        f"echo '{journal}' > {JOURNAL}"
-    )
-    said = older.playbook("site.yml", "--tags", "mlflow", "-e", "mlflow_keep_releases=1").stdout
-    assert "had been broken off at the step" in " ".join(said.split())
-    assert older.host(f"test -e {JOURNAL} || systemctl is-enabled mlflow-recover").strip() == "enabled"
-    assert version(client_environment) == NEWEST
-    there = {name for name in older.host("ls /opt/mlflow/releases").split() if not name.endswith(".lock")}
-    assert there == {NEWEST, serving["before"][0]}
-
-
-def test_the_unit_is_hardened(deployment: Deployment, client_environment: dict[str, str]) -> None:
-    assert version(client_environment) == NEWEST
-    said = deployment.host(f"systemd-analyze security --no-pager mlflow@{NEWEST}.service")
-    exposure = float(said.rstrip().splitlines()[-1].split(":")[1].split()[0])
-    assert exposure <= 1.1
