@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -21,14 +21,21 @@ T = TypeVar("T")
 _READING = ("Describe", "Get", "List", "Head")
 """How the operations that change nothing begin."""
 
+_TRIES = 8
 _CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 8},
     connect_timeout=10,
     read_timeout=60,
     max_pool_connections=32,
     user_agent_extra="flowstead",
 )
 """Standard mode retries throttling and broken connections: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
+
+
+_THROTTLING = ("RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException")
+"""https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html"""
+
+DEADLINE = "Deadline"
+"""Our own code: what was waited for has not come true in time."""
 
 
 class Clock(Protocol):
@@ -68,6 +75,10 @@ class Lag:
     text: str = ""
     deadline_s: float = 120
 
+    def means(self, error: AwsError) -> bool:
+        """Tell whether an error means "not yet"."""
+        return error.code in self.codes and self.text in error.message
+
 
 class Aws:
     """AWS in one region, with the caller's ordinary configuration (environment, profile, SSO).
@@ -89,32 +100,34 @@ class Aws:
         self.mutating_calls = 0
         self._clock = clock or SystemClock()
         self._session: Any = None
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
         self._answers: dict[Hashable, Future[Any]] = {}
         self._run = uuid.uuid4().hex
         self._lock = threading.RLock()
         self._counter_lock = threading.Lock()
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, tries: int = _TRIES) -> Any:
         """Open a client, once for each service.
 
         Args:
             service: boto3's name of it ("ec2").
+            tries: how often botocore makes a call whose answer is lost, or that AWS asks to make again.
 
         Raises:
             AwsError: the caller's AWS configuration cannot be used.
 
         """
         with self._lock:
-            if service not in self._clients:
+            if (service, tries) not in self._clients:
+                config = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": tries}))
                 try:
                     self._session = self._session or boto3.session.Session(region_name=self.region)
-                    client = self._session.client(service, config=_CONFIG)
+                    client = self._session.client(service, config=config)
                 except (BotoCoreError, ValueError) as error:
                     raise explain(error, operation=f"open {service}", region=self.region) from error
                 client.meta.events.register("before-call", self._count, unique_id="count")
-                self._clients[service] = client
-            return self._clients[service]
+                self._clients[service, tries] = client
+            return self._clients[service, tries]
 
     def identity(self) -> Mapping[str, str]:
         """Tell who is calling: Account, Arn, UserId. One call, remembered.
@@ -132,8 +145,7 @@ class Aws:
         self,
         service: str,
         operation: str,
-        lag: Lag = Lag(),
-        /,
+        *lags: Lag,
         **parameters: Any,
     ) -> dict[str, Any]:
         """Make one API call.
@@ -141,21 +153,42 @@ class Aws:
         Args:
             service: boto3's name of the service ("ec2").
             operation: boto3's name of the operation ("describe_vpcs").
-            lag: the errors that mean "not yet".
+            lags: the errors that mean "not yet".
             parameters: the operation's own.
 
         Raises:
             AwsError: AWS refused or could not be asked.
 
         """
-        give_up, pause_s = self._clock.now() + lag.deadline_s, 0.5
+        return self._call(self.client(service), operation, lags, parameters)
+
+    def call_once(self, service: str, operation: str, *lags: Lag, **parameters: Any) -> dict[str, Any]:
+        """Make one API call that must not be repeated when its answer is lost; botocore would do so.
+
+        Args:
+            service: as in `call`.
+            operation: as in `call`.
+            lags: as in `call`.
+            parameters: as in `call`.
+
+        Raises:
+            AwsError: as in `call`; `is_lost` tells that AWS may have done it all the same.
+
+        """
+        again = (Lag(_THROTTLING), *lags)
+        return self._call(self.client(service, tries=1), operation, again, parameters)
+
+    def _call(
+        self, client: Any, operation: str, lags: Sequence[Lag], parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        began, pause_s = self._clock.now(), 0.5
         while True:
             try:
-                answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
+                answer: dict[str, Any] = getattr(client, operation)(**parameters)
             except (ClientError, BotoCoreError) as error:
                 problem = explain(error, operation=operation, region=self.region)
-                again = problem.code in lag.codes and lag.text in problem.message
-                if not again or self._clock.now() >= give_up:
+                waited_s = self._clock.now() - began
+                if not any(lag.means(problem) and waited_s < lag.deadline_s for lag in lags):
                     raise problem from error
                 self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, 5)
@@ -167,8 +200,7 @@ class Aws:
         absent: Collection[str],
         service: str,
         operation: str,
-        lag: Lag = Lag(),
-        /,
+        *lags: Lag,
         **parameters: Any,
     ) -> dict[str, Any] | None:
         """Make one API call whose error may mean that there is nothing.
@@ -177,7 +209,7 @@ class Aws:
             absent: error codes that mean "no such thing".
             service: as in `call`.
             operation: as in `call`.
-            lag: as in `call`.
+            lags: as in `call`.
             parameters: as in `call`.
 
         Returns:
@@ -185,7 +217,7 @@ class Aws:
 
         """
         try:
-            return self.call(service, operation, lag, **parameters)
+            return self.call(service, operation, *lags, **parameters)
         except AwsError as error:
             if error.code in absent:
                 return None
@@ -196,8 +228,7 @@ class Aws:
         service: str,
         operation: str,
         key: str,
-        lag: Lag = Lag(),
-        /,
+        *lags: Lag,
         **parameters: Any,
     ) -> list[dict[str, Any]]:
         """Make one API call, or as many as the answer has pages.
@@ -206,7 +237,7 @@ class Aws:
             service: as in `call`.
             operation: as in `call`.
             key: where the answer holds its items ("Vpcs").
-            lag: as in `call`; looks at one page only.
+            lags: as in `call`; with them, looks at one page only.
             parameters: as in `call`.
 
         Raises:
@@ -214,8 +245,8 @@ class Aws:
 
         """
         client = self.client(service)
-        if lag.codes or not client.can_paginate(operation):
-            return list(self.call(service, operation, lag, **parameters)[key])
+        if lags or not client.can_paginate(operation):
+            return list(self.call(service, operation, *lags, **parameters)[key])
         try:
             pages = client.get_paginator(operation).paginate(**parameters)
             return [item for page in pages for item in page.get(key, ())]
@@ -301,7 +332,7 @@ class Aws:
             if self._clock.now() >= give_up:
                 raise AwsError(
                     f"After {deadline_s:.0f} s, {what} has not come true.",
-                    code="Deadline",
+                    code=DEADLINE,
                     next_step="Run the same command again: it goes on from here.",
                 )
             self._clock.sleep(every_s)

@@ -1,5 +1,7 @@
 """AWS's errors in words: the operation, AWS's own code and message, and the next step."""
 
+from http import HTTPStatus
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -87,7 +89,13 @@ def explain(error: Exception, *, operation: str, region: str) -> AwsError:
         operation=name,
         next_step=_next_step(error, code, name, region),
         is_connection=_is_connection(error),
+        is_lost=_is_connection(error) or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR,
     )
+
+
+def _status(error: Exception) -> int:
+    answer = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
+    return int(answer.get("HTTPStatusCode", 0))
 
 
 def _next_step(error: Exception, code: str, operation: str, region: str) -> str:

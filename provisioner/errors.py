@@ -40,6 +40,7 @@ class AwsError(FlowsteadError):
         operation: the API operation ("CreateVpc").
         next_step: what to do about it; may be empty.
         is_connection: AWS could not be reached at all.
+        is_lost: AWS may have done it all the same: its answer did not come, or tells of AWS's own failure.
 
     """
 
@@ -51,11 +52,13 @@ class AwsError(FlowsteadError):
         operation: str = "",
         next_step: str = "",
         is_connection: bool = False,
+        is_lost: bool = False,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.code = code
         self.operation = operation
         self.is_connection = is_connection
+        self.is_lost = is_lost
 
 
 class NotOfferedError(UsageError):

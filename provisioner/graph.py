@@ -7,12 +7,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from provisioner.aws import Aws
-from provisioner.errors import AwsError, FlowsteadError, combine
-from provisioner.resources.base import Live, Parting, Resource, State, unchangeable
+from provisioner.aws import DEADLINE, Aws
+from provisioner.errors import AwsError, DriftError, FlowsteadError, combine
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, unchangeable
 
 if TYPE_CHECKING:
     from provisioner.plan import Change, Plan
+
+_TAKEN_S = 120
+"""Seconds in which AWS's descriptions catch up with what it accepted: chosen, as a rule it takes a few."""
 
 Phase = Literal["started", "waiting", "done", "failed", "skipped"]
 
@@ -143,39 +146,75 @@ def _all_needs(resource: Resource) -> set[Resource]:
 
 
 def _settle(change: "Change", aws: Aws, state: State, tell: OnEvent) -> Live:
-    """Make a resource, or take it as found, and bring it to the wanted state."""
+    """Make a resource, or take it as found, and set what differs until nothing does."""
     resource = change.resource
+    tried = set[tuple[str, str]]()
     try:
-        live = change.live or resource.create(aws, state)
-        live = _wait(resource, aws, live, tell)
-        differences = resource.diff(live, state)
-        refused = tuple(difference for difference in differences if difference.immutable)
-        if refused:
-            raise unchangeable(resource, live, refused)
-        if differences:
-            live = resource.update(aws, state, live, differences)
-            live = _wait(resource, aws, live, tell)
-        if resource.tag_differences(live):
-            live = resource.retag(aws, live)
+        live = _wait(resource, aws, change.live, state, tell)
+        while differences := resource.differences(live, state):
+            refused = [setting for setting in differences if setting.is_immutable]
+            if refused:
+                raise unchangeable(resource, live, refused)
+            new = [setting for setting in differences if _key(setting) not in tried]
+            if new:
+                tried |= {_key(setting) for setting in new}
+                live = resource.update(aws, live, new)
+            else:
+                live = _taken(resource, aws, live, state)
+            live = _wait(resource, aws, live, state, tell)
     except AwsError as error:
         raise _named(error, f"{resource} could not be made ready") from error
     return live
 
 
-def _wait(resource: Resource, aws: Aws, live: Live, tell: OnEvent) -> Live:
-    if live.ready:
-        return live
-    tell(Event(resource, "waiting", f"{live.id} is {live.status or 'being made'}"))
-    return resource.wait(aws, live)
+def _key(setting: Setting) -> tuple[str, str]:
+    return setting.name, str(setting.wanted)
+
+
+def _taken(resource: Resource, aws: Aws, live: Live, state: State) -> Live:
+    """Wait until AWS tells of what it has accepted: its descriptions may lag behind.
+
+    Raises:
+        DriftError: it never does.
+
+    """
+
+    def taken() -> Live | None:
+        now = resource.look(aws, live)
+        return None if resource.differences(now, state) else now
+
+    try:
+        return aws.until(taken, what=f"every setting of {resource}", deadline_s=_TAKEN_S)
+    except AwsError as error:
+        if error.code != DEADLINE:
+            raise
+        left = "; ".join(map(str, resource.differences(resource.look(aws, live), state)))
+        raise DriftError(
+            f"{resource} ({live.id}): AWS accepted the change, and still tells the old: {left}.",
+            next_step="Run the same command again in some minutes, or look at it in the AWS console.",
+        ) from error
+
+
+def _wait(resource: Resource, aws: Aws, live: Live | None, state: State, tell: OnEvent) -> Live:
+    """Wait until it can be used; make it when there is none, or what was there went meanwhile."""
+    while True:
+        live = live or resource.create(aws, state)
+        if live.ready:
+            return live
+        tell(Event(resource, "waiting", f"{live.id} is {live.status or 'being made'}"))
+        live = resource.wait(aws, live)
+        if live:
+            return live
 
 
 def _delete(change: "Change", aws: Aws, parting: Parting) -> None:
     if change.live is None:
         return
-    try:
-        change.resource.delete(aws, change.live, parting)
-    except AwsError as error:
-        raise _named(error, f"{change.resource} ({change.live.id}) could not be deleted") from error
+    for live in (*change.live.twins, change.live):
+        try:
+            change.resource.delete(aws, live, parting)
+        except AwsError as error:
+            raise _named(error, f"{change.resource} ({live.id}) could not be deleted") from error
 
 
 def _named(error: AwsError, what: str) -> AwsError:

@@ -10,7 +10,7 @@ from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
 from provisioner.graph import Graph
-from provisioner.resources.base import Difference, Live, Parting, Resource, State, unchangeable
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, unchangeable
 
 Action = Literal["create", "update", "wait", "none", "delete"]
 
@@ -33,7 +33,7 @@ class Change:
     resource: Resource
     action: Action
     live: Live | None = None
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def make(graph: Graph, aws: Aws) -> Plan:
             continue
         change = _compare(resource, state)
         changes.append(change)
-        immutable = tuple(difference for difference in change.differences if difference.immutable)
+        immutable = tuple(setting for setting in change.differences if setting.is_immutable)
         if immutable and change.live:
             refused.append(unchangeable(resource, change.live, immutable))
     if refused:
@@ -101,7 +101,7 @@ def _compare(resource: Resource, state: State) -> Change:
     live = state.get(resource)
     if live is None:
         return Change(resource, "create")
-    differences = (*resource.diff(live, state), *resource.tag_differences(live))
+    differences = resource.differences(live, state)
     if differences:
         return Change(resource, "update", live, differences)
     return Change(resource, "none" if live.ready else "wait", live)

@@ -151,6 +151,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
             engine_version=database.engine_version,
             parameters={"rds.force_ssl": "1"},
         ),
+        artifacts=f"s3://{artifacts.bucket_name}/{artifacts.prefix}",
     )
     database_owner, database_application, admin, keys, tls_ca = (
         Secret(

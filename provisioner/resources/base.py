@@ -2,22 +2,25 @@
 
 A kind is a frozen dataclass: its settings are fields, and so are the resources that it depends on. It is
 found by the tags that its create call sets, compared without any call, made bare, and then brought to the
-wanted state by the same `update` that repairs a drifted or half-made one.
+wanted state by the same settings that show and repair a drifted or half-made one.
 """
 
 import dataclasses
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from provisioner.aws import Aws
 from provisioner.errors import DriftError
 
 DEPLOYMENT_TAG = "flowstead:deployment"
 RESOURCE_TAG = "flowstead:resource"
+IN_USE = "in use"
+"""The status of a twin that something depends on."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +37,57 @@ class Owner:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+class Set(Protocol):
+    """Bring settings of a resource to what is wanted."""
+
+    def __call__(self, aws: Aws, live: "Live", to: Mapping[str, Any], /) -> object:
+        """Make the calls.
+
+        Args:
+            aws: the door to AWS.
+            live: the resource as it was found.
+            to: the `to` of all settings that differ and have this same `set`.
+
+        """
+
+
 @dataclass(frozen=True)
-class Difference:
-    """One setting that is not as wanted.
+class Setting:
+    """One thing about a resource that is wanted in a certain way: what is shown, compared and set follows.
 
     Args:
-        setting: its name, as a person would say it ("instance type").
-        old: what AWS has.
-        new: what is wanted.
-        immutable: AWS cannot change it in place.
+        name: as a person would say it ("instance type").
+        has: what AWS has.
+        wanted: what is to be.
+        set: how it is set; settings with the same one are set together. None: AWS cannot change it in place.
+        to: what `set` is told of this setting; as a rule a parameter of a call.
         note: what the change entails ("stops and starts the host"), or what to do about an immutable one.
+        is_wanted: whether it is as wanted, where equality does not tell.
 
     """
 
-    setting: str
-    old: object
-    new: object
-    immutable: bool = False
+    name: str
+    has: object
+    wanted: object
+    set: Set | None = None
+    to: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    is_wanted: bool | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Tell whether it is not as wanted."""
+        return self.has != self.wanted if self.is_wanted is None else not self.is_wanted
+
+    @property
+    def is_immutable(self) -> bool:
+        """Tell whether AWS cannot change it in place."""
+        return self.set is None
 
     def __str__(self) -> str:
-        """Name the setting, old and new."""
+        """Say what it is and what it will be."""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.setting}: {self.old} -> {self.new}{note}"
+        return f"{self.name}: {self.has} -> {self.wanted}{note}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +101,7 @@ class Live:
         tags: its tags.
         ready: it can be used; False while AWS is still making or changing it.
         status: AWS's word for its state, for the user.
+        twins: others with the same tags, as a lost answer leaves them; their status says which are in use.
 
     """
 
@@ -79,6 +111,7 @@ class Live:
     tags: Mapping[str, str] = field(default_factory=dict)
     ready: bool = True
     status: str = ""
+    twins: "tuple[Live, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -146,13 +179,13 @@ class Resource(ABC):
             what is there, None when nothing is.
 
         Raises:
-            DriftError: two of them carry the tags, or one of its name belongs to somebody else.
+            DriftError: one of its name belongs to somebody else.
             AwsError: AWS could not be asked.
 
         """
 
-    def diff(self, live: Live, state: "State") -> tuple[Difference, ...]:
-        """Compare what is there with what is wanted. Makes no call.
+    def settings(self, live: Live, state: "State") -> Iterable[Setting]:
+        """Declare everything about it that is wanted in a certain way, as wanted or not. Makes no call.
 
         Args:
             live: as found.
@@ -162,6 +195,24 @@ class Resource(ABC):
         del live, state
         return ()
 
+    def differences(self, live: Live, state: "State") -> tuple[Setting, ...]:
+        """Pick the settings and tags that are not as wanted; tags that others set are left alone."""
+        tags = (
+            Setting(f"tag {key}", live.tags.get(key), value, self.retag, {key: value})
+            for key, value in sorted(self.tags.items())
+        )
+        twins = (self._twin(twin) for twin in live.twins)
+        return tuple(setting for setting in (*twins, *self.settings(live, state), *tags) if setting.differs)
+
+    def _twin(self, twin: Live) -> Setting:
+        if twin.status != IN_USE:
+            return Setting(f"second one ({twin.id})", "there", "none", partial(self._remove_twin, twin))
+        note = f"both are: remove the one that you do not need, or take its tag {RESOURCE_TAG} away"
+        return Setting(f"second one ({twin.id})", IN_USE, "none", note=note)
+
+    def _remove_twin(self, twin: Live, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
+        self.delete(aws, twin, Parting())
+
     def notices(self, live: Live, state: "State") -> tuple[str, ...]:
         """Say what the user may want to know although nothing is to be done about it."""
         del live, state
@@ -169,21 +220,30 @@ class Resource(ABC):
 
     @abstractmethod
     def create(self, aws: Aws, state: "State") -> Live:
-        """Make it, tagged in the create call. What else it needs follows from `diff` and `update`."""
+        """Make it, tagged in the create call. What else it needs follows from its settings."""
 
-    def wait(self, aws: Aws, live: Live) -> Live:
-        """Wait until it can be used."""
+    def wait(self, aws: Aws, live: Live) -> Live | None:
+        """Wait until it can be used; None: it was being deleted, and is gone."""
         del aws
         return live
 
-    def update(self, aws: Aws, state: "State", live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set right what `diff` found, and return how it is then."""
-        del aws, state
-        raise unchangeable(self, live, differences)
+    @abstractmethod
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+
+    def update(self, aws: Aws, live: Live, differences: Iterable[Setting]) -> Live:
+        """Set what differs, in the order of the settings, and look again."""
+        calls: dict[Set, dict[str, Any]] = {}
+        for setting in differences:
+            if setting.set:
+                calls.setdefault(setting.set, {}).update(setting.to)
+        for set_, to in calls.items():
+            set_(aws, live, to)
+        return self.look(aws, live)
 
     @abstractmethod
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ; leave those of others."""
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> object:
+        """Set these tags; leave all others."""
 
     @abstractmethod
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
@@ -202,14 +262,6 @@ class Resource(ABC):
     def owns(self, tags: Mapping[str, str]) -> bool:
         """Tell by its tags whether something of the right name is this resource."""
         return (tags.get(DEPLOYMENT_TAG), tags.get(RESOURCE_TAG)) == (self.owner.deployment, self.name)
-
-    def tag_differences(self, live: Live) -> tuple[Difference, ...]:
-        """Compare the tags: those that others set are left alone."""
-        return tuple(
-            Difference(f"tag {key}", live.tags.get(key), value)
-            for key, value in sorted(self.tags.items())
-            if live.tags.get(key) != value
-        )
 
 
 def _resources_in(value: object) -> Iterator[Resource]:
@@ -270,28 +322,25 @@ class State:
         return live.arn if live else f"(new {resource})"
 
 
-def only(resource: Resource, lives: list[Live]) -> Live | None:
-    """Pick the one that carries the resource's tags.
+def pick(resource: Resource, lives: Iterable[Live], uses: Callable[[Live], int]) -> Live | None:
+    """Pick the one that carries the resource's tags, the one most used; the others are its twins.
 
     Args:
         resource: the resource looked for.
         lives: candidates of the same deployment and kind.
-
-    Raises:
-        DriftError: there are two or more; the message names them.
+        uses: counts what depends on one; asked only when there are several.
 
     """
     matches = [live for live in lives if live.tags.get(RESOURCE_TAG) == resource.name]
-    if len(matches) > 1:
-        ids = " and ".join(sorted(live.id for live in matches))
-        raise DriftError(
-            f"{resource} is there {len(matches)} times: {ids} carry its tags.",
-            next_step=f"Decide which one is right and remove the tag {RESOURCE_TAG} from the other.",
-        )
-    return matches[0] if matches else None
+    if not matches[1:]:
+        return matches[0] if matches else None
+    counted = sorted(((-uses(live), live.id, live) for live in matches), key=lambda one: one[:2])
+    (_, _, first), *others = counted
+    twins = tuple(replace(live, status=IN_USE if count else live.status) for count, _, live in others)
+    return replace(first, twins=twins)
 
 
-def unchangeable(resource: Resource, live: Live, differences: tuple[Difference, ...]) -> DriftError:
+def unchangeable(resource: Resource, live: Live, differences: Iterable[Setting]) -> DriftError:
     """Say that AWS cannot change in place what deployment.yml wants changed."""
     return DriftError(
         f"{resource} ({live.id}) cannot be changed in place: {'; '.join(map(str, differences))}.",

@@ -1,13 +1,14 @@
 """The bucket that keeps artifacts and models."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner import rendering
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
-from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
 from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import as_policy, is_same_policy
 
@@ -15,6 +16,8 @@ _ABSENT = ("NoSuchBucket", "404", "NotFound")
 _ARTIFACTS, _BACKUPS = "flowstead", "flowstead-backups"
 """Names of our lifecycle rules; others are the user's."""
 _LIFECYCLE = ("days that overwritten artifacts are kept", "days that backups are kept")
+_ENCRYPTION = "AES256"
+"""With S3's own keys; with another's key, whoever takes that key away takes the artifacts away."""
 _BATCH = 1000
 """DeleteObjects takes no more: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 
@@ -30,9 +33,9 @@ _CLOSED = {
 class Bucket(Resource):
     """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions and backups expire.
 
-    Encryption is AWS's doing: every object is encrypted since January 2023, and nobody can turn it off
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html). It is stated once,
-    when the bucket is made, and not looked at again.
+    Every object is encrypted since January 2023, and nobody can turn it off
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html);
+    the key can be changed.
 
     Args:
         bucket_name: its name, one in all of AWS.
@@ -95,6 +98,9 @@ class Bucket(Resource):
         )
 
     def _facts(self, aws: Aws) -> dict[str, Any]:
+        encryption = aws.call_or(
+            ("ServerSideEncryptionConfigurationNotFoundError",), "s3", "get_bucket_encryption", **self._mine
+        )
         policy = aws.call_or(("NoSuchBucketPolicy",), "s3", "get_bucket_policy", **self._mine)
         closed = aws.call_or(
             ("NoSuchPublicAccessBlockConfiguration",), "s3", "get_public_access_block", **self._mine
@@ -103,6 +109,7 @@ class Bucket(Resource):
             ("NoSuchLifecycleConfiguration",), "s3", "get_bucket_lifecycle_configuration", **self._mine
         )
         return {
+            "encryption": _key(encryption),
             "versioning": aws.call("s3", "get_bucket_versioning", **self._mine).get("Status", "off"),
             "policy": as_policy(policy["Policy"]) if policy else None,
             "closed": (closed or {}).get("PublicAccessBlockConfiguration", {}),
@@ -130,22 +137,71 @@ class Bucket(Resource):
             for name, prefix, noncurrent_days, expiration in folders
         )
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare every part; lifecycle rules that the user adds are left alone."""
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Every part of it; lifecycle rules that the user adds are left alone."""
         del state
-        found = []
-        if live.facts["versioning"] != "Enabled":
-            found.append(Difference("versioning", live.facts["versioning"], "Enabled"))
-        if live.facts["closed"] != _CLOSED:
-            found.append(Difference("public access", "not blocked", "blocked"))
-        if not live.facts["policy"] or not is_same_policy(live.facts["policy"], self._policy()):
-            old = json.dumps(live.facts["policy"]) if live.facts["policy"] else "none"
-            found.append(Difference("policy", old, "TLS only"))
-        for wanted, setting in zip(self._rules(), _LIFECYCLE, strict=True):
-            rule = next((one for one in live.facts["lifecycle"] if one.get("ID") == wanted["ID"]), None)
-            if rule is None or not _is_same_rule(rule, wanted):
-                found.append(Difference(setting, _shown(rule), _shown(wanted)))
-        return tuple(found)
+        facts = live.facts
+        yield Setting(
+            "public access",
+            "blocked" if facts["closed"] == _CLOSED else "not blocked",
+            "blocked",
+            self._close,
+        )
+        yield Setting("versioning", facts["versioning"], "Enabled", self._version)
+        yield Setting("encryption", facts["encryption"], _ENCRYPTION, self._encrypt)
+        for wanted, name in zip(self._rules(), _LIFECYCLE, strict=True):
+            rule = next((one for one in facts["lifecycle"] if one.get("ID") == wanted["ID"]), None)
+            is_wanted = rule is not None and _is_same_rule(rule, wanted)
+            yield Setting(name, _shown(rule), _shown(wanted), self._expire, is_wanted=is_wanted)
+        policy = facts["policy"]
+        yield Setting(
+            "policy",
+            json.dumps(policy) if policy else "none",
+            "TLS only",
+            self._put_policy,
+            is_wanted=policy is not None and is_same_policy(policy, self._policy()),
+        )
+
+    def notices(self, live: Live, state: State) -> tuple[str, ...]:
+        """Tell of others' lifecycle rules that delete what a deployment keeps: somebody may want them."""
+        del state
+        return tuple(
+            f"{self} {live.id} has the lifecycle rule {rule.get('ID', '')!r}, which deletes what is "
+            f"under {_prefix(rule) or '/'}, artifacts or backups among it"
+            for rule in self._others(live)
+            if rule["Status"] == "Enabled"
+            and _deletes(rule)
+            and any(
+                f"{folder}/".startswith(_prefix(rule)) or _prefix(rule).startswith(f"{folder}/")
+                for folder in (self.prefix, self.backups_prefix)
+            )
+        )
+
+    def _others(self, live: Live) -> list[dict[str, Any]]:
+        return [rule for rule in live.facts["lifecycle"] if rule.get("ID") not in (_ARTIFACTS, _BACKUPS)]
+
+    def _close(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
+        aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
+
+    def _version(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
+        status = {"Status": "Enabled"}
+        aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine)
+
+    def _encrypt(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
+        rule = {
+            "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": _ENCRYPTION},
+            "BucketKeyEnabled": False,
+        }
+        encryption = {"Rules": [rule]}
+        aws.call("s3", "put_bucket_encryption", ServerSideEncryptionConfiguration=encryption, **self._mine)
+
+    def _expire(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        rules = [*self._others(live), *self._rules()]
+        lifecycle = {"Rules": rules}
+        aws.call("s3", "put_bucket_lifecycle_configuration", LifecycleConfiguration=lifecycle, **self._mine)
+
+    def _put_policy(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
+        aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy()), **self._mine)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the bucket, tagged in the create call.
@@ -170,44 +226,20 @@ class Bucket(Resource):
                 raise self._taken(error) from error
             raise
         aws.wait("s3", "bucket_exists", deadline_s=60, Bucket=self.bucket_name)
-        rules = [
-            {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
-        ]
-        encryption = {"Rules": rules}
-        aws.call("s3", "put_bucket_encryption", ServerSideEncryptionConfiguration=encryption, **self._mine)
         return self._read(aws)
 
     def _read(self, aws: Aws) -> Live:
         return aws.until(lambda: self.find(aws), what=f"the bucket {self.bucket_name}", deadline_s=60)
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set what differs."""
-        del state
-        wrong = {difference.setting for difference in differences}
-        if "public access" in wrong:
-            aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
-        if "versioning" in wrong:
-            status = {"Status": "Enabled"}
-            aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine)
-        if wrong & set(_LIFECYCLE):
-            others = [
-                rule for rule in live.facts["lifecycle"] if rule.get("ID") not in (_ARTIFACTS, _BACKUPS)
-            ]
-            aws.call(
-                "s3",
-                "put_bucket_lifecycle_configuration",
-                LifecycleConfiguration={"Rules": [*others, *self._rules()]},
-                **self._mine,
-            )
-        if "policy" in wrong:
-            aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy()), **self._mine)
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+        del live
         return self._read(aws)
 
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ; S3 replaces all, so those of others are given again."""
-        tags = {**live.tags, **self.tags}
-        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(tags)}, **self._mine)
-        return self._read(aws)
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags; S3 replaces all, so the others are given again."""
+        all_tags = as_items({**live.tags, **tags})
+        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": all_tags}, **self._mine)
 
     def is_spared(self, live: Live, parting: Parting) -> bool:
         """Keep it unless told otherwise."""
@@ -252,6 +284,19 @@ class Bucket(Resource):
                     code=error["Code"],
                     operation="DeleteObjects",
                 )
+
+
+def _key(answer: dict[str, Any] | None) -> str:
+    """Say what a bucket encrypts new objects with."""
+    rules = answer["ServerSideEncryptionConfiguration"]["Rules"] if answer else []
+    default = rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
+    return str(default.get("KMSMasterKeyID") or default.get("SSEAlgorithm", "none"))
+
+
+def _deletes(rule: dict[str, Any]) -> bool:
+    """Tell whether a lifecycle rule deletes objects or old versions, and does not only move or tidy."""
+    expiration = rule.get("Expiration", {})
+    return bool({"Days", "Date"} & set(expiration) or rule.get("NoncurrentVersionExpiration"))
 
 
 def _shown(rule: dict[str, Any] | None) -> str:

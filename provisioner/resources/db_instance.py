@@ -1,15 +1,18 @@
 """The PostgreSQL database that keeps runs, models and users."""
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, Parting, State, foreign
+from provisioner.resources.base import Live, Parting, Setting, State, foreign
 from provisioner.resources.database_facts import described, identifier, is_version
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
 from provisioner.resources.ec2 import as_items, as_tags
-from provisioner.resources.rds import RdsResource
+from provisioner.resources.rds import FIRST_USE, RdsResource
 from provisioner.resources.security_group import SecurityGroup
 
 _ABSENT = ("DBInstanceNotFound", "DBInstanceNotFoundFault")
@@ -19,16 +22,9 @@ _BUSY = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault")
 MASTER_USER = "flowstead_master"
 """Makes roles and databases; its password is RDS's to keep and to rotate."""
 
-_USABLE = frozenset(
-    {
-        "available",
-        "backing-up",
-        "modifying",
-        "storage-optimization",
-        "configuring-enhanced-monitoring",
-        "stopped",
-    }
-)
+_SETTLED = frozenset({"available", "storage-full", "storage-initialization", "storage-optimization"})
+"""States that serve and may last: for hours after a growth, and full until the disk grows."""
+_USABLE = frozenset({*_SETTLED, "backing-up", "configuring-enhanced-monitoring", "modifying", "stopped"})
 _HOPELESS = frozenset(
     {
         "failed",
@@ -42,8 +38,23 @@ _HOPELESS = frozenset(
     }
 )
 """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html#Overview.DBInstance.Status"""
+_ENDS = frozenset({*_SETTLED, *_HOPELESS, "stopped"})
+"""States that last until somebody does something."""
+
+_LIFECYCLE = "open-source-rds-extended-support-disabled"
+"""RDS's own is to go on with a version after its end, for a fee by the hour and processor:
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html"""
 
 _RESTARTS = {"DBInstanceClass": "restarts the database"}
+
+_LEAST_GROWTH = 1.1
+"""A disk grows by a tenth or more: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.ModifyingExisting.html"""
+_STRIPED_GIB, _STRIPED_IOPS = 400, 12000
+"""From this size on RDS stripes a gp3 disk of PostgreSQL's, and wants its operations a second named:
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage"""
+
+ARTIFACTS_TAG = "flowstead:artifacts"
+"""Where the runs in the database say that their artifacts are."""
 
 _CREATE_S = 2700
 _DELETE_S = 2700
@@ -64,6 +75,7 @@ class DbInstance(RdsResource):
         subnets: where it is.
         groups: which packets reach it.
         parameters: its settings.
+        artifacts: URI of the folder under which what the database lists has its artifacts.
 
     """
 
@@ -79,6 +91,12 @@ class DbInstance(RdsResource):
     subnets: DbSubnetGroup
     groups: tuple[SecurityGroup, ...]
     parameters: DbParameterGroup
+    artifacts: str
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Every tag that it is to carry, with the place of the artifacts."""
+        return MappingProxyType({**super().tags, ARTIFACTS_TAG: self.artifacts})
 
     @property
     def aws_name(self) -> str:
@@ -110,90 +128,116 @@ class DbInstance(RdsResource):
         )
         return self._live(answer["DBInstances"][0])
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare every setting; what RDS has accepted but not done yet counts as done."""
-        if live.status == "creating":
-            return ()
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Everything about it; what RDS has accepted but not done yet counts as done."""
+        if live.status in {"creating", "deleting"}:
+            return
         facts = {**live.facts, **live.facts.get("PendingModifiedValues", {})}
-        return (
-            *self._diff_for_ever(live, facts),
-            *self._diff_version(facts),
-            *self._diff_settings(facts),
-            *self._diff_links(facts, state),
-            *([Difference("state", live.status, "available")] if live.status == "stopped" else []),
-        )
+        yield from self._for_ever(live, facts)
+        yield Setting("state", live.status, "available", self._start, is_wanted=live.status != "stopped")
+        yield self._version(facts)
+        yield from self._storage(facts)
+        for name, value in self._parameters().items():
+            note = _RESTARTS.get(name, "")
+            yield Setting(name, facts.get(name), value, self._modify, {name: value}, note)
+        kept = "kept by RDS"
+        has = kept if facts.get("MasterUserSecret") else "given"
+        yield Setting("master password", has, kept, self._modify, {"ManageMasterUserPassword": True})
+        yield from self._links(facts, state)
 
-    def _diff_for_ever(self, live: Live, facts: dict[str, Any]) -> list[Difference]:
-        found = []
-        if live.status in _HOPELESS:
-            note = "RDS cannot use it in this state: see its events in the AWS console"
-            found.append(Difference("state", live.status, "available", immutable=True, note=note))
-        if not facts.get("StorageEncrypted"):
-            found.append(Difference("encryption", "off", "on", immutable=True))
+    def _for_ever(self, live: Live, facts: dict[str, Any]) -> Iterable[Setting]:
+        note = "RDS cannot use it in this state: see its events in the AWS console"
+        yield Setting("state", live.status, "available", note=note, is_wanted=live.status not in _HOPELESS)
+        yield Setting("encryption", "on" if facts.get("StorageEncrypted") else "off", "on")
         group = facts.get("DBSubnetGroup", {}).get("DBSubnetGroupName")
-        if group != self.subnets.aws_name:
-            found.append(Difference("subnet group", group, self.subnets.aws_name, immutable=True))
-        return found
+        yield Setting("subnet group", group, self.subnets.aws_name)
+        note = "its runs name that place: set artifacts.bucket and artifacts.prefix back"
+        place = live.tags.get(ARTIFACTS_TAG, self.artifacts)
+        yield Setting("place of the artifacts", place, self.artifacts, note=note)
 
-    def _diff_version(self, facts: dict[str, Any]) -> list[Difference]:
+    def _version(self, facts: dict[str, Any]) -> Setting:
         has, wanted = str(facts["EngineVersion"]), self.engine_version
-        if is_version(has, wanted):
-            return []
-        is_newer_minor = has.split(".", maxsplit=1)[0] == wanted.split(".")[0] and _parts(wanted) > _parts(
-            has
+        is_newer_minor = _parts(has)[:1] == _parts(wanted)[:1] and _parts(wanted) > _parts(has)
+        no_way = "RDS goes neither back nor to another major version in place"
+        return Setting(
+            "engine version",
+            has,
+            wanted,
+            self._modify if is_newer_minor else None,
+            {"EngineVersion": wanted},
+            "restarts the database" if is_newer_minor else no_way,
+            is_wanted=is_version(has, wanted),
         )
-        note = (
-            "restarts the database"
-            if is_newer_minor
-            else "RDS goes neither back nor to another major version in place"
+
+    def _storage(self, facts: dict[str, Any]) -> Iterable[Setting]:
+        """Growth only; a limit that equals the disk's size is none, and RDS does not tell it then."""
+        has = int(facts["AllocatedStorage"])
+        least = math.ceil(has * _LEAST_GROWTH)
+        yield Setting(
+            "AllocatedStorage",
+            has,
+            self.storage_gib,
+            self._modify if self.storage_gib >= least else None,
+            self._size(),
+            "" if self.storage_gib >= least else f"RDS grows a disk to {least} GiB at least",
+            is_wanted=has >= self.storage_gib,
         )
-        return [Difference("engine version", has, wanted, immutable=not is_newer_minor, note=note)]
+        limit, wanted = int(facts.get("MaxAllocatedStorage", has)), self.max_storage_gib
+        yield Setting(
+            "MaxAllocatedStorage",
+            limit,
+            wanted,
+            self._modify if wanted >= has else None,
+            {"MaxAllocatedStorage": wanted},
+            "" if wanted >= has else f"the disk has grown to {has} GiB, and none shrinks",
+        )
 
-    def _diff_settings(self, facts: dict[str, Any]) -> list[Difference]:
-        found = [
-            Difference(name, facts.get(name), value, note=_RESTARTS.get(name, ""))
-            for name, value in self._settings().items()
-            if facts.get(name) != value
-        ]
-        if int(facts["AllocatedStorage"]) < self.storage_gib:
-            found.append(Difference("AllocatedStorage", facts["AllocatedStorage"], self.storage_gib))
-        if not facts.get("MasterUserSecret"):
-            found.append(Difference("master password", "given", "kept by RDS"))
-        return found
+    def _size(self) -> dict[str, Any]:
+        striped = {"Iops": _STRIPED_IOPS} if self.storage_gib >= _STRIPED_GIB else {}
+        return {"AllocatedStorage": self.storage_gib, **striped}
 
-    def _settings(self) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, Any]:
         """Give what the create and the modify call take under the name that the description has."""
         return {
             "DBInstanceClass": self.instance_class,
-            "MaxAllocatedStorage": self.max_storage_gib,
             "BackupRetentionPeriod": self.backup_days,
             "MultiAZ": self.multi_az,
             "DeletionProtection": self.deletion_protection,
             "PubliclyAccessible": False,
             "CopyTagsToSnapshot": True,
             "AutoMinorVersionUpgrade": "." not in self.engine_version,
+            "EngineLifecycleSupport": _LIFECYCLE,
         }
 
-    def _diff_links(self, facts: dict[str, Any], state: State) -> list[Difference]:
-        found = []
+    def _links(self, facts: dict[str, Any], state: State) -> Iterable[Setting]:
         has = sorted(group["VpcSecurityGroupId"] for group in facts.get("VpcSecurityGroups", []))
         wanted = sorted(state.id(group) for group in self.groups)
-        if has != wanted:
-            found.append(Difference("security groups", ", ".join(has), ", ".join(wanted)))
-        names = [group["DBParameterGroupName"] for group in facts.get("DBParameterGroups", [])]
-        if names != [self.parameters.aws_name]:
-            note = "takes effect with the next restart of the database"
-            found.append(Difference("parameter group", ", ".join(names), self.parameters.aws_name, note=note))
-        return found
+        to: dict[str, Any] = {"VpcSecurityGroupIds": wanted}
+        yield Setting("security groups", ", ".join(has), ", ".join(wanted), self._modify, to)
+        names = ", ".join(group["DBParameterGroupName"] for group in facts.get("DBParameterGroups", []))
+        note = "takes effect with the next restart of the database"
+        to = {"DBParameterGroupName": self.parameters.aws_name}
+        yield Setting("parameter group", names, self.parameters.aws_name, self._modify, to, note)
+
+    def _start(self, aws: Aws, live: Live, _: Mapping[str, Any] = MappingProxyType({})) -> None:
+        aws.call("rds", "start_db_instance", DBInstanceIdentifier=live.id)
+        self._settle(aws)
+
+    def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        """Change all that differs in one call, now, not in the next maintenance window."""
+        lag = Lag(_BUSY, deadline_s=1800)
+        aws.call("rds", "modify_db_instance", lag, DBInstanceIdentifier=live.id, ApplyImmediately=True, **to)
+        self._settle(aws)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make it; one that is being deleted is waited for."""
         parameters = {
-            **self._settings(),
+            **self._parameters(),
+            **self._size(),
+            **({"MaxAllocatedStorage": limit} if (limit := self.max_storage_gib) > self.storage_gib else {}),
             "DBInstanceIdentifier": self.aws_name,
             "Engine": "postgres",
             "EngineVersion": self.engine_version,
-            "AllocatedStorage": self.storage_gib,
             "StorageType": "gp3",
             "StorageEncrypted": True,
             "MasterUsername": MASTER_USER,
@@ -203,13 +247,15 @@ class DbInstance(RdsResource):
             "VpcSecurityGroupIds": [state.id(group) for group in self.groups],
             "Tags": as_items(self.tags),
         }
-        answer = aws.call_or(_TAKEN, "rds", "create_db_instance", **parameters)
-        if answer is None and self._read(aws).status == "deleting":
-            self._wait_deleted(aws)
-            aws.call("rds", "create_db_instance", **parameters)
+        aws.call_or(_TAKEN, "rds", "create_db_instance", FIRST_USE, **parameters)
         return self._read(aws)
 
-    def _wait_deleted(self, aws: Aws) -> None:
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+        del live
+        return self._read(aws)
+
+    def _gone(self, aws: Aws) -> None:
         aws.wait(
             "rds",
             "db_instance_deleted",
@@ -218,42 +264,21 @@ class DbInstance(RdsResource):
             DBInstanceIdentifier=self.aws_name,
         )
 
-    def wait(self, aws: Aws, live: Live) -> Live:
-        """Wait until it is available; RDS takes minutes."""
+    def wait(self, aws: Aws, live: Live) -> Live | None:
+        """Wait until it serves, has stopped, has failed or is gone; RDS takes minutes."""
         if live.status == "deleting":
-            self._wait_deleted(aws)
-            return live
-        name = self.aws_name
-        aws.wait("rds", "db_instance_available", deadline_s=_CREATE_S, delay_s=2, DBInstanceIdentifier=name)
-        return self._read(aws)
+            self._gone(aws)
+            return None
+        return self._settle(aws)
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Start it if it is stopped, then change all that differs in one call, at once."""
-        wrong = {difference.setting for difference in differences}
-        if "state" in wrong:
-            aws.call("rds", "start_db_instance", DBInstanceIdentifier=live.id)
-            live = self.wait(aws, replace(live, status="starting"))
-        changes: dict[str, Any] = {name: value for name, value in self._settings().items() if name in wrong}
-        if "AllocatedStorage" in wrong:
-            changes["AllocatedStorage"] = self.storage_gib
-        if "engine version" in wrong:
-            changes["EngineVersion"] = self.engine_version
-        if "master password" in wrong:
-            changes["ManageMasterUserPassword"] = True
-        if "security groups" in wrong:
-            changes["VpcSecurityGroupIds"] = [state.id(group) for group in self.groups]
-        if "parameter group" in wrong:
-            changes["DBParameterGroupName"] = state.id(self.parameters)
-        if changes:
-            aws.call(
-                "rds",
-                "modify_db_instance",
-                Lag(_BUSY, deadline_s=1800),
-                DBInstanceIdentifier=live.id,
-                ApplyImmediately=True,
-                **changes,
-            )
-        return self.wait(aws, self._read(aws))
+    def _settle(self, aws: Aws) -> Live:
+        """Wait for a state that lasts; botocore's waiter knows "available" only."""
+
+        def settled() -> Live | None:
+            live = self._read(aws)
+            return live if live.status in _ENDS else None
+
+        return aws.until(settled, what=f"{self}: an end of its change", deadline_s=_CREATE_S, every_s=2)
 
     def remains(self, live: Live, parting: Parting) -> str:
         """Name the final snapshot."""
@@ -273,24 +298,22 @@ class DbInstance(RdsResource):
         if answer is None:
             return
         live = self._live(answer["DBInstances"][0])
-        if live.status == "creating":
-            live = self.wait(aws, live)
+        if live.status not in {*_ENDS, "deleting"}:
+            live = self._settle(aws)
         if live.status != "deleting":
             self._delete(aws, live, parting)
-        self._wait_deleted(aws)
+        self._gone(aws)
 
     def _delete(self, aws: Aws, live: Live, parting: Parting) -> None:
-        if live.facts.get("DeletionProtection"):
-            aws.call(
-                "rds",
-                "modify_db_instance",
-                Lag(_BUSY),
-                DBInstanceIdentifier=live.id,
-                DeletionProtection=False,
-                ApplyImmediately=True,
-            )
+        is_protected = bool(live.facts.get("DeletionProtection"))
+        takes_snapshot = parting.final_snapshot and live.status not in _HOPELESS
+        if live.status == "stopped" and (is_protected or takes_snapshot):
+            # RDS neither changes a stopped one nor takes a snapshot of it.
+            self._start(aws, live)
+        if is_protected:
+            self._modify(aws, live, {"DeletionProtection": False})
         snapshot: dict[str, Any] = {"SkipFinalSnapshot": True}
-        if parting.final_snapshot and live.status not in _HOPELESS:
+        if takes_snapshot:
             snapshot = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": self._snapshot(parting)}
         aws.call_or(
             _ABSENT,

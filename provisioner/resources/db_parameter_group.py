@@ -1,12 +1,11 @@
 """Settings of the database that differ from RDS's own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, Parting, State
-from provisioner.resources.database_facts import database_of
+from provisioner.resources.base import Live, Parting, Setting, State
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.rds import RdsResource
 
@@ -40,43 +39,44 @@ class DbParameterGroup(RdsResource):
         return f"{super().aws_name}-{self.family}"
 
     def find(self, aws: Aws) -> Live | None:
-        """Look it up; a group that the deployment's own database uses is ours."""
-        database = database_of(aws, self.owner.deployment)
-        used = {group["DBParameterGroupName"] for group in (database or {}).get("DBParameterGroups", [])}
-        facts = self._parameters(aws)
-        if facts is None:
-            return None
-        if self.aws_name in used:
-            return Live(id=self.aws_name, facts=facts, tags=dict(self.tags))
+        """Look it up by its name, with the values of our parameters; the tags must be ours."""
         answer = aws.call_or(
             _ABSENT, "rds", "describe_db_parameter_groups", DBParameterGroupName=self.aws_name
         )
-        if answer is None:
+        groups = answer["DBParameterGroups"] if answer else []
+        if not groups:
             return None
-        arn = answer["DBParameterGroups"][0]["DBParameterGroupArn"]
+        arn = groups[0]["DBParameterGroupArn"]
+        # A value that equals RDS's own keeps the source "system": the source does not tell what is set.
+        items = aws.page("rds", "describe_db_parameters", "Parameters", DBParameterGroupName=self.aws_name)
+        values = {item["ParameterName"]: item.get("ParameterValue") for item in items}
+        facts = {name: values.get(name) for name in self.parameters}
         return Live(id=self.aws_name, arn=arn, facts=facts, tags=self.own_tags(aws, arn))
 
-    def _parameters(self, aws: Aws) -> dict[str, str] | None:
-        answer = aws.call_or(
-            _ABSENT, "rds", "describe_db_parameters", DBParameterGroupName=self.aws_name, Source="user"
-        )
-        if answer is None:
-            return None
-        return {item["ParameterName"]: item.get("ParameterValue", "") for item in answer["Parameters"]}
-
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare our parameters; those that the user sets beside them are left alone."""
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Our parameters; those that the user sets are left alone."""
         del state
-        return tuple(
-            Difference(name, live.facts.get(name, "RDS's default"), value)
-            for name, value in sorted(self.parameters.items())
-            if live.facts.get(name) != value
+        for name, value in sorted(self.parameters.items()):
+            yield Setting(name, live.facts[name], value, self._modify, {name: value})
+
+    def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        parameters = [
+            {"ParameterName": name, "ParameterValue": value, "ApplyMethod": "immediate"}
+            for name, value in to.items()
+        ]
+        aws.call(
+            "rds",
+            "modify_db_parameter_group",
+            Lag(_ABSENT),
+            DBParameterGroupName=live.id,
+            Parameters=parameters,
         )
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the group."""
         del state
-        answer = aws.call(
+        aws.call_or(
+            ("DBParameterGroupAlreadyExists",),
             "rds",
             "create_db_parameter_group",
             DBParameterGroupName=self.aws_name,
@@ -84,23 +84,7 @@ class DbParameterGroup(RdsResource):
             Description=f"PostgreSQL settings of the Flowstead deployment {self.owner.deployment}",
             Tags=as_items(self.tags),
         )
-        arn = answer["DBParameterGroup"]["DBParameterGroupArn"]
-        return Live(id=self.aws_name, arn=arn, facts={}, tags=dict(self.tags))
-
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set the parameters, at once."""
-        del state, differences
-        aws.call(
-            "rds",
-            "modify_db_parameter_group",
-            Lag(_ABSENT),
-            DBParameterGroupName=live.id,
-            Parameters=[
-                {"ParameterName": name, "ParameterValue": value, "ApplyMethod": "immediate"}
-                for name, value in sorted(self.parameters.items())
-            ],
-        )
-        return Live(id=live.id, arn=live.arn, facts={**live.facts, **self.parameters}, tags=live.tags)
+        return self.found(aws)
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Delete it, once the database has let go of it."""

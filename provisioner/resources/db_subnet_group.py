@@ -1,13 +1,13 @@
 """Where in the network the database may be."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, Parting, State
-from provisioner.resources.database_facts import database_of
+from provisioner.resources.base import Live, Parting, Setting, State
 from provisioner.resources.ec2 import as_items
-from provisioner.resources.rds import RdsResource
+from provisioner.resources.rds import FIRST_USE, RdsResource
 from provisioner.resources.subnet import Subnet
 
 _ABSENT = ("DBSubnetGroupNotFoundFault", "DBSubnetGroupNotFound")
@@ -28,14 +28,7 @@ class DbSubnetGroup(RdsResource):
     subnets: tuple[Subnet, ...]
 
     def find(self, aws: Aws) -> Live | None:
-        """Look it up; the deployment's own database tells of it too, which saves two calls."""
-        database = database_of(aws, self.owner.deployment)
-        group: dict[str, Any] = (database or {}).get("DBSubnetGroup", {})
-        if group.get("DBSubnetGroupName") == self.aws_name:
-            return self._live(group, dict(self.tags))
-        return self._read(aws)
-
-    def _read(self, aws: Aws) -> Live | None:
+        """Look it up by its name; the tags must be ours."""
         answer = aws.call_or(_ABSENT, "rds", "describe_db_subnet_groups", DBSubnetGroupName=self.aws_name)
         if answer is None:
             return None
@@ -45,35 +38,29 @@ class DbSubnetGroup(RdsResource):
     def _live(self, group: dict[str, Any], tags: dict[str, str]) -> Live:
         return Live(id=self.aws_name, arn=group.get("DBSubnetGroupArn", ""), facts=group, tags=tags)
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare the subnets."""
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The subnets."""
         has = sorted(subnet["SubnetIdentifier"] for subnet in live.facts["Subnets"])
         wanted = sorted(state.id(subnet) for subnet in self.subnets)
-        return () if has == wanted else (Difference("subnets", ", ".join(has), ", ".join(wanted)),)
+        yield Setting("subnets", ", ".join(has), ", ".join(wanted), self._modify, {"SubnetIds": wanted})
+
+    def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        aws.call("rds", "modify_db_subnet_group", DBSubnetGroupName=live.id, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the group."""
-        answer = aws.call(
+        aws.call_or(
+            ("DBSubnetGroupAlreadyExists",),
             "rds",
             "create_db_subnet_group",
             Lag(("InvalidSubnet",), deadline_s=30),
+            FIRST_USE,
             DBSubnetGroupName=self.aws_name,
             DBSubnetGroupDescription=f"Private subnets of the Flowstead deployment {self.owner.deployment}",
             SubnetIds=[state.id(subnet) for subnet in self.subnets],
             Tags=as_items(self.tags),
         )
-        return self._live(answer["DBSubnetGroup"], dict(self.tags))
-
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set the subnets."""
-        del differences
-        answer = aws.call(
-            "rds",
-            "modify_db_subnet_group",
-            DBSubnetGroupName=live.id,
-            SubnetIds=[state.id(subnet) for subnet in self.subnets],
-        )
-        return self._live(answer["DBSubnetGroup"], dict(live.tags))
+        return self.found(aws)
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Delete it, once the database has let go of it."""

@@ -1,13 +1,18 @@
 """What all kinds of EC2 have in common: tags, one look for all of a kind, a second one after a change."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import DEADLINE, Aws, Lag
 from provisioner.errors import AwsError
-from provisioner.resources.base import DEPLOYMENT_TAG, Live, Parting, Resource, only
+from provisioner.resources.base import DEPLOYMENT_TAG, Live, Parting, Resource, pick
+
+_TRIES = 3
+_LISTING_S, _LISTED_S = 15, 120
+"""Seconds in which EC2 lists what it has made: as a rule, and at most; chosen, AWS names none:
+https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html"""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,65 @@ class Ec2Resource(Resource):
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its tags."""
         items = tagged(aws, self.description, self.owner.deployment)
-        return only(self, [self.live(item) for item in items if self.exists(item)])
+        lives = [self.live(item) for item in items if self.exists(item)]
+        return pick(self, lives, lambda live: self.uses(aws, live))
+
+    def uses(self, aws: Aws, live: Live) -> int:
+        """Count what depends on one; asked when there are two of the same tags."""
+        del aws, live
+        return 1
+
+    def make(
+        self, aws: Aws, operation: str, *lags: Lag, taken: Collection[str] = (), **parameters: Any
+    ) -> Live:
+        """Make one, and no second one: a call without a token must not be repeated blindly.
+
+        A call whose answer was lost is repeated only if no look by tag shows what it made. The new one is
+        looked up by its tags too: what a run that was killed has made just before may be listed only now.
+
+        Args:
+            aws: the door to AWS.
+            operation: boto3's name of the operation ("create_vpc").
+            lags: as in `Aws.call`.
+            taken: EC2's codes when there is one already, which the look before did not show.
+            parameters: the operation's own, but for the tags.
+
+        """
+        parameters["TagSpecifications"] = self.tag_specifications()
+        for _ in range(_TRIES):
+            problem = None
+            try:
+                aws.call_once("ec2", operation, *lags, **parameters)
+            except AwsError as error:
+                if not error.is_lost and error.code not in taken:
+                    raise
+                problem = error
+            live = self._listed(aws, _LISTING_S if problem else _LISTED_S)
+            if live:
+                return live
+            if problem is None or not problem.is_lost:
+                break
+        raise problem or AwsError(
+            f"{self}: EC2 has made it, and does not list it after {_LISTED_S} s.",
+            code=DEADLINE,
+            operation=operation,
+            next_step="Run the same command again: it goes on from here.",
+        )
+
+    def _listed(self, aws: Aws, deadline_s: float) -> Live | None:
+        def listed() -> Live | None:
+            aws.forget()
+            return self.find(aws)
+
+        try:
+            return aws.until(listed, what=f"{self} being listed", deadline_s=deadline_s)
+        except AwsError as error:
+            if error.code != DEADLINE:
+                raise
+            return None
 
     def read(self, aws: Aws, id_: str) -> Live:
-        """Look again at one that was just made or changed."""
+        """Look at one by its id."""
         items = aws.page(
             "ec2",
             self.description.operation,
@@ -106,16 +166,15 @@ class Ec2Resource(Resource):
         tags = as_items(self.tags)
         return [{"ResourceType": kind, "Tags": tags} for kind in types or (self.description.tag_type,)]
 
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ."""
-        aws.call(
-            "ec2",
-            "create_tags",
-            Lag((self.description.absent,)),
-            Resources=[live.id],
-            Tags=as_items(self.tags),
-        )
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
         return self.read(aws, live.id)
+
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags."""
+        aws.call(
+            "ec2", "create_tags", Lag((self.description.absent,)), Resources=[live.id], Tags=as_items(tags)
+        )
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Remove it, once nothing uses it any more, and return once it is gone."""

@@ -1,10 +1,11 @@
 """The address that clients know: it survives the host's stop and start."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.instance import Instance
 from provisioner.resources.internet_gateway import InternetGateway
@@ -33,32 +34,26 @@ class ElasticIp(Ec2Resource):
     gateway: InternetGateway
     instance: Instance
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare whose address it is."""
-        has = live.facts.get("InstanceId") or "none"
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Whose address it is."""
         wanted = state.id(self.instance)
-        return () if has == wanted else (Difference("instance", has, wanted),)
+        yield Setting(
+            "instance", live.facts.get("InstanceId") or "none", wanted, self._give, {"InstanceId": wanted}
+        )
+
+    def _give(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        lag = Lag((self.description.absent, Instance.description.absent))
+        aws.call("ec2", "associate_address", lag, AllocationId=live.id, AllowReassociation=True, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Take an address."""
         del state
-        answer = aws.call(
-            "ec2", "allocate_address", Domain="vpc", TagSpecifications=self.tag_specifications()
-        )
-        return self.read(aws, answer["AllocationId"])
+        return self.make(aws, "allocate_address", Domain="vpc")
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Give it to the instance."""
-        del differences
-        aws.call(
-            "ec2",
-            "associate_address",
-            Lag((self.description.absent, Instance.description.absent)),
-            AllocationId=live.id,
-            InstanceId=state.id(self.instance),
-            AllowReassociation=True,
-        )
-        return self.read(aws, live.id)
+    def uses(self, aws: Aws, live: Live) -> int:
+        """Count what has it."""
+        del aws
+        return int("AssociationId" in live.facts)
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Take it from the instance and give it back."""

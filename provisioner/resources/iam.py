@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 NO_SUCH = "NoSuchEntity"
+TAKEN = "EntityAlreadyExists"
 
 Policy = Mapping[str, Any]
 

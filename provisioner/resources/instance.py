@@ -1,16 +1,18 @@
 """The host that MLflow runs on."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
-from provisioner.resources.base import RESOURCE_TAG, Difference, Live, State, only
-from provisioner.resources.ec2 import Description, Ec2Resource, as_tags, tagged
+from provisioner.resources.base import Live, Setting, State, pick
+from provisioner.resources.ec2 import Description, Ec2Resource, as_items, as_tags
 from provisioner.resources.image import Image
-from provisioner.resources.instance_facts import GONE, instances_of
+from provisioner.resources.instance_facts import GONE, architecture, instances_of
 from provisioner.resources.instance_profile import InstanceProfile
 from provisioner.resources.key_pair import KeyPair
 from provisioner.resources.route_table import RouteTable
@@ -19,10 +21,6 @@ from provisioner.resources.subnet import Subnet
 
 ROLE_TAG = "flowstead:role"
 IMAGE_TAG = "flowstead:image"
-
-_VOLUMES = Description(
-    "describe_volumes", "Volumes", "VolumeId", "VolumeIds", "volume", "InvalidVolume.NotFound"
-)
 
 _HOP_LIMIT = 1
 """Containers and proxies on the host cannot reach its credentials:
@@ -35,6 +33,11 @@ _METADATA = MappingProxyType(
 _PROFILE_LAG = "InvalidParameterValue"
 """EC2's code, with "IAM" in the message, until a new instance profile is known everywhere (about 15 s):
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency"""
+
+_BURSTABLE = re.compile(r"t\d")
+_CREDITS = "standard"
+"""A host that is busy for long becomes slower instead of dearer; AWS's own choice is "unlimited" as a rule:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode.html"""
 
 _BOOT_S = 300
 _STOP_S = 600
@@ -87,23 +90,17 @@ class Instance(Ec2Resource):
         return MappingProxyType({**super().tags, ROLE_TAG: self.role, IMAGE_TAG: self.image.system})
 
     def find(self, aws: Aws) -> Live | None:
-        """Look it up by its tags, with the size of its disk."""
+        """Look it up by its tags, with its disk and interfaces."""
         lives = [self.live(item) for item in instances_of(aws, self.owner.deployment)]
-        live = only(self, lives)
-        if live is None:
-            return None
-        volumes = tagged(aws, _VOLUMES, self.owner.deployment)
-        ours = [item for item in volumes if as_tags(item.get("Tags", [])).get(RESOURCE_TAG) == self.name]
-        return _with_volume(live, ours)
+        live = pick(self, lives, lambda live: self.uses(aws, live))
+        return _with_parts(aws, live) if live else None
 
     def read(self, aws: Aws, id_: str) -> Live:
-        """Look again, at its disk too."""
+        """Look again, at its disk and interfaces too."""
         reservations = aws.page(
             "ec2", "describe_instances", "Reservations", Lag((self.description.absent,)), InstanceIds=[id_]
         )
-        live = self.live(reservations[0]["Instances"][0])
-        filters = [{"Name": "attachment.instance-id", "Values": [id_]}]
-        return _with_volume(live, aws.page("ec2", "describe_volumes", "Volumes", Filters=filters))
+        return _with_parts(aws, self.live(reservations[0]["Instances"][0]))
 
     def live(self, item: dict[str, Any]) -> Live:
         """Read EC2's description of one; a stopped one is ready to be started."""
@@ -111,61 +108,69 @@ class Instance(Ec2Resource):
         live = Live(id=item["InstanceId"], facts=item, tags=as_tags(item.get("Tags", [])))
         return replace(live, ready=state in {"running", "stopped"}, status=state)
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare size, disk, place, groups, profile, metadata service, and whether it runs."""
-        return (
-            *self._diff_for_ever(live, state),
-            *self._diff_size(live),
-            *self._diff_access(live, state),
-            *(
-                [Difference("state", live.status, "running")]
-                if live.status in {"stopped", "stopping"}
-                else []
-            ),
-        )
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Place, image, disk, groups, profile, metadata service, size, and that it runs."""
+        yield Setting("subnet", live.facts["SubnetId"], state.id(self.subnet))
+        yield Setting("server.image", live.tags.get(IMAGE_TAG, self.image.system), self.image.system)
+        yield from self._disk(live)
+        yield from self._access(live, state)
+        yield self._size(live)
+        is_running = live.status not in {"stopped", "stopping"}
+        yield Setting("state", live.status, "running", self._start, is_wanted=is_running)
 
-    def _diff_for_ever(self, live: Live, state: State) -> list[Difference]:
-        found = []
-        if live.facts["SubnetId"] != state.id(self.subnet):
-            found.append(Difference("subnet", live.facts["SubnetId"], state.id(self.subnet), immutable=True))
-        system = live.tags.get(IMAGE_TAG, self.image.system)
-        if system != self.image.system:
-            found.append(Difference("server.image", system, self.image.system, immutable=True))
-        size = live.facts.get("VolumeGib")
-        if size and size > self.volume_gib:
-            note = "a disk cannot shrink"
-            found.append(Difference("server.volume_gib", size, self.volume_gib, immutable=True, note=note))
-        return found
-
-    def _diff_size(self, live: Live) -> list[Difference]:
-        found = []
-        if live.facts["InstanceType"] != self.instance_type:
+    def _size(self, live: Live) -> Setting:
+        """Another size of the same processor: the host's programs are for that one."""
+        has, processor = live.facts["InstanceType"], live.facts["Architecture"]
+        to = {"InstanceType": {"Value": self.instance_type}}
+        if architecture(self.instance_type) == processor:
             note = "stops and starts the host"
-            found.append(
-                Difference("instance type", live.facts["InstanceType"], self.instance_type, note=note)
-            )
-        size = live.facts.get("VolumeGib")
-        if size and size < self.volume_gib:
-            note = "the file system grows at the next reboot"
-            found.append(Difference("volume GiB", size, self.volume_gib, note=note))
-        return found
+            return Setting("instance type", has, self.instance_type, self._set_type, to, note)
+        return Setting("instance type", has, self.instance_type, note=f"the host's processor is {processor}")
 
-    def _diff_access(self, live: Live, state: State) -> list[Difference]:
-        found = []
+    def _disk(self, live: Live) -> Iterable[Setting]:
+        size, wanted = live.facts.get("VolumeGib") or self.volume_gib, self.volume_gib
+        yield Setting(
+            "server.volume_gib", size, wanted, note="a disk cannot shrink", is_wanted=size <= wanted
+        )
+        note = "the file system grows at the next reboot"
+        yield Setting("volume GiB", size, wanted, self._grow, note=note, is_wanted=size >= wanted)
+        for resource, tags in live.facts["TagsOfParts"].items():
+            retag = partial(self._retag_part, resource)
+            for key, value in sorted(self.tags.items()):
+                yield Setting(f"tag {key} of {resource}", tags.get(key), value, retag, {key: value})
+
+    def _access(self, live: Live, state: State) -> Iterable[Setting]:
         has = sorted(group["GroupId"] for group in live.facts.get("SecurityGroups", []))
         wanted = sorted(state.id(group) for group in self.groups)
-        if has != wanted:
-            found.append(Difference("security groups", ", ".join(has), ", ".join(wanted)))
-        profile = live.facts.get("IamInstanceProfile", {}).get("Arn", "none")
-        if self.profile and profile != state.arn(self.profile):
-            found.append(Difference("instance profile", profile, state.arn(self.profile)))
+        to: dict[str, Any] = {"Groups": wanted}
+        yield Setting("security groups", ", ".join(has), ", ".join(wanted), self._set_attributes, to)
+        has_check = "on" if live.facts.get("SourceDestCheck", True) else "off"
+        to = {"SourceDestCheck": {"Value": True}}
+        yield Setting("source/destination check", has_check, "on", self._set_attributes, to)
+        if self.profile:
+            yield self._profile(live, self.profile, state)
+        if self._is_burstable:
+            yield Setting("CPU credits", live.facts["CpuCredits"] or "unlimited", _CREDITS, self._set_credits)
         options = live.facts.get("MetadataOptions", {})
-        found += [
-            Difference(f"metadata {key}", options.get(key), value)
-            for key, value in _METADATA.items()
-            if options.get(key) != value
-        ]
-        return found
+        for key, value in _METADATA.items():
+            yield Setting(f"metadata {key}", options.get(key), value, self._set_metadata)
+
+    @property
+    def _is_burstable(self) -> bool:
+        return _BURSTABLE.match(self.instance_type) is not None
+
+    def _profile(self, live: Live, profile: InstanceProfile, state: State) -> Setting:
+        """Compare ids: one that was made anew has the name and ARN of the one before, and not its role."""
+        has, wanted = live.facts.get("IamInstanceProfile", {}), state.get(profile)
+        id_ = wanted.facts["InstanceProfileId"] if wanted else None
+        return Setting(
+            "instance profile",
+            f"{has['Arn']} ({has['Id']})" if has else "none",
+            f"{state.arn(profile)} ({id_})" if id_ else state.arn(profile),
+            self._set_profile,
+            {"Arn": state.arn(profile)},
+            is_wanted=has.get("Id") == id_,
+        )
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell of another image, a newer one as a rule: it serves new hosts only."""
@@ -201,6 +206,8 @@ class Instance(Ec2Resource):
         }
         if self.profile:
             parameters["IamInstanceProfile"] = {"Arn": state.arn(self.profile)}
+        if self._is_burstable:
+            parameters["CreditSpecification"] = {"CpuCredits": _CREDITS}
         return self._run(aws, parameters)
 
     def _run(self, aws: Aws, parameters: dict[str, Any]) -> Live:
@@ -247,26 +254,25 @@ class Instance(Ec2Resource):
         aws.wait("ec2", waiter, deadline_s=deadline_s, InstanceIds=[live.id])
         return self.read(aws, live.id)
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set right what drifted; another size needs a stop."""
-        wrong = {difference.setting for difference in differences}
-        if "security groups" in wrong:
-            groups = [state.id(group) for group in self.groups]
-            aws.call("ec2", "modify_instance_attribute", InstanceId=live.id, Groups=groups)
-        if self.profile and "instance profile" in wrong:
-            self._set_profile(aws, live, state.arn(self.profile))
-        if any(setting.startswith("metadata ") for setting in wrong):
-            aws.call("ec2", "modify_instance_metadata_options", InstanceId=live.id, **_METADATA)
-        if "volume GiB" in wrong:
-            aws.call("ec2", "modify_volume", VolumeId=live.facts["VolumeId"], Size=self.volume_gib)
-        if "instance type" in wrong:
-            self._set_type(aws, live)
-        if wrong & {"instance type", "state"}:
-            aws.call("ec2", "start_instances", InstanceIds=[live.id])
-            aws.wait("ec2", "instance_running", deadline_s=_BOOT_S, InstanceIds=[live.id])
-        return self.read(aws, live.id)
+    def _set_attributes(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        """Set attributes; EC2 takes one a call."""
+        for name, value in to.items():
+            aws.call("ec2", "modify_instance_attribute", InstanceId=live.id, **{name: value})
 
-    def _set_profile(self, aws: Aws, live: Live, arn: str) -> None:
+    def _set_credits(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        one = {"InstanceId": live.id, "CpuCredits": _CREDITS}
+        aws.call("ec2", "modify_instance_credit_specification", InstanceCreditSpecifications=[one])
+
+    def _set_metadata(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        aws.call("ec2", "modify_instance_metadata_options", InstanceId=live.id, **_METADATA)
+
+    def _grow(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        aws.call("ec2", "modify_volume", VolumeId=live.facts["VolumeId"], Size=self.volume_gib)
+
+    def _retag_part(self, id_: str, aws: Aws, _: Live, tags: Mapping[str, str]) -> None:
+        aws.call("ec2", "create_tags", Resources=[id_], Tags=as_items(tags))
+
+    def _set_profile(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         filters = [{"Name": "instance-id", "Values": [live.id]}]
         associations = [
             item
@@ -278,7 +284,6 @@ class Instance(Ec2Resource):
             )
             if item["State"] in {"associating", "associated"}
         ]
-        profile = {"Arn": arn}
         if associations:
             operation, target = (
                 "replace_iam_instance_profile_association",
@@ -286,21 +291,22 @@ class Instance(Ec2Resource):
             )
         else:
             operation, target = "associate_iam_instance_profile", {"InstanceId": live.id}
-        aws.call(
-            "ec2",
-            operation,
-            Lag((_PROFILE_LAG,), text="IAM"),
-            IamInstanceProfile=profile,
-            **target,
-        )
+        lag = Lag((_PROFILE_LAG,), text="IAM")
+        aws.call("ec2", operation, lag, IamInstanceProfile=dict(to), **target)
 
-    def _set_type(self, aws: Aws, live: Live) -> None:
+    def _set_type(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        """Stop the host, give it another size, and start it, also when AWS refuses the size."""
         if live.status != "stopped":
             aws.call("ec2", "stop_instances", InstanceIds=[live.id])
             aws.wait("ec2", "instance_stopped", deadline_s=_STOP_S, InstanceIds=[live.id])
-        aws.call(
-            "ec2", "modify_instance_attribute", InstanceId=live.id, InstanceType={"Value": self.instance_type}
-        )
+        try:
+            self._set_attributes(aws, live, to)
+        finally:
+            self._start(aws, live)
+
+    def _start(self, aws: Aws, live: Live, _: Mapping[str, Any] = MappingProxyType({})) -> None:
+        aws.call("ec2", "start_instances", InstanceIds=[live.id])
+        aws.wait("ec2", "instance_running", deadline_s=_BOOT_S, InstanceIds=[live.id])
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Terminate it; its disk goes with it."""
@@ -308,16 +314,28 @@ class Instance(Ec2Resource):
         aws.wait("ec2", "instance_terminated", deadline_s=_STOP_S, InstanceIds=[live.id])
 
 
-def _with_volume(live: Live, volumes: list[dict[str, Any]]) -> Live:
-    """Add the root disk's size: EC2 tells it apart from the instance."""
+def _with_parts(aws: Aws, live: Live) -> Live:
+    """Add the root disk, and the tags of disk and interfaces: EC2 tells them apart from the instance."""
+    filters = [{"Name": "attachment.instance-id", "Values": [live.id]}]
+    volumes = aws.page("ec2", "describe_volumes", "Volumes", Filters=filters)
+    interfaces = aws.page("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=filters)
     mappings = live.facts.get("BlockDeviceMappings", [])
-    root = next(
-        (
-            item["Ebs"]["VolumeId"]
-            for item in mappings
-            if item["DeviceName"] == live.facts.get("RootDeviceName")
-        ),
-        mappings[0]["Ebs"]["VolumeId"] if mappings else None,
+    roots = [item for item in mappings if item["DeviceName"] == live.facts.get("RootDeviceName")]
+    root = next((item["Ebs"]["VolumeId"] for item in roots or mappings), None)
+    tags = {item["VolumeId"]: as_tags(item.get("Tags", [])) for item in volumes if item["VolumeId"] == root}
+    tags |= {item["NetworkInterfaceId"]: as_tags(item.get("TagSet", [])) for item in interfaces}
+    credits_ = None
+    if _BURSTABLE.match(live.facts["InstanceType"]):
+        answer = aws.call("ec2", "describe_instance_credit_specifications", InstanceIds=[live.id])
+        credits_ = next((item["CpuCredits"] for item in answer["InstanceCreditSpecifications"]), None)
+    size = next((int(item["Size"]) for item in volumes if item["VolumeId"] == root), None)
+    return replace(
+        live,
+        facts={
+            **live.facts,
+            "VolumeId": root,
+            "VolumeGib": size,
+            "TagsOfParts": tags,
+            "CpuCredits": credits_,
+        },
     )
-    size = next((int(volume["Size"]) for volume in volumes if volume["VolumeId"] == root), None)
-    return replace(live, facts={**live.facts, "VolumeId": root, "VolumeGib": size})

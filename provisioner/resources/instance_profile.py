@@ -1,12 +1,13 @@
 """What hands a role to a host."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
 from provisioner.resources.ec2 import as_items, as_tags
-from provisioner.resources.iam import NO_SUCH
+from provisioner.resources.iam import NO_SUCH, TAKEN
 from provisioner.resources.role import Role
 
 
@@ -39,18 +40,23 @@ class InstanceProfile(Resource):
             raise foreign(self, f"the instance profile {self.profile_name}", tags)
         return Live(id=self.profile_name, arn=profile["Arn"], facts=profile, tags=tags)
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare the role in it."""
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The role in it; there is room for one."""
         del state
         has = [role["RoleName"] for role in live.facts["Roles"]]
-        if has == [self.role.role_name]:
-            return ()
-        return (Difference("role", ", ".join(has) or "none", self.role.role_name),)
+        wanted = self.role.role_name
+        yield Setting("role", ", ".join(has) or "none", wanted, self._put_in, {"RoleName": wanted})
+
+    def _put_in(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        self._empty(aws, live)
+        lag = Lag((NO_SUCH,))
+        aws.call("iam", "add_role_to_instance_profile", lag, InstanceProfileName=live.id, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the profile, still empty."""
         del state
-        aws.call(
+        aws.call_or(
+            (TAKEN,),
             "iam",
             "create_instance_profile",
             InstanceProfileName=self.profile_name,
@@ -58,24 +64,15 @@ class InstanceProfile(Resource):
         )
         return self._read(aws)
 
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+        del live
+        return self._read(aws)
+
     def _read(self, aws: Aws) -> Live:
-        aws.wait("iam", "instance_profile_exists", deadline_s=60, InstanceProfileName=self.profile_name)
         return aws.until(
             lambda: self.find(aws), what=f"the instance profile {self.profile_name}", deadline_s=60
         )
-
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Put the role in; there is room for one."""
-        del state, differences
-        self._empty(aws, live)
-        aws.call(
-            "iam",
-            "add_role_to_instance_profile",
-            Lag((NO_SUCH,)),
-            InstanceProfileName=live.id,
-            RoleName=self.role.role_name,
-        )
-        return self._read(aws)
 
     def _empty(self, aws: Aws, live: Live) -> None:
         for role in live.facts["Roles"]:
@@ -87,10 +84,10 @@ class InstanceProfile(Resource):
                 RoleName=role["RoleName"],
             )
 
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ."""
-        aws.call("iam", "tag_instance_profile", InstanceProfileName=live.id, Tags=as_items(self.tags))
-        return self._read(aws)
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags."""
+        lag = Lag((NO_SUCH,))
+        aws.call("iam", "tag_instance_profile", lag, InstanceProfileName=live.id, Tags=as_items(tags))
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Take the role out and delete it."""

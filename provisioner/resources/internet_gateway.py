@@ -1,10 +1,11 @@
 """The network's door to the internet."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
 
@@ -30,33 +31,26 @@ class InternetGateway(Ec2Resource):
 
     vpc: Vpc
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare what it is attached to; an attachment to another network is not ours to undo."""
-        attached = [item["VpcId"] for item in live.facts.get("Attachments", [])]
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """What it is attached to; an attachment to another network is not ours to undo."""
+        attached = ", ".join(item["VpcId"] for item in live.facts.get("Attachments", []))
         wanted = state.id(self.vpc)
-        if wanted in attached:
-            return ()
-        return (
-            Difference("attached to", ", ".join(attached) or "nothing", wanted, immutable=bool(attached)),
-        )
+        set_ = None if attached else self._attach
+        yield Setting("attached to", attached or "nothing", wanted, set_, {"VpcId": wanted})
+
+    def _attach(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        lag = Lag((self.description.absent, Vpc.description.absent))
+        aws.call("ec2", "attach_internet_gateway", lag, InternetGatewayId=live.id, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the gateway."""
         del state
-        answer = aws.call("ec2", "create_internet_gateway", TagSpecifications=self.tag_specifications())
-        return self.read(aws, answer["InternetGateway"]["InternetGatewayId"])
+        return self.make(aws, "create_internet_gateway")
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Attach it."""
-        del differences
-        aws.call(
-            "ec2",
-            "attach_internet_gateway",
-            Lag((self.description.absent, Vpc.description.absent)),
-            InternetGatewayId=live.id,
-            VpcId=state.id(self.vpc),
-        )
-        return self.read(aws, live.id)
+    def uses(self, aws: Aws, live: Live) -> int:
+        """Count the networks that it is attached to."""
+        del aws
+        return len(live.facts.get("Attachments", []))
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Detach it, which public addresses in the network put off, and delete it."""

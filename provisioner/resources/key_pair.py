@@ -1,10 +1,11 @@
 """The SSH key that opens a new host."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State, foreign, only
+from provisioner.resources.base import Live, Setting, State, foreign, pick
 from provisioner.resources.ec2 import Description, Ec2Resource, as_items
 
 _TAKEN = "InvalidKeyPair.Duplicate"
@@ -43,23 +44,23 @@ class KeyPair(Ec2Resource):
             for key in ("flowstead:deployment", "flowstead:resource")
         ]
         lives = [self.live(item) for item in self._items(aws, Filters=filters)]
-        return only(self, lives)
+        return pick(self, lives, lambda live: self.uses(aws, live))
 
     def read(self, aws: Aws, id_: str) -> Live:
         """Look again, with the key itself."""
         return self.live(self._items(aws, KeyNames=[id_])[0])
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare the keys: the host took the old one at its first start, so another would not open it."""
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The key (for ever): the host took the old one at its first start, so another would not open it."""
         del state
-        if self.fits(live):
-            return ()
         old, new = _material(live.facts.get("PublicKey", "")), _material(self.public_key)
         note = "bring the private key from the machine that made the deployment, or name its public half in "
-        return (
-            Difference(
-                "public key", _short(old), _short(new), immutable=True, note=f"{note}server.ssh_public_key"
-            ),
+        yield Setting(
+            "public key",
+            _short(old),
+            _short(new),
+            note=f"{note}server.ssh_public_key",
+            is_wanted=old == new,
         )
 
     def fits(self, live: Live) -> bool:
@@ -84,10 +85,9 @@ class KeyPair(Ec2Resource):
             return there
         return self.read(aws, self.label)
 
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ; EC2 tags a key pair by its id, not its name."""
-        aws.call("ec2", "create_tags", Resources=[live.facts["KeyPairId"]], Tags=as_items(self.tags))
-        return replace(live, tags=dict(self.tags))
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags; EC2 tags a key pair by its id, not its name."""
+        aws.call("ec2", "create_tags", Resources=[live.facts["KeyPairId"]], Tags=as_items(tags))
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; hosts keep the key they were given."""

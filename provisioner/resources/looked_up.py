@@ -1,5 +1,6 @@
 """What is chosen among AWS's offers: never made, changed or deleted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
@@ -22,9 +23,14 @@ class LookedUp(Resource):
         del aws, state
         self._refuse()
 
-    def retag(self, aws: Aws, live: Live) -> Live:
+    def look(self, aws: Aws, live: Live) -> Live:
         """Never called."""
         del aws, live
+        self._refuse()
+
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Never called."""
+        del aws, live, tags
         self._refuse()
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:

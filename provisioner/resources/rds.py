@@ -1,10 +1,15 @@
 """What RDS's kinds have in common: names instead of look-ups by tag, and tags asked for by ARN."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provisioner.aws import Aws
+from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Live, Resource, foreign
 from provisioner.resources.ec2 import as_items, as_tags
+
+FIRST_USE = Lag(("InvalidParameterValue",), text="service linked role", deadline_s=180)
+"""What RDS may answer to the first call of an account, while its service-linked role is made:
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +33,15 @@ class RdsResource(Resource):
             raise foreign(self, f"{self.kind} {self.aws_name}", tags)
         return tags
 
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ."""
-        aws.call("rds", "add_tags_to_resource", ResourceName=live.arn, Tags=as_items(self.tags))
-        aws.forget()
-        found = self.find(aws)
-        return found or live
+    def found(self, aws: Aws) -> Live:
+        """Look it up until it is there."""
+        return aws.until(lambda: self.find(aws), what=f"{self.kind} {self.aws_name}", deadline_s=60)
+
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+        del live
+        return self.found(aws)
+
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags."""
+        aws.call("rds", "add_tags_to_resource", ResourceName=live.arn, Tags=as_items(tags))

@@ -1,17 +1,22 @@
 """What the host may do in AWS, without keys."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import partial
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from provisioner import rendering
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, Parting, Resource, State, foreign
+from provisioner.errors import AwsError
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
 from provisioner.resources.bucket import Bucket
 from provisioner.resources.ec2 import as_items, as_tags
-from provisioner.resources.iam import NO_SUCH, Policy, as_json, is_same_policy
+from provisioner.resources.iam import NO_SUCH, TAKEN, Policy, as_json, is_same_policy
 from provisioner.resources.secret import Secret
 
 _POLICY_NAME = "flowstead"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,7 @@ class Role(Resource):
         )
 
     def find(self, aws: Aws) -> Live | None:
-        """Look it up by its name; the tags must be ours."""
+        """Look it up by its name, with every policy it has; the tags must be ours."""
         answer = aws.call_or((NO_SUCH,), "iam", "get_role", RoleName=self.role_name)
         if answer is None:
             return None
@@ -53,28 +58,75 @@ class Role(Resource):
         tags = as_tags(role.get("Tags", []))
         if not self.owns(tags):
             raise foreign(self, f"the IAM role {self.role_name}", tags)
-        inline = aws.call_or(
-            (NO_SUCH,), "iam", "get_role_policy", RoleName=self.role_name, PolicyName=_POLICY_NAME
-        )
-        facts = {**role, "Policy": inline["PolicyDocument"] if inline else None}
+        policies, attached = self._inline(aws), self._attached(aws)
+        facts = {**role, "Policies": policies, "Attached": attached}
         return Live(id=self.role_name, arn=role["Arn"], facts=facts, tags=tags)
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare who may take the role, and what it may do."""
-        found = []
-        if not is_same_policy(live.facts["AssumeRolePolicyDocument"], rendering.assume_role_policy()):
-            found.append(Difference("trust policy", "other", "EC2 only"))
-        wanted = self.permissions(state)
-        if live.facts["Policy"] is None:
-            found.append(Difference("policy", "none", f"{_POLICY_NAME}"))
-        elif not is_same_policy(live.facts["Policy"], wanted):
-            found.append(Difference("policy", as_json(live.facts["Policy"]), as_json(wanted)))
-        return tuple(found)
+    def _inline(self, aws: Aws) -> dict[str, Any]:
+        found = {}
+        for name in self._listed(aws, "list_role_policies", "PolicyNames"):
+            policy = aws.call_or(
+                (NO_SUCH,), "iam", "get_role_policy", RoleName=self.role_name, PolicyName=name
+            )
+            if policy:
+                found[name] = policy["PolicyDocument"]
+        return found
+
+    def _attached(self, aws: Aws) -> list[str]:
+        items = self._listed(aws, "list_attached_role_policies", "AttachedPolicies")
+        return sorted(item["PolicyArn"] for item in items)
+
+    def _listed(self, aws: Aws, operation: str, key: str) -> list[Any]:
+        try:
+            return aws.page("iam", operation, key, RoleName=self.role_name)
+        except AwsError as error:
+            if error.code != NO_SUCH:
+                raise
+            return []
+
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Who may take the role, and what it may do: nothing but the one policy."""
+        trust = rendering.assume_role_policy()
+        yield Setting(
+            "trust policy",
+            "other",
+            "EC2 only",
+            self._set_trust,
+            {"PolicyDocument": as_json(trust)},
+            is_wanted=is_same_policy(live.facts["AssumeRolePolicyDocument"], trust),
+        )
+        has, wanted = live.facts["Policies"].get(_POLICY_NAME), self.permissions(state)
+        yield Setting(
+            "policy",
+            as_json(has) if has else "none",
+            as_json(wanted),
+            self._put_policy,
+            {"PolicyDocument": as_json(wanted)},
+            is_wanted=has is not None and is_same_policy(has, wanted),
+        )
+        for name in sorted(set(live.facts["Policies"]) - {_POLICY_NAME}):
+            yield Setting(f"policy {name}", "there", "none", partial(self._delete_policy, name))
+        for arn in live.facts["Attached"]:
+            yield Setting(f"policy {arn}", "attached", "none", partial(self._detach, arn))
+
+    def _set_trust(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        aws.call("iam", "update_assume_role_policy", RoleName=live.id, **to)
+
+    def _put_policy(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        lag = Lag((NO_SUCH,))
+        aws.call("iam", "put_role_policy", lag, RoleName=live.id, PolicyName=_POLICY_NAME, **to)
+
+    def _delete_policy(self, name: str, aws: Aws, live: Live, _: Mapping[str, Any] = _NOTHING) -> None:
+        aws.call_or((NO_SUCH,), "iam", "delete_role_policy", RoleName=live.id, PolicyName=name)
+
+    def _detach(self, arn: str, aws: Aws, live: Live, _: Mapping[str, Any] = _NOTHING) -> None:
+        aws.call_or((NO_SUCH,), "iam", "detach_role_policy", RoleName=live.id, PolicyArn=arn)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the role."""
         del state
-        aws.call(
+        aws.call_or(
+            (TAKEN,),
             "iam",
             "create_role",
             RoleName=self.role_name,
@@ -84,51 +136,23 @@ class Role(Resource):
         )
         return self._read(aws)
 
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+        del live
+        return self._read(aws)
+
     def _read(self, aws: Aws) -> Live:
-        aws.wait("iam", "role_exists", deadline_s=60, RoleName=self.role_name)
-        live = self.find(aws)
-        if live is None:
-            live = aws.until(lambda: self.find(aws), what=f"the IAM role {self.role_name}", deadline_s=60)
-        return live
+        return aws.until(lambda: self.find(aws), what=f"the IAM role {self.role_name}", deadline_s=60)
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set trust and policy."""
-        wrong = {difference.setting for difference in differences}
-        if "trust policy" in wrong:
-            aws.call(
-                "iam",
-                "update_assume_role_policy",
-                RoleName=live.id,
-                PolicyDocument=as_json(rendering.assume_role_policy()),
-            )
-        if "policy" in wrong:
-            aws.call(
-                "iam",
-                "put_role_policy",
-                Lag((NO_SUCH,)),
-                RoleName=live.id,
-                PolicyName=_POLICY_NAME,
-                PolicyDocument=as_json(self.permissions(state)),
-            )
-        return self._read(aws)
-
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ."""
-        aws.call("iam", "tag_role", RoleName=live.id, Tags=as_items(self.tags))
-        return self._read(aws)
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags."""
+        aws.call("iam", "tag_role", Lag((NO_SUCH,)), RoleName=live.id, Tags=as_items(tags))
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Take its policies away, those that others attached too, and delete it."""
         del parting
-        for name in self._names(aws, "list_role_policies", "PolicyNames", live):
-            aws.call_or((NO_SUCH,), "iam", "delete_role_policy", RoleName=live.id, PolicyName=name)
-        attached = aws.call_or((NO_SUCH,), "iam", "list_attached_role_policies", RoleName=live.id)
-        for item in attached["AttachedPolicies"] if attached else []:
-            aws.call_or(
-                (NO_SUCH,), "iam", "detach_role_policy", RoleName=live.id, PolicyArn=item["PolicyArn"]
-            )
+        for name in self._inline(aws):
+            self._delete_policy(name, aws, live)
+        for arn in self._attached(aws):
+            self._detach(arn, aws, live)
         aws.call_or((NO_SUCH,), "iam", "delete_role", Lag(("DeleteConflict",)), RoleName=live.id)
-
-    def _names(self, aws: Aws, operation: str, key: str, live: Live) -> list[str]:
-        answer = aws.call_or((NO_SUCH,), "iam", operation, RoleName=live.id)
-        return list(answer[key]) if answer else []

@@ -1,10 +1,11 @@
 """Where packets of some subnets go."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.internet_gateway import InternetGateway
 from provisioner.resources.subnet import Subnet
@@ -38,54 +39,48 @@ class RouteTable(Ec2Resource):
     subnets: tuple[Subnet, ...]
     gateway: InternetGateway | None = None
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare the network (for ever), the way to the internet, and the subnets."""
-        found = []
-        if live.facts["VpcId"] != state.id(self.vpc):
-            found.append(Difference("vpc", live.facts["VpcId"], state.id(self.vpc), immutable=True))
-        route = _world_route(live)
-        target = state.id(self.gateway) if self.gateway else None
-        if _target(route) != target:
-            found.append(Difference(f"route to {_WORLD}", _target(route), target))
-        wanted = {state.id(subnet) for subnet in self.subnets}
-        if missing := wanted - set(_associations(live)):
-            found.append(Difference("subnets without it", ", ".join(sorted(missing)), "none"))
-        return tuple(found)
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The network (for ever), the way to the internet, and the subnets."""
+        yield Setting("vpc", live.facts["VpcId"], state.id(self.vpc))
+        has, target = _target(_world_route(live)), state.id(self.gateway) if self.gateway else None
+        yield Setting(f"route to {_WORLD}", has, target, self._set_route, {"GatewayId": target})
+        missing = sorted({state.id(subnet) for subnet in self.subnets} - set(_associations(live)))
+        yield Setting(
+            "subnets without it", ", ".join(missing) or "none", "none", self._take_over, {"subnets": missing}
+        )
+
+    def notices(self, live: Live, state: State) -> tuple[str, ...]:
+        """Tell of routes that others made: whether somebody needs them cannot be known here."""
+        del state
+        routes = [route for route in live.facts.get("Routes", []) if not _is_own(route)]
+        return tuple(
+            f"{self} ({live.id}) has a route to {_destination(route)} by {_target(route)} that is not ours"
+            for route in routes
+        )
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the table."""
-        answer = aws.call(
-            "ec2",
+        return self.make(
+            aws,
             "create_route_table",
             Lag((Vpc.description.absent,)),
+            ClientToken=aws.run_token(self.name),
             VpcId=state.id(self.vpc),
-            TagSpecifications=self.tag_specifications(),
         )
-        return self.read(aws, answer["RouteTable"]["RouteTableId"])
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set the route, and take over the subnets that lack it."""
-        del differences
-        self._set_route(aws, state, live)
-        missing = {state.id(subnet) for subnet in self.subnets} - set(_associations(live))
-        if missing:
-            elsewhere = self._elsewhere(aws, missing)
-            for subnet_id in sorted(missing):
-                self._associate(aws, live.id, subnet_id, elsewhere.get(subnet_id))
-        return self.read(aws, live.id)
+    def _take_over(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        elsewhere = self._elsewhere(aws, set(to["subnets"]))
+        for subnet_id in to["subnets"]:
+            self._associate(aws, live.id, subnet_id, elsewhere.get(subnet_id))
 
-    def _set_route(self, aws: Aws, state: State, live: Live) -> None:
-        route = _world_route(live)
-        target = state.id(self.gateway) if self.gateway else None
-        if _target(route) == target:
-            return
+    def _set_route(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         lag = (self.description.absent, InternetGateway.description.absent, "InvalidGatewayID.NotFound")
         where = {"RouteTableId": live.id, "DestinationCidrBlock": _WORLD}
-        if target is None:
+        if to["GatewayId"] is None:
             aws.call("ec2", "delete_route", **where)
         else:
-            operation = "replace_route" if route else "create_route"
-            aws.call("ec2", operation, Lag(lag), GatewayId=target, **where)
+            operation = "replace_route" if _world_route(live) else "create_route"
+            aws.call("ec2", operation, Lag(lag), **to, **where)
 
     def _elsewhere(self, aws: Aws, subnet_ids: set[str]) -> dict[str, str]:
         """Find the associations that subnets have with other tables, by subnet."""
@@ -105,6 +100,11 @@ class RouteTable(Ec2Resource):
         else:
             aws.call("ec2", "associate_route_table", Lag(lag), RouteTableId=table_id, SubnetId=subnet_id)
 
+    def uses(self, aws: Aws, live: Live) -> int:
+        """Count the subnets whose packets it directs."""
+        del aws
+        return len(_associations(live))
+
     def remove(self, aws: Aws, live: Live) -> None:
         """Give up its subnets and delete it."""
         for association_id in _associations(live).values():
@@ -122,6 +122,17 @@ class RouteTable(Ec2Resource):
 def _world_route(live: Live) -> dict[str, Any] | None:
     routes: list[dict[str, Any]] = live.facts.get("Routes", [])
     return next((route for route in routes if route.get("DestinationCidrBlock") == _WORLD), None)
+
+
+def _destination(route: dict[str, Any]) -> str:
+    keys = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+    return next((str(route[key]) for key in keys if route.get(key)), "somewhere")
+
+
+def _is_own(route: dict[str, Any]) -> bool:
+    """Tell the network's own routes, those of a gateway endpoint, and the one that is a setting."""
+    gateway = str(route.get("GatewayId", ""))
+    return gateway == "local" or gateway.startswith("vpce-") or _destination(route) == _WORLD
 
 
 def _target(route: dict[str, Any] | None) -> str | None:

@@ -1,10 +1,11 @@
 """A way to S3 that does not leave the network."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.route_table import RouteTable
 from provisioner.resources.vpc import Vpc
@@ -48,37 +49,31 @@ class S3Endpoint(Ec2Resource):
         state = str(item.get("State", "available")).lower()
         return super().live({**item, "State": state})
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare the network (for ever) and the route tables."""
-        found = []
-        if live.facts["VpcId"] != state.id(self.vpc):
-            found.append(Difference("vpc", live.facts["VpcId"], state.id(self.vpc), immutable=True))
-        add, remove = self._tables(live, state)
-        if add or remove:
-            old = sorted(live.facts.get("RouteTableIds", []))
-            new = sorted(state.id(table) for table in self.route_tables)
-            found.append(Difference("route tables", ", ".join(old), ", ".join(new)))
-        return tuple(found)
-
-    def _tables(self, live: Live, state: State) -> tuple[list[str], list[str]]:
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The network (for ever) and the route tables."""
+        yield Setting("vpc", live.facts["VpcId"], state.id(self.vpc))
         has = set(live.facts.get("RouteTableIds", []))
         wanted = {state.id(table) for table in self.route_tables}
-        return sorted(wanted - has), sorted(has - wanted)
+        changes = {"AddRouteTableIds": sorted(wanted - has), "RemoveRouteTableIds": sorted(has - wanted)}
+        to = {key: ids for key, ids in changes.items() if ids}
+        yield Setting("route tables", ", ".join(sorted(has)), ", ".join(sorted(wanted)), self._modify, to)
+
+    def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        aws.call("ec2", "modify_vpc_endpoint", VpcEndpointId=live.id, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the endpoint."""
-        answer = aws.call(
-            "ec2",
+        return self.make(
+            aws,
             "create_vpc_endpoint",
             Lag((Vpc.description.absent, RouteTable.description.absent)),
+            taken=("RouteAlreadyExists",),
             ClientToken=aws.run_token(self.name),
             VpcEndpointType="Gateway",
             VpcId=state.id(self.vpc),
             ServiceName=f"com.amazonaws.{aws.region}.s3",
             RouteTableIds=[state.id(table) for table in self.route_tables],
-            TagSpecifications=self.tag_specifications(),
         )
-        return self.read(aws, answer["VpcEndpoint"]["VpcEndpointId"])
 
     def wait(self, aws: Aws, live: Live) -> Live:
         """Wait until it is available; botocore has no waiter for it."""
@@ -88,19 +83,6 @@ class S3Endpoint(Ec2Resource):
             return now if now.ready else None
 
         return aws.until(available, what=f"{live.id} being available", deadline_s=300)
-
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Set the route tables right."""
-        del differences
-        add, remove = self._tables(live, state)
-        aws.call(
-            "ec2",
-            "modify_vpc_endpoint",
-            VpcEndpointId=live.id,
-            **({"AddRouteTableIds": add} if add else {}),
-            **({"RemoveRouteTableIds": remove} if remove else {}),
-        )
-        return self.read(aws, live.id)
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; AWS takes a moment, and the network cannot go before it."""

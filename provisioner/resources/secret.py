@@ -1,12 +1,12 @@
 """A value that hosts or operators need and nobody should see."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws
-from provisioner.resources.base import DEPLOYMENT_TAG, Difference, Live, Parting, Resource, State, foreign
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
 from provisioner.resources.ec2 import as_items, as_tags
 
 _ABSENT = ("ResourceNotFoundException",)
@@ -36,56 +36,53 @@ class Secret(Resource):
     generate: Callable[[], Mapping[str, str]]
 
     def find(self, aws: Aws) -> Live | None:
-        """Look it up by its tags.
-
-        One call lists all of them, but it may be minutes behind; one that is not listed is asked for by name.
-        """
-        listed = aws.remembered(("list_secrets", self.owner.deployment), lambda: self._list(aws))
-        item = next((item for item in listed if item["Name"] == self.secret_name), None)
-        return self._live(item) if item else self._read(aws)
-
-    def _list(self, aws: Aws) -> list[dict[str, Any]]:
-        return aws.page(
-            "secretsmanager",
-            "list_secrets",
-            "SecretList",
-            IncludePlannedDeletion=True,
-            Filters=[
-                {"Key": "tag-key", "Values": [DEPLOYMENT_TAG]},
-                {"Key": "tag-value", "Values": [self.owner.deployment]},
-                {"Key": "name", "Values": [f"flowstead/{self.owner.deployment}/"]},
-            ],
-        )
-
-    def _read(self, aws: Aws) -> Live | None:
+        """Look it up by its name: AWS's list of all of them may be minutes behind."""
         item = aws.call_or(_ABSENT, "secretsmanager", "describe_secret", SecretId=self.secret_name)
-        return self._live(item) if item else None
-
-    def _live(self, item: dict[str, Any]) -> Live:
+        if item is None:
+            return None
         tags = as_tags(item.get("Tags", []))
         if not self.owns(tags):
             raise foreign(self, f"the secret {self.secret_name}", tags)
-        stages = item.get("SecretVersionsToStages") or item.get("VersionIdsToStages") or {}
+        is_deleted = item.get("DeletedDate") is not None
         facts = {
-            "is_deleted": item.get("DeletedDate") is not None,
-            "has_value": any(_CURRENT in names for names in stages.values()),
+            "is_deleted": is_deleted,
+            "has_value": any(_CURRENT in names for names in item.get("VersionIdsToStages", {}).values()),
+            "policy": None if is_deleted else self._policy(aws),
         }
         return Live(id=self.secret_name, arn=item["ARN"], facts=facts, tags=tags)
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare whether it is there for good, and has a value; the value itself is not looked at."""
+    def _policy(self, aws: Aws) -> str | None:
+        answer = aws.call_or(_ABSENT, "secretsmanager", "get_resource_policy", SecretId=self.secret_name)
+        return answer.get("ResourcePolicy") if answer else None
+
+    def look(self, aws: Aws, live: Live) -> Live:
+        """Look again at one that was just made or changed."""
+        del live
+        return aws.until(lambda: self.find(aws), what=f"the secret {self.secret_name}", deadline_s=60)
+
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """It is there for good, has a value, which is not looked at, and no policy opens it to others."""
         del state
-        found = []
-        if live.facts["is_deleted"]:
-            found.append(Difference("state", "scheduled for deletion", "restored"))
-        if not live.facts["has_value"]:
-            found.append(Difference("value", "none", "generated"))
-        return tuple(found)
+        is_deleted, has_value = live.facts["is_deleted"], live.facts["has_value"]
+        is_open = live.facts["policy"] is not None
+        yield Setting("state", "scheduled for deletion" if is_deleted else "there", "there", self._restore)
+        yield Setting("value", "there" if has_value else "none", "there", self._put_value)
+        yield Setting("resource policy", "there" if is_open else "none", "none", self._close)
+
+    def _restore(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        aws.call("secretsmanager", "restore_secret", SecretId=live.arn)
+
+    def _put_value(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        value = json.dumps(dict(self.generate()))
+        aws.call("secretsmanager", "put_secret_value", SecretId=live.arn, SecretString=value)
+
+    def _close(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        aws.call("secretsmanager", "delete_resource_policy", SecretId=live.arn)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make it with its value."""
         del state
-        answer = aws.call_or(
+        aws.call_or(
             _TAKEN,
             "secretsmanager",
             "create_secret",
@@ -94,25 +91,11 @@ class Secret(Resource):
             SecretString=json.dumps(dict(self.generate())),
             Tags=as_items(self.tags),
         )
-        if answer is None:
-            return aws.until(lambda: self._read(aws), what=f"the secret {self.secret_name}", deadline_s=60)
-        facts = {"is_deleted": False, "has_value": True}
-        return Live(id=self.secret_name, arn=answer["ARN"], facts=facts, tags=dict(self.tags))
+        return aws.until(lambda: self.find(aws), what=f"the secret {self.secret_name}", deadline_s=60)
 
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Take back a deletion; give a value to one that has none."""
-        del state, differences
-        if live.facts["is_deleted"]:
-            aws.call("secretsmanager", "restore_secret", SecretId=live.arn)
-        if not live.facts["has_value"]:
-            value = json.dumps(dict(self.generate()))
-            aws.call("secretsmanager", "put_secret_value", SecretId=live.arn, SecretString=value)
-        return Live(id=live.id, arn=live.arn, facts={"is_deleted": False, "has_value": True}, tags=live.tags)
-
-    def retag(self, aws: Aws, live: Live) -> Live:
-        """Set the tags that are missing or differ."""
-        aws.call("secretsmanager", "tag_resource", SecretId=live.arn, Tags=as_items(self.tags))
-        return Live(id=live.id, arn=live.arn, facts=live.facts, tags={**live.tags, **self.tags})
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        """Set these tags."""
+        aws.call("secretsmanager", "tag_resource", SecretId=live.arn, Tags=as_items(tags))
 
     def is_spared(self, live: Live, parting: Parting) -> bool:
         """Leave one alone that is scheduled for deletion already."""

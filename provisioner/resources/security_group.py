@@ -1,24 +1,30 @@
 """Which packets may come and go."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
 
 Direction = Literal["in", "out"]
+Verb = Literal["allow", "revoke"]
 
 _KEYS = {"in": "IpPermissions", "out": "IpPermissionsEgress"}
-_CALLS = {
+_CALLS: dict[tuple[Direction, Verb], str] = {
     ("in", "allow"): "authorize_security_group_ingress",
     ("in", "revoke"): "revoke_security_group_ingress",
     ("out", "allow"): "authorize_security_group_egress",
     ("out", "revoke"): "revoke_security_group_egress",
 }
-_DUPLICATE = "InvalidPermission.Duplicate"
-_UNKNOWN = "InvalidPermission.NotFound"
+_DONE: dict[Verb, str] = {
+    "allow": "InvalidPermission.Duplicate",
+    "revoke": "InvalidPermission.NotFound",
+}
+"""EC2's codes for what is so already."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +103,16 @@ class SecurityGroup(Ec2Resource):
     inbound: tuple[Rule, ...] = ()
     outbound: tuple[Rule, ...] = ()
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare the network (for ever) and every rule."""
-        found = []
-        if live.facts["VpcId"] != state.id(self.vpc):
-            found.append(Difference("vpc", live.facts["VpcId"], state.id(self.vpc), immutable=True))
-        missing, extra = self._compare(live, state)
-        found += [Difference("rule", "missing", str(permission)) for permission in missing]
-        found += [Difference("rule", str(permission), "none") for permission in extra]
-        return tuple(found)
-
-    def _compare(self, live: Live, state: State) -> tuple[list[_Permission], list[_Permission]]:
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The network (for ever), and every rule: first what is missing, then what is too much."""
+        yield Setting("vpc", live.facts["VpcId"], state.id(self.vpc))
         wanted, has = self._wanted(state), _permissions(live)
-        return sorted(wanted - has, key=str), sorted(has - wanted, key=str)
+        for permission in sorted(wanted - has, key=str):
+            yield Setting(
+                f"rule {permission}", "missing", "there", partial(self._change, "allow", permission)
+            )
+        for permission in sorted(has - wanted, key=str):
+            yield Setting(f"rule {permission}", "there", "none", partial(self._change, "revoke", permission))
 
     def _wanted(self, state: State) -> set[_Permission]:
         rules: list[tuple[Direction, Rule]] = [("in", rule) for rule in self.inbound]
@@ -122,37 +125,32 @@ class SecurityGroup(Ec2Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the group; AWS adds a rule that lets everything out, which `diff` judges like any other."""
-        answer = aws.call(
-            "ec2",
+        return self.make(
+            aws,
             "create_security_group",
             Lag((Vpc.description.absent,)),
+            taken=("InvalidGroup.Duplicate",),
             GroupName=self.label,
             Description=self.purpose,
             VpcId=state.id(self.vpc),
-            TagSpecifications=self.tag_specifications(),
         )
-        return self.read(aws, answer["GroupId"])
-
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Allow what is missing, then revoke what is too much."""
-        del differences
-        missing, extra = self._compare(live, state)
-        self._change(aws, live.id, "allow", missing, tolerated=_DUPLICATE)
-        self._change(aws, live.id, "revoke", extra, tolerated=_UNKNOWN)
-        return self.read(aws, live.id)
 
     def _change(
-        self, aws: Aws, id_: str, verb: str, permissions: list[_Permission], *, tolerated: str
+        self,
+        verb: Verb,
+        permission: _Permission,
+        aws: Aws,
+        live: Live,
+        _: Mapping[str, Any],
     ) -> None:
-        for permission in permissions:
-            aws.call_or(
-                (tolerated,),
-                "ec2",
-                _CALLS[permission.direction, verb],
-                Lag((self.description.absent,)),
-                GroupId=id_,
-                IpPermissions=[permission.as_call()],
-            )
+        aws.call_or(
+            (_DONE[verb],),
+            "ec2",
+            _CALLS[permission.direction, verb],
+            Lag((self.description.absent,)),
+            GroupId=live.id,
+            IpPermissions=[permission.as_call()],
+        )
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; the interfaces that used it may take a moment to go."""

@@ -1,10 +1,11 @@
 """A part of the network in one availability zone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
 from provisioner.resources.zones import SUBNETS, Zones
@@ -30,31 +31,23 @@ class Subnet(Ec2Resource):
     zones: Zones
     zone: int
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare network, addresses and zone: none can be changed."""
-        wanted = {
-            "vpc": ("VpcId", state.id(self.vpc)),
-            "cidr": ("CidrBlock", self.cidr),
-            "zone": ("AvailabilityZone", self.zones.pick(state, self.zone)),
-        }
-        return tuple(
-            Difference(setting, live.facts[key], value, immutable=True)
-            for setting, (key, value) in wanted.items()
-            if live.facts[key] != value
-        )
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Network, addresses and zone: none can be changed."""
+        yield Setting("vpc", live.facts["VpcId"], state.id(self.vpc))
+        yield Setting("cidr", live.facts["CidrBlock"], self.cidr)
+        yield Setting("zone", live.facts["AvailabilityZone"], self.zones.pick(state, self.zone))
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the subnet."""
-        answer = aws.call(
-            "ec2",
+        return self.make(
+            aws,
             "create_subnet",
             Lag((Vpc.description.absent,)),
+            taken=("InvalidSubnet.Conflict",),
             VpcId=state.id(self.vpc),
             CidrBlock=self.cidr,
             AvailabilityZone=self.zones.pick(state, self.zone),
-            TagSpecifications=self.tag_specifications(),
         )
-        return self.read(aws, answer["Subnet"]["SubnetId"])
 
     def wait(self, aws: Aws, live: Live) -> Live:
         """Wait until it is available."""

@@ -1,10 +1,12 @@
 """The deployment's own network."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Difference, Live, State
+from provisioner.resources.base import Live, Setting, State
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.key_pair import KeyPair
 
@@ -54,35 +56,35 @@ class Vpc(Ec2Resource):
         }
         return replace(live, facts={**live.facts, **dns})
 
-    def diff(self, live: Live, state: State) -> tuple[Difference, ...]:
-        """Compare addresses (for ever) and DNS settings."""
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Addresses (for ever), the resolver, then names: AWS wants that order, one setting a call."""
         del state
-        found = []
-        if live.facts["CidrBlock"] != self.cidr:
-            found.append(Difference("cidr", live.facts["CidrBlock"], self.cidr, immutable=True))
-        found += [Difference(name, "off", "on") for name in _NAMES if not live.facts[name]]
-        return tuple(found)
+        yield Setting("cidr", live.facts["CidrBlock"], self.cidr)
+        for name, key in _NAMES.items():
+            has = "on" if live.facts[name] else "off"
+            yield Setting(name, has, "on", partial(self._turn_on, key))
+
+    def _turn_on(self, key: str, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        aws.call("ec2", "modify_vpc_attribute", VpcId=live.id, **{key: {"Value": True}})
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the VPC."""
         del state
-        answer = aws.call(
-            "ec2", "create_vpc", CidrBlock=self.cidr, TagSpecifications=self.tag_specifications()
+        return self.make(aws, "create_vpc", CidrBlock=self.cidr)
+
+    def uses(self, aws: Aws, live: Live) -> int:
+        """Count the subnets and gateways in it."""
+        return sum(
+            len(aws.page("ec2", operation, key, Filters=[{"Name": name, "Values": [live.id]}]))
+            for operation, key, name in (
+                ("describe_subnets", "Subnets", "vpc-id"),
+                ("describe_internet_gateways", "InternetGateways", "attachment.vpc-id"),
+            )
         )
-        return self.read(aws, answer["Vpc"]["VpcId"])
 
     def wait(self, aws: Aws, live: Live) -> Live:
         """Wait until it is available."""
         aws.wait("ec2", "vpc_available", deadline_s=120, VpcIds=[live.id])
-        return self.read(aws, live.id)
-
-    def update(self, aws: Aws, state: State, live: Live, differences: tuple[Difference, ...]) -> Live:
-        """Turn the resolver on, then the names: AWS wants that order, one setting a call."""
-        del state
-        wrong = {difference.setting for difference in differences}
-        for name, key in _NAMES.items():
-            if name in wrong:
-                aws.call("ec2", "modify_vpc_attribute", VpcId=live.id, **{key: {"Value": True}})
         return self.read(aws, live.id)
 
     def remove(self, aws: Aws, live: Live) -> None:

@@ -14,9 +14,10 @@ from moto.core import models, responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
+from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.rds.models import RDSBackend
 
-from tests.unit.provisioner.in_account import IMAGES, Account, create_image
+from tests.unit.provisioner.in_account import IMAGES, Account, associated_profile, create_image, run_instances
 
 # botocore's models of the services are MiBs of JSON: read once, not in each session.
 _loader = functools.cache(botocore.session.create_loader)
@@ -48,6 +49,9 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setattr(models, "RESPONSES_METHODS", [])
     with mock_aws():
         made = Account()
+        shown = property(associated_profile, lambda _, __: None)
+        monkeypatch.setattr(Instance, "iam_instance_profile", shown, raising=False)
+        monkeypatch.setattr(InstanceBackend, "run_instances", run_instances(InstanceBackend.run_instances))
         monkeypatch.setattr(amis.AmiBackend, "create_image", create_image)
         monkeypatch.setattr(
             RDSBackend, "describe_orderable_db_instance_options", lambda *_, **__: made.options

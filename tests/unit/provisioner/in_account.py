@@ -26,7 +26,7 @@ CODE = "0.1.0 0123456789ab"
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
 
-_CLIENTS: dict[str, Any] = {}
+_CLIENTS: dict[tuple[str | int, ...], Any] = {}
 _LOCK = threading.RLock()
 
 
@@ -68,6 +68,27 @@ IMAGES = (
     image(2, "debian-13-amd64-20261001-1", "2026-10-01"),
     image(3, "debian-12-amd64-20261001-1", "2026-10-01"),
 )
+
+
+def associated_profile(host: Any) -> dict[str, str] | None:
+    """Give a host's instance profile as EC2 does, with the profile's own id; moto gives the association's."""
+    association = host.ec2_backend.iam_instance_profile_associations.get(host.id)
+    profile = association and association.iam_instance_profile
+    return {"Arn": profile.arn, "Id": profile.id} if profile else None
+
+
+def run_instances(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tag the interfaces of new hosts, too; moto tags hosts and volumes only."""
+
+    def run(self: Any, *words: Any, **named: Any) -> Any:
+        reservation = original(self, *words, **named)
+        tags = named.get("tags", {}).get("network-interface", {})
+        for host in reservation.instances:
+            for interface in host.nics.values():
+                interface.add_tags(tags)
+        return reservation
+
+    return run
 
 
 def create_image(
@@ -115,6 +136,7 @@ class Account:
             for version in ("15.8", "17.4", "17.6")
         ]
         self.hooks: list[Callable[[str, str], None]] = []
+        self.edits: list[Callable[[str, dict[str, Any]], None]] = []
         self.calls: collections.Counter[str] = collections.Counter()
         self.user = self.open()
 
@@ -123,12 +145,13 @@ class Account:
         aws = Aws(REGION, clock=Clock())
         make = aws.client
 
-        def client(service: str) -> Any:
+        def client(service: str, **options: int) -> Any:
+            key = (service, *options.values())
             with _LOCK:
-                if service not in _CLIENTS:
-                    _CLIENTS[service] = make(service)
-                    self._listen(_CLIENTS[service], aws)
-                return _CLIENTS[service]
+                if key not in _CLIENTS:
+                    _CLIENTS[key] = make(service, **options)
+                    self._listen(_CLIENTS[key], aws)
+                return _CLIENTS[key]
 
         for opened in _CLIENTS.values():
             self._listen(opened, aws)
@@ -147,9 +170,11 @@ class Account:
         for hook in self.hooks:
             hook("before", model.name)
 
-    def _after(self, model: Any, **_: Any) -> None:
+    def _after(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
         for hook in self.hooks:
             hook("after", model.name)
+        for edit in self.edits:
+            edit(model.name, parsed)
 
     def call(self, service: str, operation: str, **parameters: Any) -> Any:
         """Do something by hand, as an operator in the console would."""
@@ -197,4 +222,4 @@ def changes(planned: Plan) -> dict[str, str]:
 def settings(planned: Plan, name: str) -> set[str]:
     """Give which settings of a resource differ."""
     change = next(change for change in planned.changes if change.resource.name == name)
-    return {difference.setting for difference in change.differences}
+    return {setting.name for setting in change.differences}

@@ -8,13 +8,16 @@ import pytest
 from provisioner.errors import DriftError, FlowsteadError
 from tests.unit.provisioner.in_account import Account, changes, image, settings
 
-# Each drift starts from a stack of its own: these run in `make test`, not in `make check`.
-
 SSH_FROM_EVERYWHERE = [
     {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 ]
 EVERYTHING = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 ANYBODY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+
+OTHERS = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "210987654321"},'
+    ' "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}'
+)
 
 By = Callable[[Account, Any], Any]
 
@@ -50,6 +53,20 @@ def default_group(account: Account, live: Any) -> None:
     account.call("ec2", "modify_instance_attribute", InstanceId=live.id, Groups=[groups[0]["GroupId"]])
 
 
+def remade_profile(account: Account, live: Any) -> None:
+    """Delete and make it again: it has the name and ARN of before, and another id."""
+    role = live.facts["Roles"][0]["RoleName"]
+    account.call("iam", "remove_role_from_instance_profile", InstanceProfileName=live.id, RoleName=role)
+    account.call("iam", "delete_instance_profile", InstanceProfileName=live.id)
+    tags = [{"Key": key, "Value": value} for key, value in live.tags.items()]
+    account.call("iam", "create_instance_profile", InstanceProfileName=live.id, Tags=tags)
+    account.call("iam", "add_role_to_instance_profile", InstanceProfileName=live.id, RoleName=role)
+
+
+def untag(account: Account, id_: str) -> None:
+    account.call("ec2", "delete_tags", Resources=[id_], Tags=[{"Key": "flowstead:deployment"}])
+
+
 DRIFT: dict[str, tuple[str, str, By]] = {
     "DNS off": ("network", "enableDnsSupport", dns_off),
     "gateway detached": ("internet_gateway", "attached to", detached),
@@ -82,14 +99,14 @@ DRIFT: dict[str, tuple[str, str, By]] = {
     ),
     "port opened by hand": (
         "server_firewall",
-        "rule",
+        "rule tcp 22 from 0.0.0.0/0",
         lambda a, live: a.call(
             "ec2", "authorize_security_group_ingress", GroupId=live.id, IpPermissions=SSH_FROM_EVERYWHERE
         ),
     ),
     "port closed by hand": (
         "server_firewall",
-        "rule",
+        "rule tcp 443 from 203.0.113.7/32",
         lambda a, live: a.call(
             "ec2",
             "revoke_security_group_ingress",
@@ -99,7 +116,7 @@ DRIFT: dict[str, tuple[str, str, By]] = {
     ),
     "database let out": (
         "database_firewall",
-        "rule",
+        "rule all protocols all ports to 0.0.0.0/0",
         lambda a, live: a.call(
             "ec2", "authorize_security_group_egress", GroupId=live.id, IpPermissions=EVERYTHING
         ),
@@ -128,6 +145,25 @@ DRIFT: dict[str, tuple[str, str, By]] = {
         "policy",
         lambda a, live: a.call(
             "iam", "put_role_policy", RoleName=live.id, PolicyName="flowstead", PolicyDocument=ANYBODY
+        ),
+    ),
+    "role has another policy": (
+        "server_role",
+        "policy more",
+        lambda a, live: a.call(
+            "iam", "put_role_policy", RoleName=live.id, PolicyName="more", PolicyDocument=ANYBODY
+        ),
+    ),
+    "role has a managed policy": (
+        "server_role",
+        "policy arn:aws:iam::123456789012:policy/more",
+        lambda a, live: a.call(
+            "iam",
+            "attach_role_policy",
+            RoleName=live.id,
+            PolicyArn=a.call("iam", "create_policy", PolicyName="more", PolicyDocument=ANYBODY)["Policy"][
+                "Arn"
+            ],
         ),
     ),
     "role for others": (
@@ -160,6 +196,25 @@ DRIFT: dict[str, tuple[str, str, By]] = {
         "artifacts",
         "public access",
         lambda a, live: a.call("s3", "delete_public_access_block", Bucket=live.id),
+    ),
+    "artifacts under another's key": (
+        "artifacts",
+        "encryption",
+        lambda a, live: a.call(
+            "s3",
+            "put_bucket_encryption",
+            Bucket=live.id,
+            ServerSideEncryptionConfiguration={
+                "Rules": [
+                    {
+                        "ApplyServerSideEncryptionByDefault": {
+                            "SSEAlgorithm": "aws:kms",
+                            "KMSMasterKeyID": "arn:aws:kms:us-east-1:210987654321:key/theirs",
+                        }
+                    }
+                ]
+            },
+        ),
     ),
     "no lifecycle": (
         "artifacts",
@@ -195,6 +250,35 @@ DRIFT: dict[str, tuple[str, str, By]] = {
         "state",
         lambda a, live: a.call("rds", "stop_db_instance", DBInstanceIdentifier=live.id),
     ),
+    "secret open to others": (
+        "secret_admin",
+        "resource policy",
+        lambda a, live: a.call(
+            "secretsmanager", "put_resource_policy", SecretId=live.id, ResourcePolicy=OTHERS
+        ),
+    ),
+    "packets of others": (
+        "server",
+        "source/destination check",
+        lambda a, live: a.call(
+            "ec2", "modify_instance_attribute", InstanceId=live.id, SourceDestCheck={"Value": False}
+        ),
+    ),
+    "disk without a tag": (
+        "server",
+        "tag flowstead:deployment of {VolumeId}",
+        lambda a, live: untag(a, live.facts["VolumeId"]),
+    ),
+    "interface without a tag": (
+        "server",
+        "tag flowstead:deployment of {NetworkInterfaces[0][NetworkInterfaceId]}",
+        lambda a, live: untag(a, live.facts["NetworkInterfaces"][0]["NetworkInterfaceId"]),
+    ),
+    "subnet group without a tag": (
+        "database_subnets",
+        "tag Name",
+        lambda a, live: a.call("rds", "remove_tags_from_resource", ResourceName=live.arn, TagKeys=["Name"]),
+    ),
     "secret going": (
         "secret_admin",
         "state",
@@ -206,10 +290,11 @@ DRIFT: dict[str, tuple[str, str, By]] = {
 @pytest.mark.parametrize("name", DRIFT)
 def test_drift_is_shown_and_set_right(stacked: Account, name: str) -> None:
     resource, setting, happen = DRIFT[name]
-    happen(stacked, stacked.live(resource))
+    live = stacked.live(resource)
+    happen(stacked, live)
     planned = stacked.plan()
     assert changes(planned)[resource] == "update"
-    assert setting in settings(planned, resource)
+    assert setting.format(**live.facts) in settings(planned, resource)
     stacked.apply()
     assert stacked.plan().is_empty
 
@@ -275,23 +360,42 @@ def test_all_that_cannot_change_is_said_at_once(stacked: Account) -> None:
         stacked.plan(network={"cidr": "10.80.0.0/17"}, server={"image": "debian-12"})
 
 
-def test_two_matches_are_an_error_that_names_both(stacked: Account) -> None:
-    first = stacked.live("network")
-    second = stacked.call(
+def test_a_profile_made_anew_is_given_to_the_host(stacked: Account) -> None:
+    remade_profile(stacked, stacked.live("server_profile"))
+    planned = stacked.plan()
+    assert settings(planned, "server") == {"instance profile"}
+    stacked.apply()
+    assert stacked.plan().is_empty
+
+
+def test_a_route_of_others_is_a_notice(stacked: Account) -> None:
+    stacked.call(
         "ec2",
-        "create_vpc",
-        CidrBlock="10.80.0.0/16",
-        TagSpecifications=[
-            {
-                "ResourceType": "vpc",
-                "Tags": [{"Key": key, "Value": value} for key, value in first.tags.items()],
-            }
-        ],
-    )["Vpc"]["VpcId"]
-    with pytest.raises(DriftError) as caught:
-        stacked.plan()
-    assert first.id in str(caught.value)
-    assert second in str(caught.value)
+        "create_route",
+        RouteTableId=stacked.live("private_routes").id,
+        DestinationCidrBlock="192.0.2.0/24",
+        GatewayId=stacked.live("internet_gateway").id,
+    )
+    planned = stacked.plan()
+    assert planned.is_empty
+    (notice,) = planned.notices
+    assert "has a route to 192.0.2.0/24 by igw-" in notice
+
+
+NO_CHANGE: dict[str, tuple[str, dict[str, Any]]] = {
+    "another processor": ("the host's processor is x86_64", {"server": {"instance_type": "t4g.small"}}),
+    "a disk that grows too little": (
+        "RDS grows a disk to 22 GiB at least",
+        {"database": {"storage_gib": 21, "max_storage_gib": 100}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_CHANGE)
+def test_what_aws_would_refuse_half_way_is_refused_before(stacked: Account, name: str) -> None:
+    text, wanted = NO_CHANGE[name]
+    with pytest.raises(DriftError, match=text):
+        stacked.plan(**wanted)
 
 
 FOREIGN: dict[str, Callable[[Account], Any]] = {

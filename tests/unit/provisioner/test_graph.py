@@ -1,6 +1,7 @@
 """Work goes on side by side, in the order that things need each other."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -42,9 +43,12 @@ class Thing(Resource):
         self.log.append(self.name)
         return Live(self.name, tags=self.tags)
 
-    def retag(self, aws: Aws, live: Live) -> Live:
+    def look(self, aws: Aws, live: Live) -> Live:
         del aws
         return live
+
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+        del aws, live, tags
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         del aws, live, parting
