@@ -7,7 +7,7 @@ import json
 import secrets
 from typing import Any
 
-from moto.rds.models import DBInstance, DBParameterGroup, MasterUserSecret
+from moto.rds.models import DBInstance, MasterUserSecret
 
 from sandbox import account, wire
 from sandbox.corrections import follows, refuses, substitute, world
@@ -25,21 +25,6 @@ _DEFERRED = {
     "MultiAZ": "multi_az",
     "StorageType": "storage_type",
     "Iops": "iops",
-}
-# Need a restart of the server; only those that a user of RDS is likely to set.
-# Source: context "postmaster" in PostgreSQL's pg_settings.
-_STATIC = {
-    "max_connections",
-    "shared_buffers",
-    "shared_preload_libraries",
-    "max_wal_senders",
-    "max_worker_processes",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-    "wal_buffers",
-    "huge_pages",
-    "track_activity_query_size",
-    "rds.logical_replication",
 }
 
 
@@ -74,16 +59,6 @@ def patch() -> None:
             version_stages=["AWSCURRENT"],
         )
 
-    original_update = DBParameterGroup.update_parameters
-
-    def update_parameters(self: Any, new_parameters: Any) -> None:
-        given = list(new_parameters)
-        original_update(self, given)
-        for parameter in given:
-            known = self.parameters[parameter["ParameterName"]]
-            static = parameter["ParameterName"] in _STATIC
-            known |= {"Source": "user", "IsModifiable": True, "ApplyType": "static" if static else "dynamic"}
-
     substitute(DBInstance, "address", property(address))
     substitute(DBInstance, "endpoint", property(endpoint))
     substitute(DBInstance, "db_parameter_group_status_list", property(status_list))
@@ -91,7 +66,6 @@ def patch() -> None:
     substitute(DBInstance, "save_automated_backup", lambda _: None)
     substitute(MasterUserSecret, "_generate_secret_string", secret_string)
     substitute(MasterUserSecret, "rotate_secret", rotate)
-    substitute(DBParameterGroup, "update_parameters", update_parameters)
 
 
 def _show(call: Call, database: Any) -> None:
@@ -150,7 +124,7 @@ def _act(call: Call) -> None:
     _show(call, database)
 
 
-@follows("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
+@follows("rds", "ModifyDBParameterGroup")
 def _apply_parameters(call: Call) -> None:
     name = str(call.params.get("DBParameterGroupName")).lower()
     for database in account.rds(call.region).databases.values():
