@@ -25,7 +25,10 @@ _DEFERRED = {
     "MultiAZ": "multi_az",
     "StorageType": "storage_type",
     "Iops": "iops",
+    "StorageThroughput": "storage_throughput",
 }
+_LIFECYCLE = "open-source-rds-extended-support"
+"""Where a call says nothing. Source: EngineLifecycleSupport of CreateDBInstance, RDS's API reference."""
 
 
 def patch() -> None:
@@ -47,6 +50,10 @@ def patch() -> None:
             group.ParameterApplyStatus = getattr(self, "parameter_status", "in-sync")
         return groups
 
+    def default_group(self: Any) -> tuple[str, str]:
+        family = f"{self.engine}{str(self.engine_version).split('.', 1)[0]}"
+        return family, f"default.{family}"
+
     def secret_string(self: Any) -> str:
         return json.dumps({"username": self.resource.master_username, "password": new_password()})
 
@@ -61,6 +68,7 @@ def patch() -> None:
 
     substitute(DBInstance, "address", property(address))
     substitute(DBInstance, "endpoint", property(endpoint))
+    substitute(DBInstance, "default_db_parameter_group_details", default_group)
     substitute(DBInstance, "db_parameter_group_status_list", property(status_list))
     # The automated backups of AWS are not taken here; moto would list one that holds nothing.
     substitute(DBInstance, "save_automated_backup", lambda _: None)
@@ -81,6 +89,10 @@ def _database(call: Call) -> Any:
 def _create(call: Call) -> None:
     database = _database(call)
     database.dbi_resource_id = "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
+    database.engine_lifecycle_support = call.params.get("EngineLifecycleSupport") or _LIFECYCLE
+    if call.action == "CreateDBInstance":
+        # Filled in where the call left it out; moto has read the call as it came.
+        database.engine_version = call.params["EngineVersion"]
     snapshot = call.params.get("DBSnapshotIdentifier")
     world().databases.create(database, str(snapshot).rpartition(":")[2].lower() if snapshot else None)
     _show(call, database)
@@ -92,6 +104,7 @@ def _remember(call: Call) -> None:
     if database is not None:
         call.notes["before"] = {name: getattr(database, attribute) for name, attribute in _DEFERRED.items()}
         call.notes["group"] = database.db_parameter_group_name
+        call.notes["version"] = database.engine_version
 
 
 @follows("rds", "ModifyDBInstance")
@@ -107,6 +120,8 @@ def _modify(call: Call) -> None:
             database.pending_modified_values = {**getattr(database, "pending_modified_values", {}), **pending}
     else:
         database.pending_modified_values = {}
+    # A major version that it has is no wish for another minor one.
+    database.engine_version = call.notes["version"]
     group_changed = database.db_parameter_group_name != call.notes["group"]
     world().databases.follow(database, group_changed=group_changed)
     _show(call, database)

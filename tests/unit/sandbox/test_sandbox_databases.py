@@ -83,6 +83,9 @@ def test_rotation_changes_the_secret_and_the_server(cloud, client, create, uniqu
         ({"Engine": "mysql"}, "UnsupportedInSandbox"),
         ({"DBInstanceClass": "db.huge"}, "InvalidParameterValue"),
         ({"AllocatedStorage": 5}, "InvalidParameterValue"),
+        ({"MaxAllocatedStorage": 20}, "InvalidParameterCombination"),
+        ({"MaxAllocatedStorage": 21}, "InvalidParameterCombination"),
+        ({"StorageType": "gp3", "Iops": 3000}, "InvalidParameterCombination"),
         ({"BackupRetentionPeriod": 99}, "InvalidParameterValue"),
         ({"MasterUsername": "rdsadmin"}, "InvalidParameterValue"),
         ({"DBName": "1st"}, "InvalidParameterValue"),
@@ -210,6 +213,86 @@ def test_changes_wait_for_the_maintenance_window_unless_told_not_to(client, crea
     rds.modify_db_instance(DBInstanceIdentifier=unique, AllocatedStorage=40, ApplyImmediately=True)
     (shown,) = rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"]
     assert shown["AllocatedStorage"] == 40
+
+
+def test_storage_that_has_grown_is_optimized_and_grows_no_more_for_six_hours(client, create, pace, unique):
+    rds = client("rds")
+    create()
+
+    def modify(**changes):
+        rds.modify_db_instance(DBInstanceIdentifier=unique, ApplyImmediately=True, **changes)
+
+    def shown():
+        return rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"][0]
+
+    modify(AllocatedStorage=22)
+    assert shown()["DBInstanceStatus"] == "storage-optimization"
+    modify(BackupRetentionPeriod=2)
+    rds.create_db_snapshot(DBInstanceIdentifier=unique, DBSnapshotIdentifier=f"{unique}-growing")
+    assert code_of(modify, AllocatedStorage=40) == "InvalidParameterCombination"
+    pace.go_on(11)
+    assert shown()["DBInstanceStatus"] == "available"
+    assert code_of(modify, AllocatedStorage=40) == "InvalidParameterCombination"
+    pace.go_on(6 * 3600)
+    for size in (21, 24):
+        assert code_of(modify, AllocatedStorage=size) == "InvalidParameterCombination"
+    modify(AllocatedStorage=25, MaxAllocatedStorage=25)
+    assert "MaxAllocatedStorage" not in shown()
+
+
+def test_large_gp3_storage_grows_with_its_iops_only(client, create, pace, unique):
+    rds = client("rds")
+    made = create(StorageType="gp3", AllocatedStorage=399)
+    assert (made["Iops"], made["StorageThroughput"]) == (3000, 125)
+    pace.set({"storage-change": 0, "storage-optimization": 0})
+    named = {"DBInstanceIdentifier": unique, "ApplyImmediately": True}
+    for size in (450, 600):
+        refused = code_of(rds.modify_db_instance, **named, AllocatedStorage=size)
+        assert refused == "InvalidParameterCombination"
+        grown = rds.modify_db_instance(**named, AllocatedStorage=size, Iops=12000)["DBInstance"]
+        assert (grown["AllocatedStorage"], grown["Iops"]) == (size, 12000)
+    assert rds.modify_db_instance(**named, BackupRetentionPeriod=3)["DBInstance"]["Iops"] == 12000
+
+
+def test_a_stopped_database_is_neither_changed_nor_snapshotted(client, create, unique):
+    rds = client("rds")
+    create(DeletionProtection=True)
+    object_of(unique).status = "stopped"
+    named = {"DBInstanceIdentifier": unique}
+    for change in ({"BackupRetentionPeriod": 2}, {"DeletionProtection": False}):
+        assert code_of(rds.modify_db_instance, **named, **change) == "InvalidDBInstanceState"
+    snapshot = rds.create_db_snapshot
+    assert code_of(snapshot, **named, DBSnapshotIdentifier=f"{unique}-no") == "InvalidDBInstanceState"
+    assert code_of(rds.delete_db_instance, **named, SkipFinalSnapshot=True) == "InvalidParameterCombination"
+
+
+def test_rds_chooses_what_is_left_out(client, create):
+    made = create(EngineVersion=None)
+    default = client("rds").describe_db_engine_versions(Engine="postgres", DefaultOnly=True)
+    assert made["EngineVersion"] == default["DBEngineVersions"][0]["EngineVersion"]
+    assert made["DBParameterGroups"][0]["DBParameterGroupName"] == "default.postgres17"
+    assert made["EngineLifecycleSupport"] == "open-source-rds-extended-support"
+
+
+def test_extended_support_and_the_minor_version_are_kept(client, create, unique):
+    opted_out = "open-source-rds-extended-support-disabled"
+    assert create(EngineLifecycleSupport=opted_out)["EngineLifecycleSupport"] == opted_out
+    object_of(unique).engine_version = "17.6"
+    modify = client("rds").modify_db_instance
+    changed = modify(
+        DBInstanceIdentifier=unique,
+        EngineVersion="17",
+        EngineLifecycleSupport="open-source-rds-extended-support",
+    )["DBInstance"]
+    assert changed["EngineVersion"] == "17.6"
+    assert changed["EngineLifecycleSupport"] == "open-source-rds-extended-support"
+
+
+@pytest.mark.parametrize("changed", [{"BackupRetentionPeriod": 7}, {"DBInstanceClass": "db.t4g.small"}])
+def test_an_account_of_the_free_plan_gets_little(create, pace, changed):
+    pace.set({"free-plan": 1})
+    assert code_of(create, **changed) == "FreeTierRestrictionError"
+    create(BackupRetentionPeriod=1)
 
 
 def test_calls_wait_for_their_state(client, create, unique):
