@@ -64,7 +64,8 @@ def test_a_new_size_that_the_deployments_zones_lack_is_refused(stacked: Account)
 
 
 def test_no_image_is_a_mistake_until_the_host_is_there(account: Account) -> None:
-    assert "ubuntu-noble" in mistakes(account, server={"image": "ubuntu-24.04"})["server.image"]
+    image = {"image": "amazon-linux-2023"}
+    assert "al2023-ami" in mistakes(account, server=image)["server.image"]
 
 
 def test_an_image_that_is_no_longer_offered_troubles_no_host_that_runs(stacked: Account) -> None:
