@@ -45,7 +45,7 @@ WAYS = {
     "console-output": Way("seconds from launch until there is console output", 150.0),
     # Observed: five to fifteen seconds. "Troubleshoot IAM: changes that I make are not always immediately
     # visible", IAM User Guide, names no length.
-    "instance-profile": Way("seconds that EC2 does not know a new instance profile, 6 at least", 15.0, 6.0),
+    "instance-profile": Way("seconds that EC2 does not know a new instance profile, at least 6", 15.0),
     # Source: FreeTierRestrictionError, https://github.com/yc-software/qm/issues/352
     "free-plan": Way("1 for an account of the free plan", 0.0),
 }
@@ -63,13 +63,15 @@ class Ways:
         self._lock = threading.Lock()
         self._numbers: dict[str, float] = {}
         self._moments: dict[tuple[str, str], float] = {}
+        self._past: dict[tuple[str, str], list[tuple[float, Any]]] = {}
         self.reset()
 
     def reset(self) -> None:
-        """Take the usual numbers, and forget when things came to be."""
+        """Take the usual numbers, and forget what was noted."""
         with self._lock:
             self._numbers = {name: way.usual for name, way in WAYS.items()}
             self._moments.clear()
+            self._past.clear()
 
     def slow_down(self) -> None:
         """Take AWS's numbers."""
@@ -129,6 +131,34 @@ class Ways:
         """
         moment = self._moments.get((name, key))
         return moment is not None and self.clock() - moment < self._numbers[name]
+
+    def keep(self, name: str, key: str, state: Any) -> None:
+        """Keep what is about to change, as it is.
+
+        Args:
+            name: what is slow to see the change.
+            key: names what changes.
+            state: a copy of it.
+        """
+        now = self.clock()
+        with self._lock:
+            before = self._past.get((name, key), [])
+            recent = [one for one in before if one[0] > now - self._numbers[name]]
+            self._past[name, key] = [*recent, (now, state)]
+
+    def seen(self, name: str, key: str, state: Any) -> Any:
+        """Return what is seen of something that changes.
+
+        Args:
+            name: what is slow to see changes.
+            key: names what changes.
+            state: what it is.
+
+        Returns:
+            What it was as long ago as it takes to see a change.
+        """
+        since = self.clock() - self._numbers[name]
+        return next((old for until, old in self._past.get((name, key), []) if until > since), state)
 
     def shown(self) -> list[dict[str, Any]]:
         """List the ways: name, number in force, AWS's number, what it means."""

@@ -161,6 +161,7 @@ def install(real: World) -> None:
         metadata_options,
         network,
         profiles,
+        slowness,
     )
 
     _worlds.append(real)
@@ -176,5 +177,6 @@ def install(real: World) -> None:
         metadata_options,
         network,
         profiles,
+        slowness,
     ):
         module.patch()

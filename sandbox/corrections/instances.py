@@ -17,6 +17,7 @@ from sandbox.corrections import follows, refuses, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.hosts import set_state
 from sandbox.request import Call
+from sandbox.ways import ways
 from sandbox.web import HttpResponse
 
 _USER_DATA_BYTES = 16_384  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
@@ -251,5 +252,5 @@ def _show_console(call: Call) -> HttpResponse | None:
     instance_id = str(call.params.get("InstanceId"))
     if account.ec2(call.region).get_instance_by_id(instance_id) is None:
         return None
-    output = world().hosts.console(instance_id)
+    output = "" if ways.lags("console-output", instance_id) else world().hosts.console(instance_id)
     return wire.render_result(call, {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": output})

@@ -12,6 +12,7 @@ from sandbox import account
 from sandbox.corrections import follows, refuses
 from sandbox.errors import Refusal
 from sandbox.request import Call
+from sandbox.ways import ways
 
 DELAY_S = 6.0
 """How long EC2 does not know a profile or its role; on AWS five to fifteen seconds are usual."""
@@ -38,9 +39,9 @@ def _refuse_unknown_profile(call: Call) -> None:
     wanted = call.params.get("IamInstanceProfile") or {}
     if not wanted:
         return
-    profile = _find(wanted)
+    profile, delay_s = _find(wanted), max(DELAY_S, ways.number("instance-profile"))
     key, value = ("arn", wanted["Arn"]) if "Arn" in wanted else ("name", wanted.get("Name"))
-    if profile is None or time.monotonic() - _changed.get(profile.name, -DELAY_S) < DELAY_S:
+    if profile is None or time.monotonic() - _changed.get(profile.name, -delay_s) < delay_s:
         raise Refusal(
             "InvalidParameterValue",
             f"Value ({value}) for parameter iamInstanceProfile.{key} is invalid. "
