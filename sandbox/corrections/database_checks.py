@@ -8,6 +8,7 @@ from typing import Any
 from sandbox import account
 from sandbox.corrections import database_offers as offers
 from sandbox.corrections import refuses
+from sandbox.corrections.database_storage import USABLE
 from sandbox.errors import Refusal
 from sandbox.request import Call
 from sandbox.ways import ways
@@ -208,14 +209,11 @@ def _keep_used_parameter_group(call: Call) -> None:
         )
 
 
-# A database that optimizes its storage is in use like any other. Source: "RDS stuck in storage optimization",
-# AWS's knowledge center. What a stopped one refuses: "Stopping an Amazon RDS DB instance temporarily", Amazon
-# RDS User Guide.
-_USABLE = {"available", "storage-optimization"}
+# What a stopped one refuses: "Stopping an Amazon RDS DB instance temporarily", Amazon RDS User Guide.
 _NEEDS = {
-    "ModifyDBInstance": _USABLE,
-    "RebootDBInstance": _USABLE,
-    "CreateDBSnapshot": _USABLE,
+    "ModifyDBInstance": USABLE,
+    "RebootDBInstance": USABLE,
+    "CreateDBSnapshot": USABLE,
     "StopDBInstance": {"available"},
 }
 

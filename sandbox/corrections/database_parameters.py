@@ -108,8 +108,14 @@ def parameters_of_family(family: str) -> dict[str, Parameter]:
 
     Returns:
         The parameters by name, in RDS's order.
+
+    Raises:
+        Refusal: it is a family of another engine.
     """
-    rows = (_FILES / f"{family}.tsv").read_text(encoding="utf-8").splitlines()
+    file = _FILES / f"{family}.tsv"
+    if not file.exists():
+        raise Refusal("UnsupportedInSandbox", f"The sandbox knows no parameters of {family}", 501)
+    rows = file.read_text(encoding="utf-8").splitlines()
     found = [Parameter(*row.split("\t")) for row in rows]
     return {parameter.name: parameter for parameter in sorted([*found, *_OWN], key=lambda p: p.name)}
 
@@ -169,8 +175,6 @@ def _describe(call: Call) -> HttpResponse | None:
     name = str(params.get("DBParameterGroupName") or "")
     family = group.family if group is not None else name.removeprefix("default.")
     if group is None and family == name:
-        return None
-    if not (_FILES / f"{family}.tsv").exists():
         return None
     wanted = {value for item in params.get("Filters") or [] for value in item.get("Values", [])}
     described = [

@@ -12,6 +12,11 @@ from sandbox.errors import Refusal
 from sandbox.request import Call
 from sandbox.ways import ways
 
+USABLE = frozenset({"available", "storage-optimization"})
+"""The states of an instance that runs: one that optimizes its storage is in use like any other.
+
+Source: "RDS stuck in storage optimization", AWS's knowledge center
+"""
 _LEAST_GIB = 20
 _LEAST_GROWTH = 1.1
 """Source: "Scaling up DB instance storage", RDS User Guide.
@@ -22,7 +27,9 @@ https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/131
 _STRIPED_GIB = 400
 """From here on gp3 has IOPS that can be chosen, with PostgreSQL. Source: "gp3 storage", RDS User Guide."""
 _PERFORMANCE = {False: (3_000, 125), True: (12_000, 500)}
-"""IOPS and MiB/s of gp3 below and from `_STRIPED_GIB` on, unless asked for otherwise. Source: as above."""
+"""IOPS and MiB/s of gp3 below and from `_STRIPED_GIB` on: the least, and RDS's choice. Source: as above."""
+_MOST_PERFORMANCE = (64_000, 4_000)
+"""Source: as above."""
 _STORAGE = {
     "AllocatedStorage": "allocated_storage",
     "StorageType": "storage_type",
@@ -71,12 +78,19 @@ def _check_limit(limit: Any, size: int) -> None:
 
 
 def _check_performance(params: dict[str, Any], storage: str, size: int) -> None:
-    asked = params.get("Iops") is not None or params.get("StorageThroughput") is not None
-    if storage == "gp3" and size < _STRIPED_GIB and asked:
-        raise _impossible(
-            "You can't specify IOPS or storage throughput for engine postgres and a storage size less than "
-            f"{_STRIPED_GIB}."
-        )
+    if storage != "gp3":
+        return
+    names = ("Iops", "StorageThroughput")
+    for name, least, most in zip(names, _PERFORMANCE[True], _MOST_PERFORMANCE, strict=True):
+        if params.get(name) is None:
+            continue
+        if size < _STRIPED_GIB:
+            raise _impossible(
+                "You can't specify IOPS or storage throughput for engine postgres and a storage size less "
+                f"than {_STRIPED_GIB}."
+            )
+        if not least <= int(params[name]) <= most:
+            raise _impossible(f"{name} must be between {least} and {most} for a storage size of {size}.")
 
 
 @refuses("rds", "CreateDBInstance")

@@ -11,6 +11,7 @@ from moto.rds.models import DBInstance, MasterUserSecret
 
 from sandbox import account, wire
 from sandbox.corrections import follows, refuses, substitute, world
+from sandbox.corrections.database_storage import USABLE
 from sandbox.errors import Refusal
 from sandbox.mapping.databases import new_password
 from sandbox.request import Call
@@ -143,7 +144,7 @@ def _act(call: Call) -> None:
 def _apply_parameters(call: Call) -> None:
     name = str(call.params.get("DBParameterGroupName")).lower()
     for database in account.rds(call.region).databases.values():
-        if database.db_parameter_group_name == name and database.status == "available":
+        if database.db_parameter_group_name == name and database.status in USABLE:
             world().databases.apply_parameters(database)
 
 

@@ -101,7 +101,7 @@ def _without_new(answer: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-@follows("ec2", "Describe*")
+@follows("ec2", *(f"Describe{name}" for name in _LISTS))
 @follows("resourcegroupstaggingapi", "GetResources")
 def _hide_new(call: Call) -> None:
     if ways.number("lists") and not _NAMING & call.params.keys():

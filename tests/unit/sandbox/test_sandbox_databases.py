@@ -86,6 +86,7 @@ def test_rotation_changes_the_secret_and_the_server(cloud, client, create, uniqu
         ({"MaxAllocatedStorage": 20}, "InvalidParameterCombination"),
         ({"MaxAllocatedStorage": 21}, "InvalidParameterCombination"),
         ({"StorageType": "gp3", "Iops": 3000}, "InvalidParameterCombination"),
+        ({"StorageType": "gp3", "AllocatedStorage": 400, "Iops": 3000}, "InvalidParameterCombination"),
         ({"BackupRetentionPeriod": 99}, "InvalidParameterValue"),
         ({"MasterUsername": "rdsadmin"}, "InvalidParameterValue"),
         ({"DBName": "1st"}, "InvalidParameterValue"),
@@ -215,9 +216,12 @@ def test_changes_wait_for_the_maintenance_window_unless_told_not_to(client, crea
     assert shown["AllocatedStorage"] == 40
 
 
-def test_storage_that_has_grown_is_optimized_and_grows_no_more_for_six_hours(client, create, pace, unique):
+@pytest.mark.usefixtures("parameters")
+def test_storage_that_has_grown_is_optimized_and_grows_no_more_for_six_hours(
+    cloud, client, create, pace, unique
+):
     rds = client("rds")
-    create()
+    create(DBParameterGroupName=unique)
 
     def modify(**changes):
         rds.modify_db_instance(DBInstanceIdentifier=unique, ApplyImmediately=True, **changes)
@@ -229,6 +233,11 @@ def test_storage_that_has_grown_is_optimized_and_grows_no_more_for_six_hours(cli
     assert shown()["DBInstanceStatus"] == "storage-optimization"
     modify(BackupRetentionPeriod=2)
     rds.create_db_snapshot(DBInstanceIdentifier=unique, DBSnapshotIdentifier=f"{unique}-growing")
+    rds.modify_db_parameter_group(
+        DBParameterGroupName=unique,
+        Parameters=[{"ParameterName": "work_mem", "ParameterValue": "64", "ApplyMethod": "immediate"}],
+    )
+    assert cloud.world.databases.names()[-1] == "apply_parameters"
     assert code_of(modify, AllocatedStorage=40) == "InvalidParameterCombination"
     pace.go_on(11)
     assert shown()["DBInstanceStatus"] == "available"
@@ -286,6 +295,22 @@ def test_extended_support_and_the_minor_version_are_kept(client, create, unique)
     )["DBInstance"]
     assert changed["EngineVersion"] == "17.6"
     assert changed["EngineLifecycleSupport"] == "open-source-rds-extended-support"
+
+
+def test_a_restored_database_is_like_its_original_but_for_what_a_call_says(client, create, network, unique):
+    rds = client("rds")
+    create(StorageType="gp3", AllocatedStorage=400, Iops=20000)
+    rds.create_db_snapshot(DBInstanceIdentifier=unique, DBSnapshotIdentifier=f"{unique}-s")
+    copy = rds.restore_db_instance_from_db_snapshot(
+        DBInstanceIdentifier=f"{unique}-c",
+        DBSnapshotIdentifier=f"{unique}-s",
+        DBSubnetGroupName=unique,
+        VpcSecurityGroupIds=[network.group],
+        EngineLifecycleSupport="open-source-rds-extended-support-disabled",
+    )["DBInstance"]
+    assert (copy["Iops"], copy["StorageThroughput"], copy["EngineVersion"]) == (20000, 500, "17")
+    assert copy["EngineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
+    assert copy["DBInstanceStatus"] == "available"
 
 
 @pytest.mark.parametrize("changed", [{"BackupRetentionPeriod": 7}, {"DBInstanceClass": "db.t4g.small"}])

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from test_sandbox_front import code_of
+from typer.testing import CliRunner
 
+from sandbox import cli
+from sandbox.control import ControlServer, ask
 from sandbox.corrections import profiles
 from sandbox.daemon import Daemon
 from sandbox.errors import SandboxError
@@ -138,19 +141,28 @@ def test_a_profile_is_unknown_for_as_long_as_a_test_wants(client, pace, unique, 
 
 
 @pytest.mark.usefixtures("pace")
-def test_the_control_socket_takes_single_ways_or_all_of_aws(tmp_path):
-    daemon = Daemon(State("ways", tmp_path))
+def test_the_shell_changes_single_ways(tmp_path, monkeypatch):
+    state = State("ways", tmp_path)
+    state.directory.mkdir()
+    state.write_daemon({})
+    monkeypatch.setattr(cli, "State", lambda _: state)
+    daemon = Daemon(state)
+    server = ControlServer(state.socket, lambda request: daemon._control(None, request))
+    server.start()
 
-    def ask(**request):
-        return {
-            way["name"]: way["number"] for way in daemon._control(None, {"do": "ways", **request})["ways"]
-        }
+    def shown(*changes):
+        result = CliRunner().invoke(cli.app, ["ways", *changes], catch_exceptions=False)
+        return {line.split()[0]: float(line.split()[1]) for line in result.output.splitlines()}
 
-    assert ask(set={"lists": 2}) == {name: way.usual for name, way in WAYS.items()} | {"lists": 2}
-    assert ask(slow=True) == {name: way.slow or way.usual for name, way in WAYS.items()}
-    for wrong in ({"list": 1}, {"lists": -1}):
+    usual = {name: way.usual for name, way in WAYS.items()}
+    assert shown("lists=2", "secrets=0.5") == usual | {"lists": 2, "secrets": 0.5}
+    for wrong in ("list=1", "lists=-1", "lists=soon", "lists"):
         with pytest.raises(SandboxError):
-            ask(set=wrong)
+            shown(wrong)
+    ask(state.socket, {"do": "ways", "slow": True})
+    assert shown() == {name: way.slow or way.usual for name, way in WAYS.items()}
+    server.shutdown()
+    server.server_close()
 
 
 def test_the_manual_lists_the_ways():
