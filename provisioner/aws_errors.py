@@ -63,7 +63,7 @@ _NEXT_STEPS = {
     f"or choose another database.instance_class. {_AGAIN}",
     # https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/free-tier-plans.html
     "FreeTierRestrictionError": "The account is on AWS's free plan, which does not allow that. "
-    "If it is about backups, set database.backup_days: 1 in deployment.yml, if about a size, the default one; "
+    "If it is about backups, set database.backup_days: 1 in deployment.yml; if about a size, the default; "
     f"or upgrade the account's plan in the Billing console. {_AGAIN}",
     "BucketAlreadyExists": "Bucket names are AWS-wide: choose another artifacts.bucket in deployment.yml.",
     "DependencyViolation": "Something that Flowstead did not make uses it: remove that first. " + _AGAIN,
