@@ -39,7 +39,8 @@ WAYS = {
     # "Several hours": "Scaling up DB instance storage", RDS User Guide. The usual one is chosen: long enough
     # that nobody can miss it, short enough to wait for.
     "storage-optimization": Way("seconds that a database optimizes changed storage", 6 * _HOUR_S, 10.0),
-    # Source: as above.
+    # Source: as above. "Modifying settings for gp3 storage" there allows four changes in a day, each when the
+    # one before is optimized; the stricter of the two is here.
     "storage-change": Way("seconds until storage can be changed again", 6 * _HOUR_S, 6 * _HOUR_S),
     # Observed: minutes after sshd answers. "Instance console output", EC2 User Guide, names no length.
     "console-output": Way("seconds from launch until there is console output", 150.0),
