@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from provisioner.aws_errors import explain, explain_waiter
+from provisioner.aws_errors import DISABLED_REGION_CODES, explain, explain_waiter, not_enabled
 from provisioner.errors import AwsError
 
 T = TypeVar("T")
@@ -22,6 +22,9 @@ _READING = ("Describe", "Get", "List", "Head")
 """How the operations that change nothing begin."""
 
 _TRIES = 8
+_HOME_REGION = "us-east-1"
+"""A region that no account can disable: https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html"""
+
 _CONFIG = Config(
     connect_timeout=10,
     read_timeout=60,
@@ -133,13 +136,30 @@ class Aws:
         """Tell who is calling: Account, Arn, UserId. One call, remembered.
 
         Raises:
+            NotOfferedError: the account has not enabled the region.
             AwsError: no credentials, or AWS does not accept them.
 
         """
-        answer: Mapping[str, str] = self.remembered(
-            "identity", lambda: self.call("sts", "get_caller_identity")
-        )
+        answer: Mapping[str, str] = self.remembered("identity", self._identity)
         return answer
+
+    def _identity(self) -> dict[str, Any]:
+        try:
+            return self.call("sts", "get_caller_identity")
+        except AwsError as error:
+            if error.code in DISABLED_REGION_CODES and not self._is_enabled():
+                raise not_enabled(self.region) from error
+            raise
+
+    def _is_enabled(self) -> bool:
+        """Tell whether the account has the region; True when that cannot be told."""
+        try:
+            answer = Aws(_HOME_REGION, clock=self._clock).call(
+                "ec2", "describe_regions", AllRegions=True, RegionNames=[self.region]
+            )
+        except AwsError:
+            return True
+        return all(one.get("OptInStatus") != "not-opted-in" for one in answer["Regions"])
 
     def call(
         self,

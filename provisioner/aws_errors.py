@@ -13,7 +13,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from provisioner.errors import AwsError
+from provisioner.errors import AwsError, NotOfferedError
 
 _AGAIN = "Then run the same command again: it goes on from here."
 _LOGIN = "Log in again (`aws sso login`, or new keys), check with `aws sts get-caller-identity`."
@@ -39,6 +39,12 @@ CREDENTIAL_CODES = frozenset(
 """Codes that every call would meet in the same way; EC2's and the common ones:
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 
+DISABLED_REGION_CODES = frozenset(
+    {"AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"}
+)
+"""What good credentials meet in a region that their account has not enabled, and bad ones in any:
+https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html"""
+
 _QUOTA_CODES = frozenset({"LimitExceededException", "TooManyBuckets", "PendingVerification"})
 
 _PERMISSION_CODES = frozenset(
@@ -57,6 +63,10 @@ _NEXT_STEPS = {
     f"or choose another server.instance_type. {_AGAIN}",
     "InsufficientDBInstanceCapacity": "AWS has no such database host free at present: wait a little, "
     f"or choose another database.instance_class. {_AGAIN}",
+    # https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/free-tier-plans.html
+    "FreeTierRestrictionError": "The account is on AWS's free plan, which does not allow that. "
+    "If it is about backups, set database.backup_days: 1 in deployment.yml; if about a size, the default; "
+    f"or upgrade the account's plan in the Billing console. {_AGAIN}",
     "BucketAlreadyExists": "Bucket names are AWS-wide: choose another artifacts.bucket in deployment.yml.",
     "DependencyViolation": "Something that Flowstead did not make uses it: remove that first. " + _AGAIN,
 }
@@ -96,6 +106,21 @@ def explain(error: Exception, *, operation: str, region: str) -> AwsError:
 def _status(error: Exception) -> int:
     answer = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
     return int(answer.get("HTTPStatusCode", 0))
+
+
+def not_enabled(region: str) -> NotOfferedError:
+    """Say that the account has not enabled a region.
+
+    Args:
+        region: the AWS region.
+
+    """
+    text = (
+        f"this account has not enabled {region}: enable it in the AWS console (Account, AWS Regions) or with "
+        f"`aws account enable-region --region-name {region}`, which takes minutes to hours, "
+        "or choose another region"
+    )
+    return NotOfferedError([("region", text)])
 
 
 def _next_step(error: Exception, code: str, operation: str, region: str) -> str:

@@ -21,10 +21,10 @@ from provisioner.aws import Lag
 from provisioner.bake_files import BakeFiles, Report
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.first_contact import Host
-from provisioner.outputs import user_of
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
 from provisioner.session import PROJECT, Session
+from provisioner.systems import systems
 
 if TYPE_CHECKING:
     from provisioner.resources.base import Live
@@ -118,7 +118,7 @@ def bake(session: Session, hands: Hands, extra_vars: Sequence[str] = ()) -> Bake
             host = Host(
                 address=str(state[bake_host.address].facts["PublicIp"]),
                 instance_id=state[bake_host.host].id,
-                user=user_of(deployment.server.system),
+                user=systems[deployment.server.system].user,
                 system=deployment.server.system,
                 private_key=key.private_path,
             )

@@ -391,7 +391,7 @@ def _plan_data(session: Session, found: Plan) -> dict[str, Any]:
             "id": change.live.id if change.live else None,
             "status": change.live.status if change.live else "missing",
             "differences": [
-                {"setting": one.name, "old": one.has, "new": one.wanted, "note": one.note}
+                {"setting": one.setting, "old": one.old, "new": one.new, "note": one.note}
                 for one in change.differences
             ],
         }

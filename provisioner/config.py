@@ -24,23 +24,10 @@ from pydantic import (
 from provisioner import config_rules as rules
 from provisioner.config_file import ConfigurationError, Key, Mistake, Source, dotted, read
 from provisioner.config_messages import explain
+from provisioner.systems import BAKED
 
-__all__ = ["ConfigurationError", "Deployment", "Mistake", "load"]
+__all__ = ["BAKED", "ConfigurationError", "Deployment", "Mistake", "load"]
 
-Image = Literal[
-    "debian-13",
-    "debian-12",
-    "ubuntu-24.04",
-    "ubuntu-22.04",
-    "amazon-linux-2023",
-    "baked-debian-13",
-    "baked-debian-12",
-    "baked-ubuntu-24.04",
-    "baked-ubuntu-22.04",
-    "baked-amazon-linux-2023",
-]
-BAKED = "baked-"
-"""Before a system's name: an image of the account's own, with everything installed."""
 LEAST_VOLUME_GIB = 8
 """The size of the publishers' images: https://wiki.debian.org/Cloud/AmazonEC2Image; no other is larger."""
 Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]
@@ -109,7 +96,7 @@ class Server(Section):
 
     """
 
-    image: Image = "debian-13"
+    image: Annotated[Text, AfterValidator(rules.image)] = "debian-13"
     instance_type: Annotated[Text, AfterValidator(rules.instance_type)] = "t3.small"
     volume_gib: Annotated[StrictInt, Field(ge=LEAST_VOLUME_GIB, le=16384)] = 20
     ssh_public_key: Text = "auto"
@@ -226,8 +213,13 @@ class Deployment(Section):
         return rules.tags(value)
 
     @model_validator(mode="after")
-    def _check_folders(self) -> Deployment:
-        rules.refuse(rules.folders(self.artifacts.prefix, self.backups.prefix))
+    def _check_across(self) -> Deployment:
+        rules.refuse(
+            [
+                *rules.folders(self.artifacts.prefix, self.backups.prefix),
+                *rules.backup_tools(self.server.image, self.database.engine_version),
+            ]
+        )
         return self
 
     def refuse(self, *mistakes: Mistake) -> ConfigurationError:
@@ -304,9 +296,15 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
             network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
         ),
         ("database",): rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
-        (): rules.folders(
-            artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
-        ),
+        (): [
+            *rules.folders(
+                artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
+            ),
+            *rules.backup_tools(
+                section("server").get("image", Server().image),
+                str(database.get("engine_version", Database().engine_version)),
+            ),
+        ],
     }
     for above, mistakes in found.items():
         for key, text in mistakes:

@@ -77,12 +77,10 @@ class Source:
             Line from 1; 0 when the file says nothing about it.
 
         """
-        parts: Key = tuple(int(part) if part.isdigit() else part for part in key.split(".")) if key else ()
-        while parts:
-            if parts in self.lines:
-                return self.lines[parts]
-            parts = parts[:-1]
-        return 0
+        lines = {dotted(one): line for one, line in self.lines.items()}
+        while key and key not in lines:
+            key = key.rpartition(".")[0]
+        return lines.get(key, 0)
 
     def error(self, mistakes: Iterable[Mistake]) -> ConfigurationError:
         """Make the error that names file, line and key of each mistake, in the order of the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from provisioner.config_file import nearest, shown
@@ -45,7 +45,8 @@ def explain(detail: ErrorDetails, allowed: Mapping[tuple[str, ...], tuple[str, .
         name, words = bounds[kind]
         return f"must be {words} {context[name]}, is {shown(value)}"
     if kind == "literal_error":
-        return _not_among(str(context.get("expected", "")), value)
+        among = str(context.get("expected", "")).replace(" or ", ", ").split(",")
+        return not_among([word.strip().strip("'") for word in among], value)
     if kind in {"too_short", "too_long", "missing"}:
         return "must be a list of exactly two networks, one for each zone"
     return str(context.get("error", detail["msg"]))
@@ -64,8 +65,8 @@ def _unknown(key: tuple[str, ...], allowed: Mapping[tuple[str, ...], tuple[str, 
     return f"is not a key Flowstead knows; {hint}Allowed here: {', '.join(here)}"
 
 
-def _not_among(expected: str, value: object) -> str:
-    words = [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(",")]
+def not_among(words: Sequence[str], value: object) -> str:
+    """Say which words are allowed, and which of them is most likely meant."""
     close = nearest(value, words) if isinstance(value, str) else ""
     hint = f" (did you mean `{close}`?)" if close else ""
     return f"must be one of {', '.join(words)}, is {shown(value)}{hint}"

@@ -17,6 +17,8 @@ from pathlib import Path
 from pydantic_core import PydanticCustomError
 
 from provisioner.config_file import Key, dotted, nearest, shown
+from provisioner.config_messages import not_among
+from provisioner.systems import BAKED, systems
 
 # https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html: a VPC and a subnet are /16 to /28.
 widest_vpc_prefix, narrowest_vpc_prefix = 16, 28
@@ -25,9 +27,20 @@ ipv6 = 6
 world_prefix = {4: 8, ipv6: 16}
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html: at least 10% of growth.
 least_growth = 1.1
-# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50 less our own.
-most_tags, most_tag_key, most_tag_value = 45, 128, 256
-tag_pattern = re.compile(r"^[\w\s.:/=+\-@]*$")
+# 50, of which ten are left to Flowstead:
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+most_tags, most_tag_key, most_tag_value = 40, 128, 256
+# What every service takes; the narrowest are IAM's and RDS's:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html,
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html
+tag_pattern = re.compile(r"[\w .:/=+\-@]*")
+reserved_in_tags = ("aws:", "rds:")
+# 60 rules in a group, and two ports for each network:
+# https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+most_cidrs = 30
+# The owner of a database owns its schema `public` from here on; the role database_access builds on that:
+# https://www.postgresql.org/docs/15/release-15.html
+oldest_postgresql = 15
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 bucket_pattern = re.compile(r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")
 bucket_prefixes = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -127,7 +140,13 @@ def access_cidrs(value: object) -> object:
         except ValueError as error:
             mistakes.append(((index,), str(error)))
     refuse(mistakes)
-    return tuple(dict.fromkeys(found))
+    different = tuple(dict.fromkeys(found))
+    if len(different) > most_cidrs:
+        raise ValueError(
+            f"has {len(different)} networks; AWS has room for {most_cidrs} (60 rules in a security group, "
+            "two for each network): join those that lie side by side, or name wider ones"
+        )
+    return different
 
 
 def _access_cidr(item: object) -> str:
@@ -237,13 +256,53 @@ def instance_class(value: str) -> str:
     raise ValueError(f"{value!r} is not an RDS instance class; write it like db.t4g.micro{hint}")
 
 
+def image(value: str) -> str:
+    """Check the name of an operating system, or of one's baked image."""
+    allowed = [*systems, *(BAKED + one for one in systems)]
+    if value not in allowed:
+        raise ValueError(not_among(allowed, value))
+    return value
+
+
 def engine_version(value: str) -> str:
     """Check the form of a PostgreSQL version; which ones RDS has, only AWS can tell."""
-    if not re.fullmatch(r"1[3-9](\.[0-9]{1,2})?", value):
-        raise ValueError(
-            f'{value!r} is not a PostgreSQL version that works here; write it like "17" or "17.6"'
-        )
+    major = _major(value)
+    if major is None:
+        raise ValueError(f'{value!r} is not a PostgreSQL version; write it like "17" or "17.6"')
+    if major < oldest_postgresql:
+        raise ValueError(f"PostgreSQL {value} is too old; {oldest_postgresql} is the oldest that works here")
     return value
+
+
+def _major(version: object) -> int | None:
+    match = re.fullmatch(r"([1-9][0-9])(\.[0-9]{1,2})?", version if isinstance(version, str) else "")
+    return int(match[1]) if match else None
+
+
+def backup_tools(image: object, version: object) -> Mistakes:
+    """Find a system as written whose pg_dump is older than the database as written, so cannot back it up.
+
+    Args:
+        image: what is no system is skipped (it is reported by itself).
+        version: PostgreSQL's; what is none, or is too old, is skipped, likewise.
+
+    Returns:
+        The mistakes, keys from the top.
+
+    """
+    system = systems.get(image.removeprefix(BAKED)) if isinstance(image, str) else None
+    major = _major(version)
+    if system is None or major is None or not max(system.postgresql, oldest_postgresql - 1) < major:
+        return []
+    fitting = [name for name, one in systems.items() if one.postgresql >= major]
+    versions = [f'"{one}"' for one in range(oldest_postgresql, system.postgresql + 1)]
+    ways = [f"server.image {' or '.join(fitting)}"] if fitting else []
+    ways += [f"database.engine_version {' or '.join(versions)}"] if versions else []
+    text = (
+        f"pg_dump {system.postgresql} of server.image {image} cannot back up "
+        f"database.engine_version {version}; choose {', or '.join(ways)}"
+    )
+    return [(("server", "image") if fitting else ("database", "engine_version"), text)]
 
 
 def storage_growth(storage_gib: object, max_storage_gib: object) -> Mistakes:
@@ -302,13 +361,24 @@ def tags(value: dict[str, str]) -> dict[str, str]:
     mistakes: Mistakes = []
     if len(value) > most_tags:
         mistakes.append(((), f"has {len(value)} tags; AWS leaves room for {most_tags}"))
+    # IAM takes keys that differ in capitals only for one key, and refuses both.
+    first: dict[str, str] = {}
     for key, content in value.items():
-        if key.lower().startswith(("aws:", "flowstead:")):
-            mistakes.append(((key,), "tags that begin with `aws:` or `flowstead:` are not yours to set"))
+        other = first.setdefault(key.casefold(), key)
+        if key.casefold() == "name":
+            text = "the tag Name is Flowstead's own, whatever its capitals: the name of each resource"
+            mistakes.append(((key,), text))
+        elif other != key:
+            mistakes.append(((key,), f"differs from `{other}` in capitals only, which IAM refuses; keep one"))
+        elif key.lower().startswith((*reserved_in_tags, "flowstead:")):
+            text = "tags that begin with `aws:`, `rds:` or `flowstead:` are not yours to set"
+            mistakes.append(((key,), text))
+        elif content.lower().startswith(reserved_in_tags):
+            mistakes.append(((key,), "has a value that begins with `aws:` or `rds:`, which RDS refuses"))
         elif (
             not 0 < len(key) <= most_tag_key
             or len(content) > most_tag_value
-            or not tag_pattern.match(key + content)
+            or not tag_pattern.fullmatch(key + content)
         ):
             allowed = "up to 128 characters of name and 256 of value: letters, digits, spaces and _.:/=+-@"
             mistakes.append(((key,), f"is not a tag; allowed are {allowed}"))

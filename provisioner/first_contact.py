@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from provisioner import known_hosts
 from provisioner.aws import Clock
 from provisioner.errors import FlowsteadError
+from provisioner.systems import systems
 
 if TYPE_CHECKING:
     from fabric import Connection
@@ -24,15 +25,6 @@ LOGIN_PATIENCE_S = 120
 """How long after ssh answers cloud-init may take to install the key that opens the host."""
 POLL_S = 2.0
 CONNECT_TIMEOUT_S = 10
-
-# ID and VERSION_ID of /etc/os-release, https://www.freedesktop.org/software/systemd/man/latest/os-release.html
-systems = {
-    "debian-13": ("debian", "13"),
-    "debian-12": ("debian", "12"),
-    "ubuntu-24.04": ("ubuntu", "24.04"),
-    "ubuntu-22.04": ("ubuntu", "22.04"),
-    "amazon-linux-2023": ("amzn", "2023"),
-}
 
 How = Literal["known", "console", "first use"]
 
@@ -226,7 +218,7 @@ class _Meeting:
         text = self._run(connection, "cat /etc/os-release").stdout
         values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         found = (values.get("ID", "").strip("\"'"), values.get("VERSION_ID", "").strip("\"'"))
-        if found != systems[self.host.system]:
+        if found != systems[self.host.system].release:
             name = values.get("PRETTY_NAME", "an unknown system").strip("\"'")
             raise FlowsteadError(
                 f"The host {self.host.instance_id} runs {name}, but server.image is {self.host.system}.",

@@ -12,13 +12,10 @@ from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
 from provisioner.graph import Graph
 from provisioner.resources.base import State
+from provisioner.systems import systems
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.
 DATABASE_CA_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-
-# The users that the images' makers set up: https://wiki.debian.org/Cloud/AmazonEC2Image,
-# https://documentation.ubuntu.com/aws, https://docs.aws.amazon.com/linux/al2023/ug/connecting-to-instance.html
-_users = {"debian": "admin", "ubuntu": "ubuntu", "amazon-linux": "ec2-user"}
 
 _secrets = ("database_owner", "database_application", "admin", "server_keys", "tls_ca")
 _needed = (
@@ -153,10 +150,5 @@ def collect(deployment: Deployment, graph: Graph, state: State, account_id: str)
         database_master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
         database_ca_url=DATABASE_CA_URL,
         secret_arns={name: state[graph[f"secret_{name}"]].arn for name in _secrets},
-        ssh_user=user_of(deployment.server.system),
+        ssh_user=systems[deployment.server.system].user,
     )
-
-
-def user_of(system: str) -> str:
-    """Return the user that a system's images are entered as, by deployment.yml's name of it."""
-    return next(user for start, user in _users.items() if system.startswith(start))

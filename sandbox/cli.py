@@ -1,4 +1,4 @@
-"""``python -m sandbox``: up, down, status, env, calls, fault."""
+"""``python -m sandbox``: up, down, status, env, calls, fault, ways."""
 
 from __future__ import annotations
 
@@ -121,6 +121,12 @@ def up(
         list[Path] | None,
         typer.Option("--images-from", help="Take the AMIs of the clone in this directory over, too."),
     ] = None,
+    slow: Annotated[
+        bool, typer.Option("--as-slow-as-aws", help="Lists, secrets, roles, storage and consoles lag.")
+    ] = False,
+    free_plan: Annotated[
+        bool, typer.Option("--free-plan", help="The account is one of AWS's free plan.")
+    ] = False,
 ) -> None:
     """Start a sandbox, or find it running; then `env` prints the environment to use."""
     _check_machine()
@@ -132,6 +138,8 @@ def up(
     else:
         typer.echo(f"sandbox {name} is up", err=True)
     facts = _facts(state)
+    if slow or free_plan:
+        ask(state.socket, {"do": "ways", "slow": slow, "set": {"free-plan": 1} if free_plan else {}})
     ask(state.socket, {"do": "take-images", "clones": clones})
     if image:
         from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
@@ -253,6 +261,24 @@ def fault(  # noqa: PLR0917 - typer calls it by name
     }
     _facts(State(name))
     typer.echo(json.dumps(ask(State(name).socket, request)))
+
+
+@app.command("ways")
+def change_ways(
+    changes: Annotated[list[str] | None, typer.Argument(help="What to change: NAME=NUMBER")] = None,
+    name: Name = "demo",
+) -> None:
+    """Show what the account is slow at, after changing it if told to (for tests)."""
+    numbers = {}
+    for change in changes or ():
+        way, _, number = change.partition("=")
+        try:
+            numbers[way] = float(number)
+        except ValueError as error:
+            raise SandboxError(f"{change!r} is not NAME=NUMBER", next_step="as in lists=5") from error
+    _facts(State(name))
+    for item in ask(State(name).socket, {"do": "ways", "set": numbers})["ways"]:
+        typer.echo(f"{item['name']:20} {item['number']:>8g}   {item['what']} (AWS: {item['slow']:g})")
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from sandbox.real.commands import RealError
 from sandbox.real.site import Site
 from sandbox.state import State
 from sandbox.tls import Certificates
+from sandbox.ways import ways
 from sandbox.web import Listener
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,11 @@ class Daemon:
         if what == "forget-faults":
             self._faults.clear()
             return {"ok": True}
+        if what == "ways":
+            if request.get("slow"):
+                ways.slow_down()
+            ways.set(request.get("set", {}))
+            return {"ways": ways.shown()}
         raise SandboxError(f"the daemon does not know {what!r}")
 
 

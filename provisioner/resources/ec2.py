@@ -38,8 +38,8 @@ class Description:
 
 
 def as_tags(items: list[dict[str, str]]) -> dict[str, str]:
-    """Turn AWS's list of keys and values into a mapping."""
-    return {item["Key"]: item["Value"] for item in items}
+    """Turn AWS's list of keys and values into a mapping; an empty value may be left out."""
+    return {item["Key"]: item.get("Value", "") for item in items}
 
 
 def as_items(tags: Mapping[str, str]) -> list[dict[str, str]]:

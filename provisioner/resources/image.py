@@ -10,24 +10,13 @@ from provisioner.resources.base import Live, State
 from provisioner.resources.ec2 import as_tags
 from provisioner.resources.instance_facts import architecture, instances_of
 from provisioner.resources.looked_up import LookedUp
+from provisioner.systems import systems
 
 SYSTEM_TAG = "flowstead:system"
 BASE_TAG = "flowstead:base-image"
 CODE_TAG = "flowstead:code"
 RELEASES_TAG = "flowstead:releases"
 PACKAGES_TAG = "flowstead:packages"
-
-_DEBIAN, _CANONICAL, _AMAZON = "136693071363", "099720109477", "137112412989"
-
-_PUBLISHED = {
-    "debian-13": (_DEBIAN, "debian-13-{debian}-2*"),
-    "debian-12": (_DEBIAN, "debian-12-{debian}-2*"),
-    "ubuntu-24.04": (_CANONICAL, "ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-{debian}-server-*"),
-    "ubuntu-22.04": (_CANONICAL, "ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-{debian}-server-*"),
-    "amazon-linux-2023": (_AMAZON, "al2023-ami-2023.*-kernel-6.1-{kernel}"),
-}
-"""Owner and name pattern. Sources: https://wiki.debian.org/Cloud/AmazonEC2Image/, https://documentation.ubuntu.com/aws/,
-https://docs.aws.amazon.com/linux/al2023/ug/naming-and-versioning.html"""
 
 
 @dataclass(frozen=True)
@@ -98,10 +87,9 @@ class Image(LookedUp):
         if self.baked:
             words = f"baked image of {self.system}"
             return _Offer("self", f"tag:{SYSTEM_TAG}", self.system, words)
-        owner, pattern = _PUBLISHED[self.system]
-        processor = architecture(self.instance_type)
-        name = pattern.format(kernel=processor, debian="arm64" if processor == "arm64" else "amd64")
-        return _Offer(owner, "name", name, f"image named {name} of owner {owner}")
+        system, processor = systems[self.system], architecture(self.instance_type)
+        name = system.images.format(kernel=processor, debian="arm64" if processor == "arm64" else "amd64")
+        return _Offer(system.owner, "name", name, f"image named {name} of owner {system.owner}")
 
     def _missing(self, offer: _Offer, processor: str, region: str, others: list[dict[str, Any]]) -> str:
         where = "is in this account" if self.baked else "is offered"

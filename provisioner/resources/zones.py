@@ -15,6 +15,9 @@ SUBNETS = Description(
     "describe_subnets", "Subnets", "SubnetId", "SubnetIds", "subnet", "InvalidSubnetID.NotFound"
 )
 
+_SHOWN = 12
+"""How many types or classes a message names at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Zones(LookedUp):
@@ -89,7 +92,7 @@ class Zones(LookedUp):
         databases, mistakes = self._database_zones(aws) if self.instance_class else (hosts, [])
         if not hosts:
             text = f"{self.instance_type!r} is not an instance type that AWS offers in {aws.region}"
-            mistakes.append(("server.instance_type", text))
+            mistakes.append(("server.instance_type", text + _instead(self.instance_type, _types(aws))))
         both = hosts & databases
         if not mistakes and len(both) < len(self.subnets):
             text = (
@@ -108,6 +111,7 @@ class Zones(LookedUp):
         return both
 
     def _host_zones(self, aws: Aws) -> set[str]:
+        """Name the zones that offer the type, without Local and Wavelength Zones: they offer little else."""
         offerings = aws.page(
             "ec2",
             "describe_instance_type_offerings",
@@ -115,20 +119,20 @@ class Zones(LookedUp):
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": [self.instance_type]}],
         )
-        return {str(item["Location"]) for item in offerings}
+        ordinary = aws.page(
+            "ec2",
+            "describe_availability_zones",
+            "AvailabilityZones",
+            Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}],
+        )
+        return {str(item["Location"]) for item in offerings} & {str(item["ZoneName"]) for item in ordinary}
 
     def _database_zones(self, aws: Aws) -> tuple[set[str], list[tuple[str, str]]]:
-        options = aws.page(
-            "rds",
-            "describe_orderable_db_instance_options",
-            "OrderableDBInstanceOptions",
-            Engine="postgres",
-            DBInstanceClass=self.instance_class,
-            Vpc=True,
-        )
+        options = _options(aws, DBInstanceClass=self.instance_class)
         if not options:
             text = f"{self.instance_class!r} is not a class that AWS offers for PostgreSQL in {aws.region}"
-            return set(), [("database.instance_class", text)]
+            classes = _classes(aws, self.engine_version)
+            return set(), [("database.instance_class", text + _instead(self.instance_class, classes))]
         fitting = [item for item in options if is_version(item["EngineVersion"], self.engine_version)]
         if not fitting:
             text = (
@@ -137,6 +141,51 @@ class Zones(LookedUp):
             )
             return set(), [("database.engine_version", text)]
         return {str(zone["Name"]) for item in fitting for zone in item["AvailabilityZones"]}, []
+
+
+def _options(aws: Aws, **narrowing: str) -> list[dict[str, Any]]:
+    return aws.page(
+        "rds",
+        "describe_orderable_db_instance_options",
+        "OrderableDBInstanceOptions",
+        Engine="postgres",
+        Vpc=True,
+        **narrowing,
+    )
+
+
+def _types(aws: Aws) -> set[str]:
+    offerings = aws.page(
+        "ec2", "describe_instance_type_offerings", "InstanceTypeOfferings", LocationType="region"
+    )
+    return {str(item["InstanceType"]) for item in offerings}
+
+
+def _classes(aws: Aws, wanted: str) -> set[str]:
+    """Name the classes that are offered for a version: RDS lists them by a version in full."""
+    family = f"postgres{wanted.partition('.')[0]}"
+    versions = aws.page(
+        "rds",
+        "describe_db_engine_versions",
+        "DBEngineVersions",
+        Engine="postgres",
+        DBParameterGroupFamily=family,
+    )
+    fitting = [item["EngineVersion"] for item in versions if is_version(item["EngineVersion"], wanted)]
+    return (
+        {str(item["DBInstanceClass"]) for item in _options(aws, EngineVersion=fitting[-1])}
+        if fitting
+        else set()
+    )
+
+
+def _instead(wanted: str, offered: set[str]) -> str:
+    """Name what is offered of the same family or size, failing that whatever is; small ones first."""
+    family, _, size = wanted.rpartition(".")
+    near = {one for one in offered if one.startswith(f"{family}.") or one.endswith(f".{size}")}
+    names = sorted(near or offered, key=lambda one: ("xlarge" in one or "metal" in one, one))
+    more = " and others" if len(names) > _SHOWN else ""
+    return f"; offered there: {', '.join(names[:_SHOWN])}{more}" if names else ""
 
 
 def _listed(zones: set[str]) -> str:

@@ -153,12 +153,15 @@ def install(real: World) -> None:
         buckets,
         database_checks,
         database_offers,
+        database_parameters,
+        database_storage,
         databases,
         images,
         instances,
         metadata_options,
         network,
         profiles,
+        slowness,
     )
 
     _worlds.append(real)
@@ -166,11 +169,14 @@ def install(real: World) -> None:
         buckets,
         database_checks,
         database_offers,
+        database_parameters,
+        database_storage,
         databases,
         images,
         instances,
         metadata_options,
         network,
         profiles,
+        slowness,
     ):
         module.patch()

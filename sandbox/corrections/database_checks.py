@@ -8,14 +8,16 @@ from typing import Any
 from sandbox import account
 from sandbox.corrections import database_offers as offers
 from sandbox.corrections import refuses
+from sandbox.corrections.database_storage import USABLE
 from sandbox.errors import Refusal
 from sandbox.request import Call
+from sandbox.ways import ways
 
 _PASSWORD = re.compile(r"[!-~]+")
 _FORBIDDEN_IN_PASSWORD = set('/@" ')
 _PASSWORD_LENGTH = range(8, 129)
-_STORAGE_MIN_GIB = 20
 _RETENTION_MAX_DAYS = 35
+_FREE_RETENTION_DAYS = 1
 _RESERVED = {"admin", "rdsadmin", "rds_superuser", "rdsrepladmin", "rds_replication", "public", "user"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _ZONES_MIN = 2
@@ -116,27 +118,29 @@ def _check_names(call: Call) -> None:
 
 
 @refuses("rds", "CreateDBInstance", "ModifyDBInstance")
-def _check_sizes(call: Call) -> None:
-    params = call.params
-    size, storage = params.get("AllocatedStorage"), params.get("StorageType") or "gp2"
-    if call.action == "CreateDBInstance" and (size is None or int(size) < _STORAGE_MIN_GIB):
-        raise _invalid(
-            f"Invalid storage size for engine name postgres and storage type {storage}: {size or 0}"
-        )
-    days = params.get("BackupRetentionPeriod")
+def _check_retention(call: Call) -> None:
+    days = call.params.get("BackupRetentionPeriod")
     if days is not None and int(days) > _RETENTION_MAX_DAYS:
         raise _invalid(f"Invalid backup retention period: {days}. Retention period must be between 0 and 35")
-    current = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
-    if (
-        call.action == "ModifyDBInstance"
-        and current is not None
-        and size
-        and int(size) < current.allocated_storage
-    ):
+
+
+@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+def _check_plan(call: Call) -> None:
+    """Refuse what an account of the free plan does not get.
+
+    Source: https://github.com/yc-software/qm/issues/352
+    """
+    if not ways.number("free-plan"):
+        return
+    if int(call.params.get("BackupRetentionPeriod") or 0) > _FREE_RETENTION_DAYS:
         raise Refusal(
-            "InvalidParameterCombination",
-            f"Invalid storage size for engine name postgres: {size}. It cannot be less than the current "
-            f"{current.allocated_storage}",
+            "FreeTierRestrictionError",
+            "The specified backup retention period exceeds the maximum available to free tier customers. "
+            "To remove all limitations, upgrade your account plan.",
+        )
+    if not str(call.params.get("DBInstanceClass") or ".micro").endswith(".micro"):
+        raise Refusal(
+            "FreeTierRestrictionError", "This instance size isn't available with free plan accounts."
         )
 
 
@@ -205,13 +209,19 @@ def _keep_used_parameter_group(call: Call) -> None:
         )
 
 
-_FROM_AVAILABLE = ("ModifyDBInstance", "RebootDBInstance", "CreateDBSnapshot", "StopDBInstance")
+# What a stopped one refuses: "Stopping an Amazon RDS DB instance temporarily", Amazon RDS User Guide.
+_NEEDS = {
+    "ModifyDBInstance": USABLE,
+    "RebootDBInstance": USABLE,
+    "CreateDBSnapshot": USABLE,
+    "StopDBInstance": {"available"},
+}
 
 
-@refuses("rds", *_FROM_AVAILABLE)
-def _check_available(call: Call) -> None:
+@refuses("rds", *_NEEDS)
+def _check_state(call: Call) -> None:
     database = _backend(call).databases.get(str(call.params.get("DBInstanceIdentifier")))
-    if database is not None and database.status != "available":
+    if database is not None and database.status not in _NEEDS[call.action]:
         raise Refusal(
             "InvalidDBInstanceState",
             "Database instance is not in available state: "
@@ -235,8 +245,6 @@ def _check_modification(call: Call) -> None:
         raise Refusal(
             "UnsupportedInSandbox", f"The sandbox does not upgrade a server from {current} to {version}", 501
         )
-    if version:
-        params.pop("EngineVersion")
     kind = params.get("DBInstanceClass")
     if kind and kind not in offers.classes():
         raise _invalid(f"Invalid DB Instance class: {kind}")

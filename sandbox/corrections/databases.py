@@ -7,10 +7,11 @@ import json
 import secrets
 from typing import Any
 
-from moto.rds.models import DBInstance, DBParameterGroup, MasterUserSecret
+from moto.rds.models import DBInstance, MasterUserSecret
 
 from sandbox import account, wire
 from sandbox.corrections import follows, refuses, substitute, world
+from sandbox.corrections.database_storage import USABLE
 from sandbox.errors import Refusal
 from sandbox.mapping.databases import new_password
 from sandbox.request import Call
@@ -25,22 +26,10 @@ _DEFERRED = {
     "MultiAZ": "multi_az",
     "StorageType": "storage_type",
     "Iops": "iops",
+    "StorageThroughput": "storage_throughput",
 }
-# Need a restart of the server; only those that a user of RDS is likely to set.
-# Source: context "postmaster" in PostgreSQL's pg_settings.
-_STATIC = {
-    "max_connections",
-    "shared_buffers",
-    "shared_preload_libraries",
-    "max_wal_senders",
-    "max_worker_processes",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-    "wal_buffers",
-    "huge_pages",
-    "track_activity_query_size",
-    "rds.logical_replication",
-}
+_LIFECYCLE = "open-source-rds-extended-support"
+"""Where a call says nothing. Source: EngineLifecycleSupport of CreateDBInstance, RDS's API reference."""
 
 
 def patch() -> None:
@@ -62,6 +51,10 @@ def patch() -> None:
             group.ParameterApplyStatus = getattr(self, "parameter_status", "in-sync")
         return groups
 
+    def default_group(self: Any) -> tuple[str, str]:
+        family = f"{self.engine}{str(self.engine_version).split('.', 1)[0]}"
+        return family, f"default.{family}"
+
     def secret_string(self: Any) -> str:
         return json.dumps({"username": self.resource.master_username, "password": new_password()})
 
@@ -74,24 +67,14 @@ def patch() -> None:
             version_stages=["AWSCURRENT"],
         )
 
-    original_update = DBParameterGroup.update_parameters
-
-    def update_parameters(self: Any, new_parameters: Any) -> None:
-        given = list(new_parameters)
-        original_update(self, given)
-        for parameter in given:
-            known = self.parameters[parameter["ParameterName"]]
-            static = parameter["ParameterName"] in _STATIC
-            known |= {"Source": "user", "IsModifiable": True, "ApplyType": "static" if static else "dynamic"}
-
     substitute(DBInstance, "address", property(address))
     substitute(DBInstance, "endpoint", property(endpoint))
+    substitute(DBInstance, "default_db_parameter_group_details", default_group)
     substitute(DBInstance, "db_parameter_group_status_list", property(status_list))
     # The automated backups of AWS are not taken here; moto would list one that holds nothing.
     substitute(DBInstance, "save_automated_backup", lambda _: None)
     substitute(MasterUserSecret, "_generate_secret_string", secret_string)
     substitute(MasterUserSecret, "rotate_secret", rotate)
-    substitute(DBParameterGroup, "update_parameters", update_parameters)
 
 
 def _show(call: Call, database: Any) -> None:
@@ -107,6 +90,10 @@ def _database(call: Call) -> Any:
 def _create(call: Call) -> None:
     database = _database(call)
     database.dbi_resource_id = "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
+    database.engine_lifecycle_support = call.params.get("EngineLifecycleSupport") or _LIFECYCLE
+    if call.action == "CreateDBInstance":
+        # Filled in where the call left it out; moto has read the call as it came.
+        database.engine_version = call.params["EngineVersion"]
     snapshot = call.params.get("DBSnapshotIdentifier")
     world().databases.create(database, str(snapshot).rpartition(":")[2].lower() if snapshot else None)
     _show(call, database)
@@ -118,6 +105,7 @@ def _remember(call: Call) -> None:
     if database is not None:
         call.notes["before"] = {name: getattr(database, attribute) for name, attribute in _DEFERRED.items()}
         call.notes["group"] = database.db_parameter_group_name
+        call.notes["version"] = database.engine_version
 
 
 @follows("rds", "ModifyDBInstance")
@@ -133,6 +121,8 @@ def _modify(call: Call) -> None:
             database.pending_modified_values = {**getattr(database, "pending_modified_values", {}), **pending}
     else:
         database.pending_modified_values = {}
+    # A major version that it has is no wish for another minor one.
+    database.engine_version = call.notes["version"]
     group_changed = database.db_parameter_group_name != call.notes["group"]
     world().databases.follow(database, group_changed=group_changed)
     _show(call, database)
@@ -150,11 +140,11 @@ def _act(call: Call) -> None:
     _show(call, database)
 
 
-@follows("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
+@follows("rds", "ModifyDBParameterGroup")
 def _apply_parameters(call: Call) -> None:
     name = str(call.params.get("DBParameterGroupName")).lower()
     for database in account.rds(call.region).databases.values():
-        if database.db_parameter_group_name == name and database.status == "available":
+        if database.db_parameter_group_name == name and database.status in USABLE:
             world().databases.apply_parameters(database)
 
 

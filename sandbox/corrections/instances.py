@@ -17,6 +17,7 @@ from sandbox.corrections import follows, refuses, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.hosts import set_state
 from sandbox.request import Call
+from sandbox.ways import ways
 from sandbox.web import HttpResponse
 
 _USER_DATA_BYTES = 16_384  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
@@ -26,7 +27,7 @@ _launches: dict[tuple[str, str], tuple[str, HttpResponse]] = {}
 
 
 def patch() -> None:
-    """Launch as many as asked for, pending, with the protection asked for."""
+    """Launch as many as asked for, pending, with the protection asked for, and tag their interfaces."""
     original = InstanceBackend.run_instances
 
     def run_instances(
@@ -39,6 +40,8 @@ def patch() -> None:
         reservation = original(self, image_id, wanted, user_data, security_group_names, **kwargs)
         for instance in reservation.instances:
             set_state(instance, "pending")
+            for interface in instance.nics.values():
+                interface.add_tags(kwargs.get("tags", {}).get("network-interface", {}))
         if call is not None:
             call.notes["launched"] = list(reservation.instances)
         return reservation
@@ -251,5 +254,5 @@ def _show_console(call: Call) -> HttpResponse | None:
     instance_id = str(call.params.get("InstanceId"))
     if account.ec2(call.region).get_instance_by_id(instance_id) is None:
         return None
-    output = world().hosts.console(instance_id)
+    output = "" if ways.lags("console-output", instance_id) else world().hosts.console(instance_id)
     return wire.render_result(call, {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": output})

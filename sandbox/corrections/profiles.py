@@ -8,10 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from moto.ec2.models.instances import Instance
+
 from sandbox import account
-from sandbox.corrections import follows, refuses
+from sandbox.corrections import follows, refuses, substitute
 from sandbox.errors import Refusal
 from sandbox.request import Call
+from sandbox.ways import ways
 
 DELAY_S = 6.0
 """How long EC2 does not know a profile or its role; on AWS five to fifteen seconds are usual."""
@@ -20,7 +23,14 @@ _changed: dict[str, float] = {}
 
 
 def patch() -> None:
-    """Nothing of moto's needs another body."""
+    """Show a host's profile with the profile's own id; moto gives the association's."""
+
+    def shown(host: Any) -> dict[str, str] | None:
+        association = host.ec2_backend.iam_instance_profile_associations.get(host.id)
+        profile = association and association.iam_instance_profile
+        return {"Arn": profile.arn, "Id": profile.id} if profile else None
+
+    substitute(Instance, "iam_instance_profile", property(shown, lambda _, __: None))
 
 
 @follows("iam", "CreateInstanceProfile", "AddRoleToInstanceProfile")
@@ -38,9 +48,9 @@ def _refuse_unknown_profile(call: Call) -> None:
     wanted = call.params.get("IamInstanceProfile") or {}
     if not wanted:
         return
-    profile = _find(wanted)
+    profile, delay_s = _find(wanted), max(DELAY_S, ways.number("instance-profile"))
     key, value = ("arn", wanted["Arn"]) if "Arn" in wanted else ("name", wanted.get("Name"))
-    if profile is None or time.monotonic() - _changed.get(profile.name, -DELAY_S) < DELAY_S:
+    if profile is None or time.monotonic() - _changed.get(profile.name, -delay_s) < delay_s:
         raise Refusal(
             "InvalidParameterValue",
             f"Value ({value}) for parameter iamInstanceProfile.{key} is invalid. "

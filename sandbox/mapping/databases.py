@@ -232,7 +232,6 @@ class Databases:
             database: moto's instance.
             snapshot: moto's snapshot of it.
         """
-        was = database.status
         with account.lock:
             snapshot.status = "creating"
 
@@ -246,7 +245,7 @@ class Databases:
             with account.lock:
                 snapshot.status = "available"
 
-        self._do(database, "backing-up", act, was)
+        self._do(database, "backing-up", act)
 
     def drop_snapshot(self, snapshot_id: str) -> None:
         """Remove a snapshot's data."""

@@ -10,9 +10,20 @@ FORCE_SSL = "rds.force_ssl"
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
 """
+_CLASS_MEMORY = 0.75
+"""The share of a class's memory that RDS counts as DBInstanceClassMemory; the rest is not the server's.
+
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ParamValuesRef.html says that it is less, not how
+much less: servers of the class db.t4g.micro (1 GiB) answer `SHOW max_connections` with 80 to 90.
+"""
 _BYTES_PER_CONNECTION = 9531392
-"""RDS's default of max_connections is LEAST({DBInstanceClassMemory/9531392}, 5000)."""
+"""RDS's default of max_connections is LEAST({DBInstanceClassMemory/9531392}, 5000).
+
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html#RDS_Limits.MaxConnections
+"""
 _MOST_CONNECTIONS = 5000
+_BYTES_PER_BUFFER = 32768
+"""RDS's default of shared_buffers, in PostgreSQL's blocks of 8 KiB, is {DBInstanceClassMemory/32768}."""
 _RDS_SUPERUSER_HAS = "pg_monitor, pg_signal_backend, pg_checkpoint, rds_password"
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?", re.IGNORECASE)
 
@@ -55,10 +66,10 @@ def password_sql(user: str, password: str) -> str:
 
 
 def _settings(parameters: Mapping[str, str], *, port: int, memory_mib: int) -> str:
-    memory = memory_mib * 1024 * 1024
+    memory = int(memory_mib * 1024 * 1024 * _CLASS_MEMORY)
     values = {
         "max_connections": str(min(memory // _BYTES_PER_CONNECTION, _MOST_CONNECTIONS)),
-        "shared_buffers": f"{memory_mib // 4}MB",
+        "shared_buffers": str(memory // _BYTES_PER_BUFFER),
         "log_line_prefix": "%t:%r:%u@%d:[%p]:",
         "password_encryption": "scram-sha-256",
         "ssl_min_protocol_version": "TLSv1.2",

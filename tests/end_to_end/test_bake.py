@@ -35,7 +35,9 @@ def bakery(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         start_new_session=True,
     )
     config = tmp_path_factory.mktemp(name) / "deployment.yml"
-    config.write_text(f"name: {name}\nserver: {{image: {request.param}}}\n", encoding="utf-8")
+    # A database that pg_dump of either system can back up.
+    own = f"server: {{image: {request.param}}}\ndatabase: {{engine_version: '15'}}\n"
+    config.write_text(f"name: {name}\n{own}", encoding="utf-8")
     yield Deployment(Sandbox.up(PROJECT, name), PROJECT, str(config))
     assert reaper.stdin
     reaper.stdin.close()

@@ -102,7 +102,7 @@ def test_parameters_are_in_force_at_once_or_after_a_reboot_as_they_are_dynamic_o
     pending = made.apply_parameters({"rds.force_ssl": "0", "work_mem": "8192", "max_connections": "77"})
     assert pending == made.pending_parameters() == ("max_connections",)
     assert place.ask("one", "SHOW work_mem", sslmode="disable") == [("8MB",)]
-    assert place.ask("one", "SHOW max_connections") == [("112",)]
+    assert place.ask("one", "SHOW max_connections") == [("84",)]
     for wrong in ({"no_such_thing": "1"}, {"work_mem": "much"}, {"max_connections": "many"}):
         with pytest.raises(RealError, match=next(iter(wrong))):
             made.apply_parameters(wrong)

@@ -12,10 +12,11 @@ from moto import mock_aws
 from moto.backends import get_backend
 from moto.core import models, responses
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.responses import PaginatedResult
 from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
 from moto.ec2.models.instances import Instance, InstanceBackend
-from moto.rds.models import RDSBackend
+from moto.rds.responses import RDSResponse
 
 from tests.unit.provisioner.in_account import IMAGES, Account, associated_profile, create_image, run_instances
 
@@ -54,7 +55,17 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setattr(InstanceBackend, "run_instances", run_instances(InstanceBackend.run_instances))
         monkeypatch.setattr(amis.AmiBackend, "create_image", create_image)
         monkeypatch.setattr(
-            RDSBackend, "describe_orderable_db_instance_options", lambda *_, **__: made.options
+            RDSResponse,
+            "describe_orderable_db_instance_options",
+            lambda asked: PaginatedResult({"OrderableDBInstanceOptions": made.offered(asked.params)}),
+        )
+        monkeypatch.setattr(
+            RDSResponse,
+            "describe_db_engine_versions",
+            lambda asked: PaginatedResult(
+                {"DBEngineVersions": made.versions(asked.params["DBParameterGroupFamily"])}
+            ),
+            raising=False,
         )
         yield made
 

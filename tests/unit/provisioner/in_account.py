@@ -2,7 +2,7 @@
 
 import collections
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -130,15 +130,31 @@ class Account:
             {
                 "Engine": "postgres",
                 "EngineVersion": version,
-                "DBInstanceClass": "db.t4g.micro",
+                "DBInstanceClass": f"db.{size}",
                 "AvailabilityZones": [{"Name": zone} for zone in ZONES],
             }
             for version in ("15.8", "17.4", "17.6")
+            for size in ("t4g.micro", "t4g.small", "m7g.large", "m7g.xlarge")
         ]
         self.hooks: list[Callable[[str, str], None]] = []
         self.edits: list[Callable[[str, dict[str, Any]], None]] = []
         self.calls: collections.Counter[str] = collections.Counter()
         self.user = self.open()
+
+    def offered(self, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Give what RDS would let be ordered: moto knows nothing of PostgreSQL.
+
+        Args:
+            wanted: what the request asks for.
+
+        """
+        keys = ("DBInstanceClass", "EngineVersion")
+        return [one for one in self.options if all(wanted.get(key) in {None, one[key]} for key in keys)]
+
+    def versions(self, family: str) -> list[dict[str, Any]]:
+        """Give the versions that RDS would list of a family ("postgres17")."""
+        found = dict.fromkeys(one["EngineVersion"] for one in self.options)
+        return [{"EngineVersion": one} for one in found if f"postgres{one}".startswith(f"{family}.")]
 
     def open(self) -> Aws:
         """Open AWS as a new process does; boto3's clients are kept, for they take long to make."""

@@ -6,15 +6,41 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, TokenRetrievalError
 from moto.ec2.models import ec2_backends
+from moto.ec2.responses import EC2Response
+from moto.sts.exceptions import STSClientError
+from moto.sts.responses import TokenResponse
 
 from provisioner import graph, plan
 from provisioner.aws import Aws, Lag
-from provisioner.errors import AwsError, FlowsteadError
+from provisioner.errors import AwsError, FlowsteadError, NotOfferedError
 from tests.unit.provisioner.in_account import REGION, Account, Clock
 
 
 def refusal(code: str, operation: str, message: str = "no") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.filterwarnings("ignore:Exception.STSClientError")  # botocore's model lacks the code, AWS has it
+def test_a_region_that_the_account_has_not_enabled_is_said_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: object) -> None:
+        raise STSClientError("InvalidClientTokenId", "The security token included in the request is invalid")
+
+    monkeypatch.setattr(TokenResponse, "get_caller_identity", refused)
+    with pytest.raises(NotOfferedError, match="region: this account has not enabled me-south-1: enable it"):
+        Aws("me-south-1", clock=Clock()).identity()
+    with pytest.raises(AwsError, match=r"InvalidClientTokenId.*aws sts get-caller-identity"):
+        Aws("eu-west-1", clock=Clock()).identity()
+    monkeypatch.setattr(EC2Response, "describe_regions", refused)
+    with pytest.raises(AwsError, match=r"InvalidClientTokenId.*aws sts get-caller-identity"):
+        Aws("me-south-1", clock=Clock()).identity()
+
+
+def test_the_free_plan_is_told_with_the_setting_to_change(account: Account) -> None:
+    text = "The specified backup retention period exceeds the maximum available to free tier customers."
+    refuse(account, "CreateDBInstance", refusal("FreeTierRestrictionError", "CreateDBInstance", text))
+    with pytest.raises(FlowsteadError, match=r"free plan.*set database.backup_days: 1"):
+        account.apply()
 
 
 def refuse(account: Account, operation: str, error: Exception, *, times: int = 1000) -> list[str]:

@@ -331,7 +331,12 @@ FOR_EVER: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "10.80.12.0/24",
         {"network": {"private_subnets": ["10.80.10.0/24", "10.80.12.0/24"]}},
     ),
-    "image": ("instance server", "debian-13", "debian-12", {"server": {"image": "debian-12"}}),
+    "image": (
+        "instance server",
+        "debian-13",
+        "amazon-linux-2023",
+        {"server": {"image": "amazon-linux-2023"}},
+    ),
     "smaller disk": ("instance server", "20", "10", {"server": {"volume_gib": 10}}),
     "key": (
         "key pair ssh_key",
@@ -357,7 +362,7 @@ def test_what_cannot_change_is_an_error_with_old_and_new(stacked: Account, name:
 
 def test_all_that_cannot_change_is_said_at_once(stacked: Account) -> None:
     with pytest.raises(FlowsteadError, match=r"(?s)2 things failed.*VPC network.*instance server"):
-        stacked.plan(network={"cidr": "10.80.0.0/17"}, server={"image": "debian-12"})
+        stacked.plan(network={"cidr": "10.80.0.0/17"}, server={"image": "amazon-linux-2023"})
 
 
 def test_a_profile_made_anew_is_given_to_the_host(stacked: Account) -> None:

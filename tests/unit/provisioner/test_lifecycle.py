@@ -40,10 +40,11 @@ def test_every_resource_is_tagged_in_the_call_that_makes_it(account: Account) ->
 
 
 def test_users_tags_are_set_and_changed(stacked: Account) -> None:
-    planned = stacked.plan(tags={"team": "ml"})
+    wanted = {"team": "ml", "empty": ""}
+    planned = stacked.plan(tags=wanted)
     assert set(changes(planned).values()) == {"update"}
-    stacked.apply(tags={"team": "ml"})
-    assert stacked.plan(tags={"team": "ml"}).is_empty
+    stacked.apply(tags=wanted)
+    assert stacked.plan(tags=wanted).is_empty
     assert stacked.live("server").tags["team"] == "ml"
 
 

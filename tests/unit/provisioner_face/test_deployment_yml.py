@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from provisioner import config
+from provisioner.systems import systems
 
 PROJECT = Path(__file__).resolve().parents[3]
 OVERLAP = """network:
@@ -121,7 +122,51 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         ("access: {cidrs: [0.0.0.0/2, 64.0.0.0/2, 128.0.0.0/2, 192.0.0.0/2]}\n", 1, WORLD),
         ("access: {cidrs: []}\n", 1, "nobody could reach the server"),
         ("access: {cidrs: ['2001:db8::/48']}\n", 1, "the server has an IPv4 address only"),
-        ("tags: {'aws:x': y}\n", 1, "not yours to set"),
+        ("tags:\n  a: b\n  'aws:x': y\n", 3, "tags.aws:x: tags that begin with `aws:`"),
+        ("tags: {'RDS:x': y}\n", 1, "not yours to set"),
+        ("tags:\n  a: 'aws:y'\n", 2, "tags.a: has a value that begins with `aws:`"),
+        ("tags:\n  name: mine\n", 2, "tags.name: the tag Name is Flowstead's own, whatever its capitals"),
+        ("tags:\n  Owner: a\n  owner: b\n", 3, "tags.owner: differs from `Owner` in capitals only"),
+        ('tags:\n  a: b\n  c.d: "e\\tf"\n', 3, "tags.c.d: is not a tag; allowed are up to 128 characters"),
+        ('tags: {a: "b\\n"}\n', 1, "tags.a: is not a tag"),
+        ("tags: {a: b*}\n", 1, "tags.a: is not a tag"),
+        (f"tags: {{{'a' * 129}: b}}\n", 1, "is not a tag"),
+        (f"tags: {{a: {'b' * 257}}}\n", 1, "is not a tag"),
+        (f"tags: {{{', '.join(f't{n}: x' for n in range(41))}}}\n", 1, "has 41 tags; AWS leaves room for 40"),
+        (
+            f"access:\n  cidrs: [{', '.join(f'10.0.{n}.0/24' for n in range(31))}]\n",
+            2,
+            "access.cidrs: has 31 networks; AWS has room for 30 (60 rules in a security group, two for each",
+        ),
+        ("database: {engine_version: '14.9'}\n", 1, "PostgreSQL 14.9 is too old; 15 is the oldest"),
+        ("database: {engine_version: 13}\n", 1, "PostgreSQL 13 is too old; 15 is the oldest"),
+        ("database: {engine_version: seventeen}\n", 1, "is not a PostgreSQL version; write it like"),
+        (
+            "server:\n  image: debian-12\n",
+            2,
+            (
+                "server.image: pg_dump 15 of server.image debian-12 cannot back up database.engine_version 17"
+                '; choose server.image debian-13 or amazon-linux-2023, or database.engine_version "15"'
+            ),
+        ),
+        (
+            "database:\n  engine_version: '17.6'\nserver:\n  image: baked-ubuntu-24.04\n",
+            4,
+            "pg_dump 16 of server.image baked-ubuntu-24.04 cannot back up database.engine_version 17.6",
+        ),
+        (
+            "server: {image: ubuntu-22.04}\ndatabase: {engine_version: 15}\n",
+            1,
+            "choose server.image debian-13 or debian-12 or ubuntu-24.04 or amazon-linux-2023",
+        ),
+        (
+            "database:\n  engine_version: '18'\n",
+            2,
+            (
+                "database.engine_version: pg_dump 17 of server.image debian-13 cannot back up "
+                'database.engine_version 18; choose database.engine_version "15" or "16" or "17"'
+            ),
+        ),
         ("name: aa\nregion: us-east-1\nname: bb\n", 3, "name: is written twice, first in line 1"),
         ("access:\n  allow_world: false\n  allow_world: true\n", 3, "access.allow_world: is written twice"),
         ("name: [\n", 2, "is not YAML"),
@@ -198,6 +243,35 @@ def test_many_small_networks_are_not_the_internet(accepted):
 
 def test_a_whole_number_is_a_version(accepted):
     assert accepted("database: {engine_version: 17}\n").database.engine_version == "17"
+
+
+def test_a_pg_dump_that_is_too_old_is_told_with_the_other_mistakes(refused):
+    keys = [line.split(": ")[1] for line in refused("name: A\nserver: {image: debian-12, volume_gib: 1}\n")]
+    assert keys == ["name", "server.image", "server.volume_gib"]
+
+
+def test_each_system_serves_the_databases_that_its_pg_dump_backs_up(accepted):
+    for name, system in systems.items():
+        for version in range(config.rules.oldest_postgresql, system.postgresql + 1):
+            text = f"server: {{image: baked-{name}}}\ndatabase: {{engine_version: '{version}'}}\n"
+            assert accepted(text).server.system == name
+
+
+def test_the_versions_of_postgresql_are_those_of_the_roles():
+    role = (PROJECT / "roles/database_access/plugin_utils/convergence.py").read_text()
+    assert f"OLDEST_SERVER = {config.rules.oldest_postgresql}0000\n" in role
+    clients = yaml.safe_load((PROJECT / "roles/mlflow/vars/main.yml").read_text())[
+        "__mlflow_postgresql_clients"
+    ]
+    assert clients["RedHat"] == f"postgresql{systems['amazon-linux-2023'].postgresql}"
+
+
+def test_as_many_tags_and_networks_as_aws_has_room_for(accepted):
+    tags = ", ".join(f"'a b.:/=+-@é{n}': ''" for n in range(40))
+    networks = ", ".join(f"10.0.{n}.0/24" for n in range(30))
+    made = accepted(f"tags: {{{tags}}}\naccess: {{cidrs: [10.0.1.0/24, {networks}]}}\n")
+    assert len(made.tags) == 40
+    assert len(made.access.cidrs) == 30
 
 
 def test_a_missing_file_and_one_that_is_not_text(tmp_path):

@@ -19,6 +19,7 @@ from botocore.config import Config
 from sandbox import account, amis
 from sandbox.calls import CallLog
 from sandbox.faults import Faults
+from sandbox.ways import ways
 from sandbox.web import Listener
 
 OPERATOR = ("AKIAOPERATOROPERATOR", "operator-secret-operator-secret-operator")
@@ -99,6 +100,30 @@ def client(cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[
         )
 
     return make
+
+
+class Pace:
+    """How slow the account is, and its clock, which goes on when told to."""
+
+    def __init__(self) -> None:
+        self.set, self.slow_down = ways.set, ways.slow_down
+        self._now = 0.0
+
+    def clock(self) -> float:
+        return self._now
+
+    def go_on(self, seconds: float) -> None:
+        self._now += seconds
+
+
+@pytest.fixture
+def pace() -> Iterator[Pace]:
+    """What the account is slow at; the usual again afterwards."""
+    made, real = Pace(), ways.clock
+    ways.clock = made.clock
+    yield made
+    ways.clock = real
+    ways.reset()
 
 
 _numbers = itertools.count(1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from test_sandbox_front import code_of
@@ -82,6 +83,10 @@ def test_rotation_changes_the_secret_and_the_server(cloud, client, create, uniqu
         ({"Engine": "mysql"}, "UnsupportedInSandbox"),
         ({"DBInstanceClass": "db.huge"}, "InvalidParameterValue"),
         ({"AllocatedStorage": 5}, "InvalidParameterValue"),
+        ({"MaxAllocatedStorage": 20}, "InvalidParameterCombination"),
+        ({"MaxAllocatedStorage": 21}, "InvalidParameterCombination"),
+        ({"StorageType": "gp3", "Iops": 3000}, "InvalidParameterCombination"),
+        ({"StorageType": "gp3", "AllocatedStorage": 400, "Iops": 3000}, "InvalidParameterCombination"),
         ({"BackupRetentionPeriod": 99}, "InvalidParameterValue"),
         ({"MasterUsername": "rdsadmin"}, "InvalidParameterValue"),
         ({"DBName": "1st"}, "InvalidParameterValue"),
@@ -139,6 +144,66 @@ def test_parameters_reach_the_servers_that_use_them(cloud, client, create, uniqu
     assert code_of(rds.create_db_parameter_group, **wrong) == "InvalidParameterValue"
 
 
+@pytest.fixture
+def parameters(client, unique):
+    """A parameter group: ``set`` a parameter, ``shown`` what RDS says of one."""
+    rds = client("rds")
+    rds.create_db_parameter_group(
+        DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d"
+    )
+
+    def set_one(name, value, method="immediate"):
+        one = {"ParameterName": name, "ParameterValue": value, "ApplyMethod": method}
+        rds.modify_db_parameter_group(DBParameterGroupName=unique, Parameters=[one])
+
+    def shown(name, **only):
+        pages = rds.get_paginator("describe_db_parameters").paginate(DBParameterGroupName=unique, **only)
+        return next((p for page in pages for p in page["Parameters"] if p["ParameterName"] == name), None)
+
+    return SimpleNamespace(set=set_one, shown=shown)
+
+
+def test_a_parameter_set_to_its_default_is_not_the_users(parameters):
+    parameters.set("rds.force_ssl", "1")
+    assert parameters.shown("rds.force_ssl", Source="user") is None
+    assert parameters.shown("rds.force_ssl")["Source"] == "system"
+    parameters.set("rds.force_ssl", "0")
+    assert parameters.shown("rds.force_ssl", Source="user")["ParameterValue"] == "0"
+    untouched = parameters.shown("work_mem", Source="engine-default")
+    assert "ParameterValue" not in untouched
+    assert untouched["AllowedValues"] == "64-2147483647"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "method", "code"),
+    [
+        ("rds.force_tls", "1", "immediate", "InvalidParameterValue"),
+        ("max_connections", "50", "immediate", "InvalidParameterCombination"),
+        ("max_connections", "5", "pending-reboot", "InvalidParameterValue"),
+        ("max_connections", "many", "pending-reboot", "InvalidParameterValue"),
+        ("rds.force_ssl", "yes", "immediate", "InvalidParameterValue"),
+        ("log_statement", "some", "immediate", "InvalidParameterValue"),
+        ("data_directory", "/tmp", "pending-reboot", "InvalidParameterValue"),  # noqa: S108 - never used
+        ("max_connections", "{DBInstanceClassMemory/1}", "pending-reboot", "UnsupportedInSandbox"),
+        ("pgaudit.log", "all", "immediate", "UnsupportedInSandbox"),
+    ],
+)
+def test_parameters_that_rds_refuses_are_refused(parameters, name, value, method, code):
+    assert code_of(parameters.set, name=name, value=value, method=method) == code
+
+
+def test_each_version_that_is_offered_has_its_parameters(client, unique):
+    rds = client("rds")
+    for version in rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]:
+        group = f"default.{version['DBParameterGroupFamily']}"
+        answer = rds.describe_db_parameters(DBParameterGroupName=group)
+        assert (len(answer["Parameters"]), "Marker" in answer) == (100, True)
+    one = {"ParameterName": "work_mem", "ParameterValue": "64", "ApplyMethod": "immediate"}
+    change = rds.modify_db_parameter_group
+    assert code_of(change, DBParameterGroupName=group, Parameters=[one]) == "InvalidParameterValue"
+    assert code_of(rds.describe_db_parameters, DBParameterGroupName=unique) == "DBParameterGroupNotFound"
+
+
 def test_changes_wait_for_the_maintenance_window_unless_told_not_to(client, create, unique):
     rds = client("rds")
     create()
@@ -149,6 +214,110 @@ def test_changes_wait_for_the_maintenance_window_unless_told_not_to(client, crea
     rds.modify_db_instance(DBInstanceIdentifier=unique, AllocatedStorage=40, ApplyImmediately=True)
     (shown,) = rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"]
     assert shown["AllocatedStorage"] == 40
+
+
+@pytest.mark.usefixtures("parameters")
+def test_storage_that_has_grown_is_optimized_and_grows_no_more_for_six_hours(
+    cloud, client, create, pace, unique
+):
+    rds = client("rds")
+    create(DBParameterGroupName=unique)
+
+    def modify(**changes):
+        rds.modify_db_instance(DBInstanceIdentifier=unique, ApplyImmediately=True, **changes)
+
+    def shown():
+        return rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"][0]
+
+    modify(AllocatedStorage=22)
+    assert shown()["DBInstanceStatus"] == "storage-optimization"
+    modify(BackupRetentionPeriod=2)
+    rds.create_db_snapshot(DBInstanceIdentifier=unique, DBSnapshotIdentifier=f"{unique}-growing")
+    rds.modify_db_parameter_group(
+        DBParameterGroupName=unique,
+        Parameters=[{"ParameterName": "work_mem", "ParameterValue": "64", "ApplyMethod": "immediate"}],
+    )
+    assert cloud.world.databases.names()[-1] == "apply_parameters"
+    assert code_of(modify, AllocatedStorage=40) == "InvalidParameterCombination"
+    pace.go_on(11)
+    assert shown()["DBInstanceStatus"] == "available"
+    assert code_of(modify, AllocatedStorage=40) == "InvalidParameterCombination"
+    pace.go_on(6 * 3600)
+    for size in (21, 24):
+        assert code_of(modify, AllocatedStorage=size) == "InvalidParameterCombination"
+    modify(AllocatedStorage=25, MaxAllocatedStorage=25)
+    assert "MaxAllocatedStorage" not in shown()
+
+
+def test_large_gp3_storage_grows_with_its_iops_only(client, create, pace, unique):
+    rds = client("rds")
+    made = create(StorageType="gp3", AllocatedStorage=399)
+    assert (made["Iops"], made["StorageThroughput"]) == (3000, 125)
+    pace.set({"storage-change": 0, "storage-optimization": 0})
+    named = {"DBInstanceIdentifier": unique, "ApplyImmediately": True}
+    for size in (450, 600):
+        refused = code_of(rds.modify_db_instance, **named, AllocatedStorage=size)
+        assert refused == "InvalidParameterCombination"
+        grown = rds.modify_db_instance(**named, AllocatedStorage=size, Iops=12000)["DBInstance"]
+        assert (grown["AllocatedStorage"], grown["Iops"]) == (size, 12000)
+    assert rds.modify_db_instance(**named, BackupRetentionPeriod=3)["DBInstance"]["Iops"] == 12000
+
+
+def test_a_stopped_database_is_neither_changed_nor_snapshotted(client, create, unique):
+    rds = client("rds")
+    create(DeletionProtection=True)
+    object_of(unique).status = "stopped"
+    named = {"DBInstanceIdentifier": unique}
+    for change in ({"BackupRetentionPeriod": 2}, {"DeletionProtection": False}):
+        assert code_of(rds.modify_db_instance, **named, **change) == "InvalidDBInstanceState"
+    snapshot = rds.create_db_snapshot
+    assert code_of(snapshot, **named, DBSnapshotIdentifier=f"{unique}-no") == "InvalidDBInstanceState"
+    assert code_of(rds.delete_db_instance, **named, SkipFinalSnapshot=True) == "InvalidParameterCombination"
+
+
+def test_rds_chooses_what_is_left_out(client, create):
+    made = create(EngineVersion=None)
+    default = client("rds").describe_db_engine_versions(Engine="postgres", DefaultOnly=True)
+    assert made["EngineVersion"] == default["DBEngineVersions"][0]["EngineVersion"]
+    assert made["DBParameterGroups"][0]["DBParameterGroupName"] == "default.postgres17"
+    assert made["EngineLifecycleSupport"] == "open-source-rds-extended-support"
+
+
+def test_extended_support_and_the_minor_version_are_kept(client, create, unique):
+    opted_out = "open-source-rds-extended-support-disabled"
+    assert create(EngineLifecycleSupport=opted_out)["EngineLifecycleSupport"] == opted_out
+    object_of(unique).engine_version = "17.6"
+    modify = client("rds").modify_db_instance
+    changed = modify(
+        DBInstanceIdentifier=unique,
+        EngineVersion="17",
+        EngineLifecycleSupport="open-source-rds-extended-support",
+    )["DBInstance"]
+    assert changed["EngineVersion"] == "17.6"
+    assert changed["EngineLifecycleSupport"] == "open-source-rds-extended-support"
+
+
+def test_a_restored_database_is_like_its_original_but_for_what_a_call_says(client, create, network, unique):
+    rds = client("rds")
+    create(StorageType="gp3", AllocatedStorage=400, Iops=20000)
+    rds.create_db_snapshot(DBInstanceIdentifier=unique, DBSnapshotIdentifier=f"{unique}-s")
+    copy = rds.restore_db_instance_from_db_snapshot(
+        DBInstanceIdentifier=f"{unique}-c",
+        DBSnapshotIdentifier=f"{unique}-s",
+        DBSubnetGroupName=unique,
+        VpcSecurityGroupIds=[network.group],
+        EngineLifecycleSupport="open-source-rds-extended-support-disabled",
+    )["DBInstance"]
+    assert (copy["Iops"], copy["StorageThroughput"], copy["EngineVersion"]) == (20000, 500, "17")
+    assert copy["EngineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
+    assert copy["DBInstanceStatus"] == "available"
+
+
+@pytest.mark.parametrize("changed", [{"BackupRetentionPeriod": 7}, {"DBInstanceClass": "db.t4g.small"}])
+def test_an_account_of_the_free_plan_gets_little(create, pace, changed):
+    pace.set({"free-plan": 1})
+    assert code_of(create, **changed) == "FreeTierRestrictionError"
+    create(BackupRetentionPeriod=1)
 
 
 def test_calls_wait_for_their_state(client, create, unique):

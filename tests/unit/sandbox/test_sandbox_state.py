@@ -68,7 +68,7 @@ def test_the_control_socket_answers_under_a_long_path(tmp_path):
         control.ask(path, {"do": "ping"})
 
 
-@pytest.mark.parametrize("command", ["env", "status", "calls"])
+@pytest.mark.parametrize("command", ["env", "status", "calls", "ways"])
 def test_asking_for_a_sandbox_that_is_not_up_says_how_to_start_it(command):
     result = CliRunner().invoke(app, [command, "--name", "surely-not-up"])
     assert isinstance(result.exception, SandboxError)

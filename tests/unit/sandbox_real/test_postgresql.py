@@ -31,7 +31,7 @@ def test_the_superuser_comes_in_by_the_socket_only():
 
 
 def test_connections_follow_the_classs_memory_as_on_rds():
-    assert settings()["max_connections"] == "'112'"
+    assert settings()["max_connections"] == "'84'"
     assert settings(memory_mib=1024 * 1024)["max_connections"] == "'5000'"
 
 
