@@ -19,6 +19,9 @@ from provisioner.errors import DriftError
 
 DEPLOYMENT_TAG = "flowstead:deployment"
 RESOURCE_TAG = "flowstead:resource"
+NAMES_TAG = "flowstead:tags"
+"""The names of the user's own tags, so that one that is no longer wanted can be told from others' tags."""
+_SEPARATOR = "//"
 IN_USE = "in use"
 """The status of a twin that something depends on."""
 
@@ -155,7 +158,8 @@ class Resource(ABC):
     def tags(self) -> Mapping[str, str]:
         """Every tag that it is to carry."""
         ours = {DEPLOYMENT_TAG: self.owner.deployment, RESOURCE_TAG: self.name, "Name": self.label}
-        return MappingProxyType({**self.owner.tags, **ours})
+        names = {NAMES_TAG: _SEPARATOR.join(sorted(self.owner.tags))} if self.owner.tags else {}
+        return MappingProxyType({**self.owner.tags, **names, **ours})
 
     @property
     def label(self) -> str:
@@ -196,13 +200,24 @@ class Resource(ABC):
         return ()
 
     def differences(self, live: Live, state: "State") -> tuple[Setting, ...]:
-        """Pick the settings and tags that are not as wanted; tags that others set are left alone."""
-        tags = (
-            Setting(f"tag {key}", live.tags.get(key), value, self.retag, {key: value})
-            for key, value in sorted(self.tags.items())
-        )
+        """Pick the settings and tags that are not as wanted."""
         twins = (self._twin(twin) for twin in live.twins)
-        return tuple(setting for setting in (*twins, *self.settings(live, state), *tags) if setting.differs)
+        every = (*twins, *self.settings(live, state), *self.tag_settings(live.tags, self.retag))
+        return tuple(setting for setting in every if setting.differs)
+
+    def tag_settings(self, has: Mapping[str, str], retag: Set, of: str = "") -> Iterable[Setting]:
+        """Declare the tags, and none that was the user's and is no longer; those of others are left alone.
+
+        Args:
+            has: the tags that are there.
+            retag: sets some, and removes those that are to be None.
+            of: what carries them, if it is a part of the resource.
+
+        """
+        former = (*has.get(NAMES_TAG, "").split(_SEPARATOR), NAMES_TAG)
+        for key in sorted({*self.tags, *former}):
+            wanted = self.tags.get(key)
+            yield Setting(f"tag {key}{of}", has.get(key), wanted, retag, {key: wanted})
 
     def _twin(self, twin: Live) -> Setting:
         if twin.status != IN_USE:
@@ -242,8 +257,8 @@ class Resource(ABC):
         return self.look(aws, live)
 
     @abstractmethod
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> object:
-        """Set these tags; leave all others."""
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> object:
+        """Set these tags, and remove those that are None; leave all others."""
 
     @abstractmethod
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:

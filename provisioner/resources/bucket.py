@@ -236,10 +236,10 @@ class Bucket(Resource):
         del live
         return self._read(aws)
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags; S3 replaces all, so the others are given again."""
-        all_tags = as_items({**live.tags, **tags})
-        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": all_tags}, **self._mine)
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None; S3 replaces all, so the others are given again."""
+        left = {key: value for key, value in {**live.tags, **tags}.items() if value is not None}
+        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(left)}, **self._mine)
 
     def is_spared(self, live: Live, parting: Parting) -> bool:
         """Keep it unless told otherwise."""

@@ -47,6 +47,47 @@ def as_items(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
+@dataclass(frozen=True)
+class TagCalls:
+    """How a service sets and removes tags.
+
+    Args:
+        service: boto3's name of it.
+        set: the operation that takes `Tags`.
+        remove: the operation that removes.
+        by_key: it takes `TagKeys`; else `Tags` without values.
+
+    """
+
+    service: str
+    set: str
+    remove: str
+    by_key: bool = True
+
+
+EC2_TAGS = TagCalls("ec2", "create_tags", "delete_tags", by_key=False)
+
+
+def set_tags(aws: Aws, calls: TagCalls, tags: Mapping[str, str | None], *lags: Lag, **where: Any) -> None:
+    """Set tags, and remove those that are None.
+
+    Args:
+        aws: the door to AWS.
+        calls: how the service does it.
+        tags: keys and values.
+        lags: as in `Aws.call`.
+        where: the parameters that name the resource.
+
+    """
+    wanted = {key: value for key, value in tags.items() if value is not None}
+    unwanted = sorted(set(tags) - set(wanted))
+    if wanted:
+        aws.call(calls.service, calls.set, *lags, Tags=as_items(wanted), **where)
+    if unwanted:
+        keys = {"TagKeys": unwanted} if calls.by_key else {"Tags": [{"Key": key} for key in unwanted]}
+        aws.call(calls.service, calls.remove, *lags, **keys, **where)
+
+
 def tagged(aws: Aws, description: Description, deployment: str) -> list[dict[str, Any]]:
     """List all of a kind that a deployment owns; one call for all resources of the kind.
 
@@ -170,11 +211,9 @@ class Ec2Resource(Resource):
         """Look again at one that was just made or changed."""
         return self.read(aws, live.id)
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags."""
-        aws.call(
-            "ec2", "create_tags", Lag((self.description.absent,)), Resources=[live.id], Tags=as_items(tags)
-        )
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, EC2_TAGS, tags, Lag((self.description.absent,)), Resources=[live.id])
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Remove it, once nothing uses it any more, and return once it is gone."""

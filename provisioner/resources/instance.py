@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
 from provisioner.resources.base import Live, Setting, State, pick
-from provisioner.resources.ec2 import Description, Ec2Resource, as_items, as_tags
+from provisioner.resources.ec2 import EC2_TAGS, Description, Ec2Resource, as_tags, set_tags
 from provisioner.resources.image import Image
 from provisioner.resources.instance_facts import GONE, architecture, instances_of
 from provisioner.resources.instance_profile import InstanceProfile
@@ -135,9 +135,7 @@ class Instance(Ec2Resource):
         note = "the file system grows at the next reboot"
         yield Setting("volume GiB", size, wanted, self._grow, note=note, is_wanted=size >= wanted)
         for resource, tags in live.facts["TagsOfParts"].items():
-            retag = partial(self._retag_part, resource)
-            for key, value in sorted(self.tags.items()):
-                yield Setting(f"tag {key} of {resource}", tags.get(key), value, retag, {key: value})
+            yield from self.tag_settings(tags, partial(self._retag_part, resource), f" of {resource}")
 
     def _access(self, live: Live, state: State) -> Iterable[Setting]:
         has = sorted(group["GroupId"] for group in live.facts.get("SecurityGroups", []))
@@ -269,8 +267,8 @@ class Instance(Ec2Resource):
     def _grow(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("ec2", "modify_volume", VolumeId=live.facts["VolumeId"], Size=self.volume_gib)
 
-    def _retag_part(self, id_: str, aws: Aws, _: Live, tags: Mapping[str, str]) -> None:
-        aws.call("ec2", "create_tags", Resources=[id_], Tags=as_items(tags))
+    def _retag_part(self, id_: str, aws: Aws, _: Live, tags: Mapping[str, str | None]) -> None:
+        set_tags(aws, EC2_TAGS, tags, Resources=[id_])
 
     def _set_profile(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         filters = [{"Name": "instance-id", "Values": [live.id]}]

@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
-from provisioner.resources.ec2 import as_items, as_tags
+from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 from provisioner.resources.iam import NO_SUCH, TAKEN
 from provisioner.resources.role import Role
+
+_TAGS = TagCalls("iam", "tag_instance_profile", "untag_instance_profile")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +86,9 @@ class InstanceProfile(Resource):
                 RoleName=role["RoleName"],
             )
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags."""
-        lag = Lag((NO_SUCH,))
-        aws.call("iam", "tag_instance_profile", lag, InstanceProfileName=live.id, Tags=as_items(tags))
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, _TAGS, tags, Lag((NO_SUCH,)), InstanceProfileName=live.id)
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Take the role out and delete it."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Live, Setting, State, foreign, pick
-from provisioner.resources.ec2 import Description, Ec2Resource, as_items
+from provisioner.resources.ec2 import EC2_TAGS, Description, Ec2Resource, set_tags
 
 _TAKEN = "InvalidKeyPair.Duplicate"
 
@@ -85,9 +85,9 @@ class KeyPair(Ec2Resource):
             return there
         return self.read(aws, self.label)
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags; EC2 tags a key pair by its id, not its name."""
-        aws.call("ec2", "create_tags", Resources=[live.facts["KeyPairId"]], Tags=as_items(tags))
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None; EC2 tags a key pair by its id, not its name."""
+        set_tags(aws, EC2_TAGS, tags, Resources=[live.facts["KeyPairId"]])
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; hosts keep the key they were given."""

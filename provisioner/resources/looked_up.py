@@ -28,7 +28,7 @@ class LookedUp(Resource):
         del aws, live
         self._refuse()
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Never called."""
         del aws, live, tags
         self._refuse()

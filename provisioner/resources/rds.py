@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Live, Resource, foreign
-from provisioner.resources.ec2 import as_items, as_tags
+from provisioner.resources.ec2 import TagCalls, as_tags, set_tags
 
+_TAGS = TagCalls("rds", "add_tags_to_resource", "remove_tags_from_resource")
 FIRST_USE = Lag(("InvalidParameterValue",), text="service linked role", deadline_s=180)
 """What RDS may answer to the first call of an account, while its service-linked role is made:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"""
@@ -42,6 +43,6 @@ class RdsResource(Resource):
         del live
         return self.found(aws)
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags."""
-        aws.call("rds", "add_tags_to_resource", ResourceName=live.arn, Tags=as_items(tags))
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, _TAGS, tags, ResourceName=live.arn)

@@ -11,11 +11,12 @@ from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
 from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
 from provisioner.resources.bucket import Bucket
-from provisioner.resources.ec2 import as_items, as_tags
+from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 from provisioner.resources.iam import NO_SUCH, TAKEN, Policy, as_json, is_same_policy
 from provisioner.resources.secret import Secret
 
 _POLICY_NAME = "flowstead"
+_TAGS = TagCalls("iam", "tag_role", "untag_role")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -144,9 +145,9 @@ class Role(Resource):
     def _read(self, aws: Aws) -> Live:
         return aws.until(lambda: self.find(aws), what=f"the IAM role {self.role_name}", deadline_s=60)
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags."""
-        aws.call("iam", "tag_role", Lag((NO_SUCH,)), RoleName=live.id, Tags=as_items(tags))
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, _TAGS, tags, Lag((NO_SUCH,)), RoleName=live.id)
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Take its policies away, those that others attached too, and delete it."""

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws
 from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
-from provisioner.resources.ec2 import as_items, as_tags
+from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 
 _ABSENT = ("ResourceNotFoundException",)
 _TAKEN = ("ResourceExistsException",)
+_TAGS = TagCalls("secretsmanager", "tag_resource", "untag_resource")
 _CURRENT = "AWSCURRENT"
 
 RECOVERY_DAYS = 7
@@ -93,9 +94,9 @@ class Secret(Resource):
         )
         return aws.until(lambda: self.find(aws), what=f"the secret {self.secret_name}", deadline_s=60)
 
-    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
-        """Set these tags."""
-        aws.call("secretsmanager", "tag_resource", SecretId=live.arn, Tags=as_items(tags))
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, _TAGS, tags, SecretId=live.arn)
 
     def is_spared(self, live: Live, parting: Parting) -> bool:
         """Leave one alone that is scheduled for deletion already."""

@@ -1,8 +1,8 @@
 """A part of the network in one availability zone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Live, Setting, State
@@ -32,10 +32,15 @@ class Subnet(Ec2Resource):
     zone: int
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
-        """Network, addresses and zone: none can be changed."""
+        """Network, addresses and zone (for ever), and that no host is given a public address unasked."""
         yield Setting("vpc", live.facts["VpcId"], state.id(self.vpc))
         yield Setting("cidr", live.facts["CidrBlock"], self.cidr)
         yield Setting("zone", live.facts["AvailabilityZone"], self.zones.pick(state, self.zone))
+        has = "for each new host" if live.facts["MapPublicIpOnLaunch"] else "none"
+        yield Setting("public addresses", has, "none", self._keep_private)
+
+    def _keep_private(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
+        aws.call("ec2", "modify_subnet_attribute", SubnetId=live.id, MapPublicIpOnLaunch={"Value": False})
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the subnet."""

@@ -264,6 +264,13 @@ DRIFT: dict[str, tuple[str, str, By]] = {
             "ec2", "modify_instance_attribute", InstanceId=live.id, SourceDestCheck={"Value": False}
         ),
     ),
+    "public addresses in a private subnet": (
+        "private_1",
+        "public addresses",
+        lambda a, live: a.call(
+            "ec2", "modify_subnet_attribute", SubnetId=live.id, MapPublicIpOnLaunch={"Value": True}
+        ),
+    ),
     "disk without a tag": (
         "server",
         "tag flowstead:deployment of {VolumeId}",

@@ -48,6 +48,21 @@ def test_users_tags_are_set_and_changed(stacked: Account) -> None:
     assert stacked.live("server").tags["team"] == "ml"
 
 
+def test_a_tag_that_is_no_longer_wanted_goes_and_those_of_others_stay(stacked: Account) -> None:
+    stacked.apply(tags={"team": "ml", "stage": "production"})
+    server = stacked.live("server")
+    stacked.call("ec2", "create_tags", Resources=[server.id], Tags=[{"Key": "theirs", "Value": "x"}])
+    planned = stacked.plan(tags={"stage": "production"})
+    assert set(changes(planned).values()) == {"update"}
+    stacked.apply(tags={"stage": "production"})
+    assert stacked.plan(tags={"stage": "production"}).is_empty
+    stacked.apply()
+    assert stacked.plan().is_empty
+    for name in changes(planned):
+        left = {key for key in stacked.live(name).tags if not key.startswith("flowstead:")}
+        assert left == {"Name", "theirs"} if name == "server" else {"Name"}
+
+
 _GONE = {
     "server_address": lambda a, live: (
         a.call("ec2", "disassociate_address", AssociationId=live.facts["AssociationId"]),
