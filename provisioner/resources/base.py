@@ -90,7 +90,8 @@ class Setting:
     def __str__(self) -> str:
         """Say what it is and what it will be."""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.name}: {self.has} -> {self.wanted}{note}"
+        has, wanted = ("none" if value is None else value for value in (self.has, self.wanted))
+        return f"{self.name}: {has} -> {wanted}{note}"
 
 
 @dataclass(frozen=True)
