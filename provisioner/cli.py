@@ -39,10 +39,18 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 @app.callback(invoke_without_command=True)
 def bare(
     context: typer.Context,
+    *,
     config: ConfigOption = None,
     inventory: InventoryOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    accept_new_host_key: Annotated[
+        bool,
+        typer.Option(
+            "--accept-new-host-key",
+            help="Trust the ssh key that a new host shows, without waiting for its console.",
+        ),
+    ] = False,
 ) -> None:
     """Make on AWS what deployment.yml says, and write the inventory that Ansible reads.
 
@@ -54,6 +62,7 @@ def bare(
         inventory=inventory or shorten(PROJECT / "inventory"),
         as_json=as_json,
         debug=debug,
+        accept_new_host_key=accept_new_host_key,
     )
     if context.invoked_subcommand is None:
         _run(context.obj, "apply")

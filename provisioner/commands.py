@@ -291,13 +291,14 @@ def _meet_host(session: Session, host: Host, pins_path: Path) -> str:
         console=lambda: _console(session, host.instance_id),
         clock=SystemClock(),
         say=session.say,
+        accept_new=session.options.accept_new_host_key,
     )
     if how == "console":
         session.say(
             f"{host.address}: host key pinned; it is the one that the instance printed on its console"
         )
     elif how == "first use":
-        session.say(f"{host.address}: host key pinned on first use; the console did not show it")
+        session.say(f"{host.address}: host key pinned as it was shown; the instance's console has none yet")
     return how
 
 
@@ -311,8 +312,8 @@ def _console(session: Session, instance_id: str) -> str:
                 raise
             answer = session.aws.call("ec2", "get_console_output", InstanceId=instance_id)
     except AwsError as error:
-        # Without the permission the key is pinned on first use; that is said.
-        if error.code in {"UnauthorizedOperation", "AccessDenied"}:
+        # Who takes any key can do without the permission.
+        if session.options.accept_new_host_key and error.code in {"UnauthorizedOperation", "AccessDenied"}:
             return ""
         raise
     return str(answer.get("Output") or "")
@@ -391,7 +392,7 @@ def _plan_data(session: Session, found: Plan) -> dict[str, Any]:
             "id": change.live.id if change.live else None,
             "status": change.live.status if change.live else "missing",
             "differences": [
-                {"setting": one.setting, "old": one.old, "new": one.new, "note": one.note}
+                {"setting": one.name, "old": one.has, "new": one.wanted, "note": one.note}
                 for one in change.differences
             ],
         }

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from fabric import Connection
 
 ANSWER_DEADLINE_S = 600
-"""A new host answers within two minutes as a rule; the first boot of a large image takes longer."""
+"""Until a host answers, and again until it lets us in: two minutes as a rule, more with a large image."""
 CLOUD_INIT_DEADLINE_S = 900
-CONSOLE_PATIENCE_S = 60
-"""How long after ssh answers the console may take to show the keys: EC2 passes it on with a delay."""
+CONSOLE_PATIENCE_S = 300
+"""How long after ssh answers the console may take to show the keys. EC2 posts it a while after the host has
+started: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html"""
 LOGIN_PATIENCE_S = 120
 """How long after ssh answers cloud-init may take to install the key that opens the host."""
 POLL_S = 2.0
 CONNECT_TIMEOUT_S = 10
+
+_SILENT = "answers, but its console shows no key"
 
 How = Literal["known", "console", "first use"]
 
@@ -71,7 +74,13 @@ def is_known(host: Host, pins_path: Path) -> bool:
 
 
 def meet(
-    host: Host, pins_path: Path, *, console: Callable[[], str], clock: Clock, say: Callable[[str], None]
+    host: Host,
+    pins_path: Path,
+    *,
+    console: Callable[[], str],
+    clock: Clock,
+    say: Callable[[str], None],
+    accept_new: bool = False,
 ) -> How:
     """Wait for a host, pin its key, and see that it is fit for Ansible.
 
@@ -83,13 +92,14 @@ def meet(
         console: reads the instance's console output; "" while there is none.
         clock: time.
         say: shows what is waited for.
+        accept_new: trust the key that it shows when its console shows none yet.
 
     Returns:
         Where the trust in its key comes from.
 
     Raises:
-        FlowsteadError: it does not answer, shows another key than its console, refuses the login, its
-            first boot failed, or it runs another system than configured.
+        FlowsteadError: it does not answer, its console shows no key, it shows another key than its console,
+            refuses the login, its first boot failed, or it runs another system than configured.
 
     """
     if is_known(host, pins_path):
@@ -100,7 +110,7 @@ def meet(
         # The same host at a new address: its key is known already.
         known_hosts.write(pins_path, known_hosts.Pin(host.known_as, host.instance_id, moved.keys))
         return "known"
-    meeting = _Meeting(host, console, clock, say)
+    meeting = _Meeting(host, console, clock, say, accept_new=accept_new)
     with meeting.connect() as connection:
         meeting.wait_for_cloud_init(connection)
         meeting.check_system(connection)
@@ -153,7 +163,13 @@ class _Meeting:
     """One host's first contact."""
 
     def __init__(
-        self, host: Host, console: Callable[[], str], clock: Clock, say: Callable[[str], None]
+        self,
+        host: Host,
+        console: Callable[[], str],
+        clock: Clock,
+        say: Callable[[str], None],
+        *,
+        accept_new: bool,
     ) -> None:
         self.host = host
         self.keys: tuple[known_hosts.HostKey, ...] = ()
@@ -161,6 +177,7 @@ class _Meeting:
         self._console = console
         self._clock = clock
         self._say = say
+        self._accept_new = accept_new
         self._answered_at: float | None = None
         self._reason = f"does not answer on port {host.port}"
 
@@ -171,6 +188,7 @@ class _Meeting:
         while self._clock.now() < deadline:
             if self._answered_at is None and self._answers():
                 self._answered_at = self._clock.now()
+                deadline = self._answered_at + ANSWER_DEADLINE_S
             if self._answered_at is not None:
                 self._find_keys()
             if self.keys:
@@ -243,8 +261,18 @@ class _Meeting:
         if self.keys:
             return
         self.keys = known_hosts.keys_on_console(self._console())
-        if not self.keys and self._waited_s() > CONSOLE_PATIENCE_S:
+        if self.keys:
+            return
+        if self._accept_new:
             self.how, self.keys = "first use", self._offered_keys()
+        elif self._waited_s() > CONSOLE_PATIENCE_S:
+            raise self._silent_console()
+        elif self._reason != _SILENT:
+            self._reason = _SILENT
+            self._say(
+                f"waiting for the console of {self.host.instance_id} to show its ssh keys, which takes "
+                f"minutes (at most {CONSOLE_PATIENCE_S} s; with --accept-new-host-key nothing is waited for)"
+            )
 
     def _offered_keys(self) -> tuple[known_hosts.HostKey, ...]:
         import paramiko  # noqa: PLC0415 - see `connect`
@@ -285,6 +313,15 @@ class _Meeting:
             f"What answers at {self.host.address} shows another host key than {self.host.instance_id} "
             "printed on its console: something stands between this machine and the host.",
             next_step="Find out what answers there; nothing was pinned, and no login was tried.",
+        )
+
+    def _silent_console(self) -> FlowsteadError:
+        host = self.host
+        return FlowsteadError(
+            f"The console of {host.instance_id} shows no ssh key {CONSOLE_PATIENCE_S} s after {host.address} "
+            "answered, so nothing proves that it is the host that answers.",
+            next_step="Run the same command again, or copy the host's lines from the known_hosts of an "
+            "inventory that has them, or trust what answers: provision.py --accept-new-host-key",
         )
 
     def _no_login(self) -> FlowsteadError:

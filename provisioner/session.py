@@ -33,6 +33,7 @@ class Options:
         inventory: the inventory directory.
         as_json: print data as JSON.
         debug: show tracebacks.
+        accept_new_host_key: trust the ssh key that a new host shows when its console shows none yet.
 
     """
 
@@ -40,6 +41,7 @@ class Options:
     inventory: Path
     as_json: bool = False
     debug: bool = False
+    accept_new_host_key: bool = False
 
 
 class Session:

@@ -70,8 +70,9 @@ def serving(**settings: object) -> Iterator[SshHost]:
         "cloud-init status --wait --long": (0, "status: done\n"),
         "cat /etc/os-release": (0, DEBIAN_13),
     }
-    host = SshHost(new_key(), answers | settings.pop("answers", {}), **settings)
-    listener = socket.create_server(("127.0.0.1", 0))
+    key = settings.pop("host_key", None) or new_key()
+    host = SshHost(key, answers | settings.pop("answers", {}), **settings)
+    listener = socket.create_server(("127.0.0.1", host.port))
     listener.settimeout(0.2)
     host.port = listener.getsockname()[1]
     transports = []

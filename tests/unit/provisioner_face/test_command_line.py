@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 import fabfile
-from provisioner import graph
-from provisioner.errors import FlowsteadError
+from provisioner import commands, first_contact, graph, ssh_key
+from provisioner.config import Deployment
+from provisioner.errors import AwsError, FlowsteadError
+from provisioner.session import Options, Session
+from tests.unit.provisioner_face import ssh_host
 
 PROJECT = Path(__file__).resolve().parents[3]
 SECRETS = ("database-owner", "database-application", "admin", "server-keys", "tls-ca")
@@ -319,3 +323,37 @@ def test_a_run_with_nothing_to_do_loads_neither_fabric_nor_rich(made):
             del sys.modules[module]
     assert made.run().code == 0
     assert not {"fabric", "paramiko", "rich.live"} & set(sys.modules)
+
+
+@pytest.mark.parametrize("words", [(), ("apply",)])
+def test_a_new_host_is_trusted_unseen_only_if_that_is_asked_for(made, monkeypatch, words):
+    asked = []
+    # No host of this account can be reached: test_first_contact meets real ones.
+    monkeypatch.setattr(
+        first_contact, "meet", lambda *_, accept_new, **__: asked.append(accept_new) or "first use"
+    )
+    assert made.run(*words).code == 0
+    assert made.run("--accept-new-host-key", *words).code == 0
+    assert asked == [False, True]
+
+
+def test_a_console_that_may_not_be_read_is_told_unless_it_is_not_needed(made, tmp_path):
+    def refuse(moment, name):
+        if (moment, name) == ("before", "GetConsoleOutput"):
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, name)
+
+    key = ssh_key.read(Deployment(), made.inventory).private_path
+    made.account.hooks.append(refuse)
+    with ssh_host.serving() as server:
+        host = first_contact.Host("127.0.0.1", "i-0a", "admin", "debian-13", key, server.port)
+        for accept_new in (False, True):
+            options = Options(
+                made.directory / "deployment.yml", made.inventory, accept_new_host_key=accept_new
+            )
+            session = Session(options)
+            session.aws = made.account.open()
+            if accept_new:
+                assert commands._meet_host(session, host, tmp_path / "pins") == "first use"
+            else:
+                with pytest.raises(AwsError, match="permission for GetConsoleOutput"):
+                    commands._meet_host(session, host, tmp_path / "pins")

@@ -1,5 +1,6 @@
 """First contact with a host that speaks real SSH: what is pinned, and what is refused."""
 
+import contextlib
 import subprocess
 
 import pytest
@@ -29,17 +30,18 @@ def meet(tmp_path):
     pair.save()
     pins = tmp_path / "known_hosts"
 
-    def go(server, *, instance_id="i-0a", console=None, system="debian-13"):
+    def go(server, *, instance_id="i-0a", console=None, system="debian-13", accept_new=False):
         host = first_contact.Host("127.0.0.1", instance_id, "admin", system, pair.private_path, server.port)
         return first_contact.meet(
             host,
             pins,
             console=(lambda: server.console) if console is None else console,
-            clock=Clock(),
+            clock=go.clock,
             say=go.said.append,
+            accept_new=accept_new,
         )
 
-    go.pins, go.said = pins, []
+    go.pins, go.said, go.clock = pins, [], Clock()
     return go
 
 
@@ -67,10 +69,51 @@ def test_a_known_host_is_not_met_again(meet):
         assert meet.pins.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_host_whose_console_stays_empty_is_pinned_on_first_use(meet):
+def test_a_console_that_is_late_is_waited_for_and_that_is_said_once(meet):
     with ssh_host.serving() as server:
-        assert meet(server, console=lambda: "") == "first use"
+        assert meet(server, console=lambda: server.console if meet.clock.now() > 290 else "") == "console"
+    (said,) = [line for line in meet.said if "console" in line]
+    assert "which takes minutes (at most 300 s; with --accept-new-host-key nothing is waited for)" in said
+
+
+def test_a_host_whose_console_stays_empty_is_not_trusted_unasked(meet):
+    with ssh_host.serving() as server:
+        with pytest.raises(
+            FlowsteadError, match="The console of i-0a shows no ssh key 300 s after"
+        ) as caught:
+            meet(server, console=lambda: "")
+        assert server.logins == []
+    assert "--accept-new-host-key" in caught.value.next_step
+    assert not meet.pins.exists()
+
+
+def test_the_console_of_a_host_that_answers_late_is_waited_for_as_long(meet, monkeypatch):
+    with ssh_host.serving() as later:
+        pass
+    with contextlib.ExitStack() as stack:
+        sleep = meet.clock.sleep
+
+        def boot(seconds):
+            sleep(seconds)
+            if meet.clock.now() == 590:
+                stack.enter_context(ssh_host.serving(port=later.port, host_key=later.host_key))
+
+        monkeypatch.setattr(meet.clock, "sleep", boot)
+        assert meet(later, console=lambda: later.console if meet.clock.now() > 800 else "") == "console"
+
+
+def test_who_asks_for_it_trusts_the_key_that_is_shown_without_waiting(meet):
+    with ssh_host.serving() as server:
+        assert meet(server, console=lambda: "", accept_new=True) == "first use"
         assert server.host_key.get_base64() in meet.pins.read_text()
+    assert meet.clock.now() == 0
+
+
+def test_the_console_counts_for_who_trusts_any_key_too(meet):
+    with ssh_host.serving() as server, ssh_host.serving() as other:
+        with pytest.raises(FlowsteadError, match="shows another host key"):
+            meet(server, console=lambda: other.console, accept_new=True)
+        assert server.logins == []
 
 
 def test_another_key_than_the_console_printed_is_refused_before_any_login(meet):
