@@ -158,7 +158,7 @@ def _settle(change: "Change", aws: Aws, state: State, tell: OnEvent) -> Live:
             new = [setting for setting in differences if _key(setting) not in tried]
             if new:
                 tried |= {_key(setting) for setting in new}
-                live = resource.update(aws, live, new)
+                live = _update(resource, aws, live, state, new)
             else:
                 live = _taken(resource, aws, live, state)
             live = _wait(resource, aws, live, state, tell)
@@ -169,6 +169,20 @@ def _settle(change: "Change", aws: Aws, state: State, tell: OnEvent) -> Live:
 
 def _key(setting: Setting) -> tuple[str, str]:
     return setting.name, str(setting.wanted)
+
+
+def _update(resource: Resource, aws: Aws, live: Live, state: State, new: Sequence[Setting]) -> Live:
+    """Set what differs; an error counts if it still does: the call may have been the repeat of a done one."""
+    while True:
+        try:
+            return resource.update(aws, live, new)
+        except AwsError:
+            live = resource.look(aws, live)
+            left = {_key(setting) for setting in resource.differences(live, state)}
+            still = [setting for setting in new if _key(setting) in left]
+            if len(still) == len(new):
+                raise
+            new = still
 
 
 def _taken(resource: Resource, aws: Aws, live: Live, state: State) -> Live:
@@ -214,7 +228,15 @@ def _delete(change: "Change", aws: Aws, parting: Parting) -> None:
         try:
             change.resource.delete(aws, live, parting)
         except AwsError as error:
-            raise _named(error, f"{change.resource} ({live.id}) could not be deleted") from error
+            if _is_there(change.resource, aws, live):
+                raise _named(error, f"{change.resource} ({live.id}) could not be deleted") from error
+
+
+def _is_there(resource: Resource, aws: Aws, live: Live) -> bool:
+    """Look again: a call that AWS refuses may be the repeat of one that it has done."""
+    aws.forget()
+    found = resource.find(aws)
+    return found is not None and live.id in {found.id, *(twin.id for twin in found.twins)}
 
 
 def _named(error: AwsError, what: str) -> AwsError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ConnectionClosedError
 from moto import mock_aws
 from moto.backends import get_backend
 from moto.core import models, responses
@@ -36,20 +37,23 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("MOTO_AMIS_PATH", "set, so that moto loads no images of its own")
     monkeypatch.setattr(amis, "AMIS", list(IMAGES))
     monkeypatch.setattr(botocore.session, "create_loader", _loader)
-    # The graph calls from several threads; moto's tables bear one at a time.
-    lock, process_request = threading.RLock(), BotocoreStubber.process_request
-
-    def one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
-        with lock:
-            return process_request(self, request)
-
-    monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     # moto asks it of the same few classes at each call: a tenth of these tests' time.
     monkeypatch.setattr(responses, "method_names_from_class", _method_names)
     # Nothing here asks AWS by the library requests: 1,300 patterns for it take another tenth.
     monkeypatch.setattr(models, "RESPONSES_METHODS", [])
     with mock_aws():
         made = Account()
+        # The graph calls from several threads; moto's tables bear one at a time.
+        lock, process_request = threading.RLock(), BotocoreStubber.process_request
+
+        def one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
+            with lock:
+                answer = process_request(self, request)
+            if made.loses(made.calling.name):
+                raise ConnectionClosedError(endpoint_url=request.url)
+            return answer
+
+        monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
         shown = property(associated_profile, lambda _, __: None)
         monkeypatch.setattr(Instance, "iam_instance_profile", shown, raising=False)
         monkeypatch.setattr(InstanceBackend, "run_instances", run_instances(InstanceBackend.run_instances))

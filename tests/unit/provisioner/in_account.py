@@ -123,6 +123,13 @@ class Account:
     """The account, and what a user does with it.
 
     Each command opens AWS anew, as each run of provision.py does.
+
+    Attributes:
+        hooks: told of each call before and after it ("after", "CreateVpc"), to raise something.
+        edits: change answers.
+        loses: tells whether the connection is cut when AWS has done what an operation asks.
+        calling: of the thread's present call: its `name`, and whether it `lists` by filters.
+
     """
 
     def __init__(self) -> None:
@@ -137,6 +144,8 @@ class Account:
             for size in ("t4g.micro", "t4g.small", "m7g.large", "m7g.xlarge")
         ]
         self.hooks: list[Callable[[str, str], None]] = []
+        self.loses: Callable[[str], bool] = lambda _: False
+        self.calling = threading.local()
         self.edits: list[Callable[[str, dict[str, Any]], None]] = []
         self.calls: collections.Counter[str] = collections.Counter()
         self.user = self.open()
@@ -181,8 +190,10 @@ class Account:
             client.meta.events.unregister(event, unique_id=name)
             client.meta.events.register(event, listener, unique_id=name)
 
-    def _before(self, model: Any, **_: Any) -> None:
+    def _before(self, model: Any, params: Any, **_: Any) -> None:
         self.calls[model.name] += 1
+        self.calling.name = model.name
+        self.calling.lists = any(str(key).startswith("Filter") for key in params["body"] or ())
         for hook in self.hooks:
             hook("before", model.name)
 
