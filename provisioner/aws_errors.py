@@ -127,7 +127,10 @@ def _next_step(error: Exception, code: str, operation: str, region: str) -> str:
     if code in _NEXT_STEPS:
         return _NEXT_STEPS[code]
     if code in _PERMISSION_CODES:
-        step = f"Ask for the permission for {operation}, or use another profile (AWS_PROFILE)."
+        step = (
+            f"Ask for the permission for {operation} (docs/operator_policy.json has all that are needed), "
+            "or use another profile (AWS_PROFILE)."
+        )
     elif code in CREDENTIAL_CODES or any(word in code for word in ("Token", "SSO", "Credential")):
         step = _LOGIN
     elif code in _QUOTA_CODES or "LimitExceeded" in code or "QuotaExceeded" in code:
