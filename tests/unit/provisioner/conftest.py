@@ -49,7 +49,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         def one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
             with lock:
                 answer = process_request(self, request)
-            if made.loses(made.calling.name):
+            if made.loses(getattr(made.calling, "name", "")):
                 raise ConnectionClosedError(endpoint_url=request.url)
             return answer
 

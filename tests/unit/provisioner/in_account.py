@@ -193,7 +193,8 @@ class Account:
     def _before(self, model: Any, params: Any, **_: Any) -> None:
         self.calls[model.name] += 1
         self.calling.name = model.name
-        self.calling.lists = any(str(key).startswith("Filter") for key in params["body"] or ())
+        words = params["body"] if isinstance(params["body"], dict) else {}
+        self.calling.lists = any(key.startswith("Filter") for key in words)
         for hook in self.hooks:
             hook("before", model.name)
 
