@@ -147,15 +147,11 @@ class Instance(Ec2Resource):
         yield Setting("source/destination check", has_check, "on", self._set_attributes, to)
         if self.profile:
             yield self._profile(live, self.profile, state)
-        if self._is_burstable:
-            yield Setting("CPU credits", live.facts["CpuCredits"] or "unlimited", _CREDITS, self._set_credits)
+        if live.facts["CpuCredits"]:
+            yield Setting("CPU credits", live.facts["CpuCredits"], _CREDITS, self._set_credits)
         options = live.facts.get("MetadataOptions", {})
         for key, value in _METADATA.items():
             yield Setting(f"metadata {key}", options.get(key), value, self._set_metadata)
-
-    @property
-    def _is_burstable(self) -> bool:
-        return _BURSTABLE.match(self.instance_type) is not None
 
     def _profile(self, live: Live, profile: InstanceProfile, state: State) -> Setting:
         """Compare ids: one that was made anew has the name and ARN of the one before, and not its role."""
@@ -204,7 +200,7 @@ class Instance(Ec2Resource):
         }
         if self.profile:
             parameters["IamInstanceProfile"] = {"Arn": state.arn(self.profile)}
-        if self._is_burstable:
+        if _BURSTABLE.match(self.instance_type):
             parameters["CreditSpecification"] = {"CpuCredits": _CREDITS}
         return self._run(aws, parameters)
 
