@@ -240,6 +240,7 @@ def build_bake_host(deployment: Deployment, facts: Facts) -> BakeHost:
         groups=(firewall,),
         key_pair=key_pair,
         routes=RouteTable("routes", owner, vpc=vpc, subnets=(subnet,), gateway=gateway),
+        cpu_credits="unlimited",
         at_shutdown="terminate",
         user_data=facts.user_data,
     )

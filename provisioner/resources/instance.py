@@ -35,9 +35,6 @@ _PROFILE_LAG = "InvalidParameterValue"
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency"""
 
 _BURSTABLE = re.compile(r"t\d")
-_CREDITS = "standard"
-"""A host that is busy for long becomes slower instead of dearer; AWS's own choice is "unlimited" as a rule:
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode.html"""
 
 _BOOT_S = 300
 _STOP_S = 600
@@ -57,6 +54,8 @@ class Instance(Ec2Resource):
         key_pair: what opens it.
         routes: its way to the internet, there before it starts.
         profile: what it may do in AWS; None: nothing.
+        cpu_credits: what a host of type t that is busy for long becomes, slower ("standard") or dearer:
+            https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode.html
         at_shutdown: what becomes of it when it shuts itself down.
         user_data: cloud-init's configuration, used at the first start only.
 
@@ -81,6 +80,7 @@ class Instance(Ec2Resource):
     key_pair: KeyPair
     routes: RouteTable
     profile: InstanceProfile | None = None
+    cpu_credits: Literal["standard", "unlimited"] = "standard"
     at_shutdown: Literal["stop", "terminate"] = "stop"
     user_data: str = ""
 
@@ -148,7 +148,7 @@ class Instance(Ec2Resource):
         if self.profile:
             yield self._profile(live, self.profile, state)
         if live.facts["CpuCredits"]:
-            yield Setting("CPU credits", live.facts["CpuCredits"], _CREDITS, self._set_credits)
+            yield Setting("CPU credits", live.facts["CpuCredits"], self.cpu_credits, self._set_credits)
         options = live.facts.get("MetadataOptions", {})
         for key, value in _METADATA.items():
             yield Setting(f"metadata {key}", options.get(key), value, self._set_metadata)
@@ -201,7 +201,7 @@ class Instance(Ec2Resource):
         if self.profile:
             parameters["IamInstanceProfile"] = {"Arn": state.arn(self.profile)}
         if _BURSTABLE.match(self.instance_type):
-            parameters["CreditSpecification"] = {"CpuCredits": _CREDITS}
+            parameters["CreditSpecification"] = {"CpuCredits": self.cpu_credits}
         return self._run(aws, parameters)
 
     def _run(self, aws: Aws, parameters: dict[str, Any]) -> Live:
@@ -254,7 +254,7 @@ class Instance(Ec2Resource):
             aws.call("ec2", "modify_instance_attribute", InstanceId=live.id, **{name: value})
 
     def _set_credits(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
-        one = {"InstanceId": live.id, "CpuCredits": _CREDITS}
+        one = {"InstanceId": live.id, "CpuCredits": self.cpu_credits}
         aws.call("ec2", "modify_instance_credit_specification", InstanceCreditSpecifications=[one])
 
     def _set_metadata(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:

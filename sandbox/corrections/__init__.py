@@ -151,6 +151,7 @@ def install(real: World) -> None:
     """
     from sandbox.corrections import (  # noqa: PLC0415 - they import moto, which must wait for account.prepare()
         buckets,
+        cpu_credits,
         database_checks,
         database_offers,
         database_parameters,
@@ -167,6 +168,7 @@ def install(real: World) -> None:
     _worlds.append(real)
     for module in (
         buckets,
+        cpu_credits,
         database_checks,
         database_offers,
         database_parameters,

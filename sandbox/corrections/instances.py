@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.core.utils import utcnow
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
-from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.models.instances import Instance, InstanceBackend
 
 from sandbox import account, authorize, wire
 from sandbox.corrections import follows, refuses, substitute, world
@@ -47,6 +47,14 @@ def patch() -> None:
         return reservation
 
     substitute(InstanceBackend, "run_instances", run_instances)
+    substitute(Instance, "iam_instance_profile", property(_profile, lambda _, __: None))
+
+
+def _profile(host: Any) -> dict[str, str] | None:
+    """Give a host's profile with the profile's own id; moto gives the association's."""
+    association = host.ec2_backend.iam_instance_profile_associations.get(host.id)
+    profile = association and association.iam_instance_profile
+    return {"Arn": profile.arn, "Id": profile.id} if profile else None
 
 
 def _fingerprint(params: dict[str, Any]) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from moto.ec2.models.instances import Instance
-
 from sandbox import account
-from sandbox.corrections import follows, refuses, substitute
+from sandbox.corrections import follows, refuses
 from sandbox.errors import Refusal
 from sandbox.request import Call
 from sandbox.ways import ways
@@ -23,14 +21,7 @@ _changed: dict[str, float] = {}
 
 
 def patch() -> None:
-    """Show a host's profile with the profile's own id; moto gives the association's."""
-
-    def shown(host: Any) -> dict[str, str] | None:
-        association = host.ec2_backend.iam_instance_profile_associations.get(host.id)
-        profile = association and association.iam_instance_profile
-        return {"Arn": profile.arn, "Id": profile.id} if profile else None
-
-    substitute(Instance, "iam_instance_profile", property(shown, lambda _, __: None))
+    """Nothing of moto's needs another body."""
 
 
 @follows("iam", "CreateInstanceProfile", "AddRoleToInstanceProfile")

@@ -17,9 +17,18 @@ from moto.core.responses import PaginatedResult
 from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
 from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.responses.instances import InstanceResponse
 from moto.rds.responses import RDSResponse
 
-from tests.unit.provisioner.in_account import IMAGES, Account, associated_profile, create_image, run_instances
+from tests.unit.provisioner.in_account import (
+    IMAGES,
+    Account,
+    associated_profile,
+    create_image,
+    described_credits,
+    modify_credits,
+    run_instances,
+)
 
 # botocore's models of the services are MiBs of JSON: read once, not in each session.
 _loader = functools.cache(botocore.session.create_loader)
@@ -57,6 +66,9 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         shown = property(associated_profile, lambda _, __: None)
         monkeypatch.setattr(Instance, "iam_instance_profile", shown, raising=False)
         monkeypatch.setattr(InstanceBackend, "run_instances", run_instances(InstanceBackend.run_instances))
+        name = "instance_credit_specification"
+        monkeypatch.setattr(InstanceResponse, f"describe_{name}s", described_credits)
+        monkeypatch.setattr(InstanceResponse, f"modify_{name}", modify_credits, raising=False)
         monkeypatch.setattr(amis.AmiBackend, "create_image", create_image)
         monkeypatch.setattr(
             RDSResponse,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
@@ -75,6 +76,19 @@ def associated_profile(host: Any) -> dict[str, str] | None:
     association = host.ec2_backend.iam_instance_profile_associations.get(host.id)
     profile = association and association.iam_instance_profile
     return {"Arn": profile.arn, "Id": profile.id} if profile else None
+
+
+def described_credits(asked: Any) -> ActionResult:
+    """Tell the credits that a host was given; moto gives all the same and takes no others."""
+    hosts = [asked.ec2_backend.get_instance(id_) for id_ in asked.params["InstanceIds"]]
+    items = [{"InstanceId": one.id, "CpuCredits": getattr(one, "credits", "unlimited")} for one in hosts]
+    return ActionResult({"InstanceCreditSpecifications": items})
+
+
+def modify_credits(asked: Any) -> ActionResult:
+    for item in asked.params["InstanceCreditSpecifications"]:
+        asked.ec2_backend.get_instance(item["InstanceId"]).credits = item["CpuCredits"]
+    return ActionResult({})
 
 
 def run_instances(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -257,6 +257,15 @@ DRIFT: dict[str, tuple[str, str, By]] = {
             "secretsmanager", "put_resource_policy", SecretId=live.id, ResourcePolicy=OTHERS
         ),
     ),
+    "a host that may run up a bill": (
+        "server",
+        "CPU credits",
+        lambda a, live: a.call(
+            "ec2",
+            "modify_instance_credit_specification",
+            InstanceCreditSpecifications=[{"InstanceId": live.id, "CpuCredits": "unlimited"}],
+        ),
+    ),
     "packets of others": (
         "server",
         "source/destination check",

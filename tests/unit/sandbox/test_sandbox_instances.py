@@ -148,3 +148,18 @@ def test_metadata_options_keep_what_a_call_leaves_out(client, launch):
     )
     options = object_of(instance).metadata_options
     assert (options.http_tokens, options.http_put_response_hop_limit) == ("required", 2)
+
+
+def test_credits_are_what_was_asked_for_and_else_aws_own(client, launch):
+    ec2 = client("ec2")
+
+    def has(host):
+        answer = ec2.describe_instance_credit_specifications(InstanceIds=[host])
+        return [one["CpuCredits"] for one in answer["InstanceCreditSpecifications"]]
+
+    (dear,) = launch()
+    (slow,) = launch(CreditSpecification={"CpuCredits": "standard"})
+    assert (has(dear["InstanceId"]), has(slow["InstanceId"])) == (["unlimited"], ["standard"])
+    wanted = [{"InstanceId": dear["InstanceId"], "CpuCredits": "standard"}]
+    ec2.modify_instance_credit_specification(InstanceCreditSpecifications=wanted)
+    assert has(dear["InstanceId"]) == ["standard"]
