@@ -18,9 +18,10 @@ SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule
 upgrades := test_upgrade
 releases := test_releases
 operations := test_operations test_replacement test_lifecycle
+slow := test_slow_aws
 network := test_sandbox_network test_sandbox_hosts test_sandbox_databases
-clients := $(filter-out test_bake $(upgrades) $(releases) $(operations) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
-GROUPS := upgrades releases operations network clients
+clients := $(filter-out test_bake $(upgrades) $(releases) $(operations) $(slow) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
+GROUPS := upgrades releases operations slow network clients
 # Jobs at a time. They wait for hosts, for databases and for each other's locks: two on each two processors would leave some idle.
 JOBS := 3
 # Notes what a part takes, for the table at the end.
@@ -111,7 +112,7 @@ end-to-end: ## The two commands, real clients and a real browser against a local
 $(GROUPS:%=end-to-end-%): end-to-end-%: images
 	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml $($*:%=tests/end_to_end/%.py)
 
-$(filter-out end-to-end-network,$(GROUPS:%=end-to-end-%)): $(BAKED_13)
+$(filter-out end-to-end-network end-to-end-slow,$(GROUPS:%=end-to-end-%)): $(BAKED_13)
 
 # What others wait for is a step of its own, with a scenario that takes as long: make comes back to what had to wait only when it has begun
 # all else. In the next step the longest come first, so that at the end no processor waits for one of them.

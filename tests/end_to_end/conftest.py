@@ -39,7 +39,7 @@ def clone() -> Iterator[Path]:
         return
     directory = Path(tempfile.mkdtemp(prefix="flowstead-test-"))
     reaper = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("reaper.py")), str(directory), SANDBOX],
+        [sys.executable, str(Path(__file__).with_name("reaper.py")), str(directory)],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )

@@ -141,11 +141,11 @@ class Sandbox:
     env: dict[str, str] = field(repr=False)
 
     @classmethod
-    def up(cls, clone: Path, name: str) -> Sandbox:
+    def up(cls, clone: Path, name: str, *options: str) -> Sandbox:
         """Start it with the images baked in the project itself; take over the environment that it prints."""
         environment = base_environment()
         own = () if clone == PROJECT else ("--images-from", str(PROJECT))
-        run("python", "-m", "sandbox", "up", "--name", name, *own, cwd=clone, env=environment)
+        run("python", "-m", "sandbox", "up", "--name", name, *own, *options, cwd=clone, env=environment)
         script = f'eval "$(python -m sandbox env --name {name})" && env -0'
         listed = run("bash", "-euc", script, cwd=clone, env=environment).stdout
         return cls(clone, name, dict(line.split("=", 1) for line in listed.split("\0") if "=" in line))

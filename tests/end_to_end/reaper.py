@@ -1,10 +1,10 @@
 """Clears up after the end-to-end tests, however they end.
 
 Started by them in a session of its own with a pipe on its standard input. The pipe closes when the tests are
-done, fail, or are killed; then the local AWS in the copy of the project goes with its images, and then the
+done, fail, or are killed; then each local AWS in the copy of the project goes with its images, and then the
 copy.
 
-    python reaper.py COPY NAME
+    python reaper.py COPY
 """
 
 import shutil
@@ -15,11 +15,11 @@ from pathlib import Path
 
 def main() -> None:
     """Wait for the end of the tests, then clear up."""
-    clone, name = Path(sys.argv[1]), sys.argv[2]
+    clone = Path(sys.argv[1])
     sys.stdin.buffer.read()
-    if (clone / "sandbox").is_dir():
-        down = [sys.executable, "-m", "sandbox", "down", "--name", name, "--purge"]
-        subprocess.run(down, cwd=clone, check=False)
+    names = [place.parent.name for place in (clone / ".sandbox").glob("*/daemon.log")]
+    for words in (*([name] for name in names), *([name, "--purge"] for name in names[:1])):
+        subprocess.run([sys.executable, "-m", "sandbox", "down", "--name", *words], cwd=clone, check=False)
     shutil.rmtree(clone, ignore_errors=True)
 
 

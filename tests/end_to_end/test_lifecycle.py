@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+from counting import ONE_OF_EACH, kill_at, tagged, things
 from deployed import Deployment, Sandbox, copy_project, mutating, served
 
 pytestmark = pytest.mark.timeout(1800)
 
 NAME = "second"
-TAGGED = [{"Name": "tag:flowstead:deployment", "Values": [NAME]}]
-# The command is killed as soon as AWS got one of these calls, and run again; the later ones take a while.
 KILLED_AT = ("CreateVpc", "CreateDBInstance", "RunInstances", "AllocateAddress")
-KILLED_LATEST_S = 10
 
 
 @pytest.fixture(scope="module")
@@ -35,77 +32,11 @@ def second(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Deploy
     return Deployment(sandbox, directory)
 
 
-def kill_at(deployment: Deployment, action: str) -> None:
-    """Start provision.py and kill it, as a lost connection or a full disk would, at one of its calls.
-
-    If an earlier run has made that call already, it is killed some seconds after its start.
-    """
-    before = deployment.sandbox.count(action)
-    process = subprocess.Popen(
-        ["python", "provision.py"],
-        cwd=deployment.clone,
-        env=deployment.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + KILLED_LATEST_S
-    while (
-        process.poll() is None and time.monotonic() < deadline and deployment.sandbox.count(action) == before
-    ):
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-
-
-def things(sandbox: Sandbox) -> dict[str, int]:
-    """How many of each kind the second deployment has."""
-    ec2, rds, secrets = sandbox.client("ec2"), sandbox.client("rds"), sandbox.client("secretsmanager")
-    reservations = ec2.describe_instances(Filters=TAGGED)["Reservations"]
-    alive = [
-        instance
-        for reservation in reservations
-        for instance in reservation["Instances"]
-        if instance["State"]["Name"] not in {"shutting-down", "terminated"}
-    ]
-    return {
-        "instances": len(alive),
-        "networks": len(ec2.describe_vpcs(Filters=TAGGED)["Vpcs"]),
-        "subnets": len(ec2.describe_subnets(Filters=TAGGED)["Subnets"]),
-        "gateways": len(ec2.describe_internet_gateways(Filters=TAGGED)["InternetGateways"]),
-        "firewalls": len(ec2.describe_security_groups(Filters=TAGGED)["SecurityGroups"]),
-        "addresses": len(ec2.describe_addresses(Filters=TAGGED)["Addresses"]),
-        "key pairs": len(ec2.describe_key_pairs(Filters=TAGGED)["KeyPairs"]),
-        "databases": sum(
-            NAME in one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]
-        ),
-        "buckets": sum(NAME in one["Name"] for one in sandbox.client("s3").list_buckets()["Buckets"]),
-        "roles": sum(NAME in one["RoleName"] for one in sandbox.client("iam").list_roles()["Roles"]),
-        "secrets": sum(
-            f"/{NAME}/" in one["Name"] for one in secrets.list_secrets(MaxResults=100)["SecretList"]
-        ),
-    }
-
-
-ONE_OF_EACH = {
-    "instances": 1,
-    "networks": 1,
-    "subnets": 4,
-    "gateways": 1,
-    "firewalls": 2,
-    "addresses": 1,
-    "key pairs": 1,
-    "databases": 1,
-    "buckets": 1,
-    "roles": 1,
-    "secrets": 5,
-}
-
-
 def test_killed_in_the_middle_it_goes_on_and_makes_nothing_twice(second: Deployment) -> None:
     for action in KILLED_AT:
         kill_at(second, action)
     second.provision()
-    assert things(second.sandbox) == ONE_OF_EACH
+    assert things(second.sandbox, NAME) == ONE_OF_EACH
     assert "nothing to do" in second.provision().stdout.lower()
 
 
@@ -160,7 +91,7 @@ def test_destroy_leaves_what_it_says_and_nothing_else(
     sandbox, bucket = second.sandbox, second.provisioned["flowstead_bucket"]
     sandbox.client("s3").put_object(Bucket=bucket, Key="artifacts/kept", Body=b"data")
     said = second.provision("destroy", "--yes").stdout
-    assert things(sandbox) == dict.fromkeys(ONE_OF_EACH, 0) | {"buckets": 1}
+    assert things(sandbox, NAME) == dict.fromkeys(ONE_OF_EACH, 0) | {"buckets": 1}
     assert bucket in said
     snapshots = sandbox.client("rds").describe_db_snapshots()["DBSnapshots"]
     ours = [one["DBSnapshotIdentifier"] for one in snapshots if NAME in one["DBSnapshotIdentifier"]]
@@ -174,7 +105,7 @@ def test_destroy_leaves_what_it_says_and_nothing_else(
 
 def test_destroy_of_nothing_says_so_and_delete_data_takes_the_bucket(second: Deployment) -> None:
     second.provision("destroy", "--yes", "--delete-data")
-    assert things(second.sandbox) == dict.fromkeys(ONE_OF_EACH, 0)
+    assert things(second.sandbox, NAME) == dict.fromkeys(ONE_OF_EACH, 0)
     assert "nothing to remove" in second.provision("destroy", "--yes").stdout.lower()
 
 
@@ -184,7 +115,7 @@ def test_host_and_role_are_gone_for_good(second: Deployment) -> None:
     listed = subprocess.run(
         ["podman", "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
     )
-    instances = second.sandbox.client("ec2").describe_instances(Filters=TAGGED)["Reservations"]
+    instances = second.sandbox.client("ec2").describe_instances(Filters=tagged(NAME))["Reservations"]
     for reservation in instances:
         assert reservation["Instances"][0]["InstanceId"] not in listed.stdout
 
