@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
 
 from sandbox import account
-from sandbox.corrections import refuses, settles, substitute, world
+from sandbox.corrections import follows, refuses, settles, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.topology import interfaces
 from sandbox.request import Call
@@ -136,6 +136,13 @@ def _check_endpoint(call: Call) -> None:
                 f"route table {table_id} already has a route with destination-prefix-list-id "
                 f"{other.destination_prefix_list_id}",
             )
+
+
+@follows("ec2", "CreateVpcEndpoint")
+def _fill_in_kind(call: Call) -> None:
+    """An endpoint is a gateway unless said otherwise. Source: CreateVpcEndpoint, Amazon EC2 API Reference."""
+    for endpoint in account.ec2(call.region).vpc_end_points.values():
+        endpoint.vpc_endpoint_type = endpoint.vpc_endpoint_type or "Gateway"
 
 
 @refuses("ec2", "DeleteSecurityGroup")

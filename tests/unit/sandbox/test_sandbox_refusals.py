@@ -69,7 +69,7 @@ def test_a_vpc_has_one_gateway_and_routes_to_no_other(client, network):
 def test_a_route_table_has_one_gateway_endpoint_of_a_service(client, network):
     ec2 = client("ec2")
     tables = [ec2.create_route_table(VpcId=network.vpc)["RouteTable"]["RouteTableId"] for _ in range(2)]
-    wanted = {"VpcId": network.vpc, "ServiceName": "com.amazonaws.us-east-1.s3", "VpcEndpointType": "Gateway"}
+    wanted = {"VpcId": network.vpc, "ServiceName": "com.amazonaws.us-east-1.s3"}
     first = ec2.create_vpc_endpoint(**wanted, RouteTableIds=tables[:1])["VpcEndpoint"]["VpcEndpointId"]
     assert code_of(ec2.create_vpc_endpoint, **wanted, RouteTableIds=tables) == "RouteAlreadyExists"
     second = ec2.create_vpc_endpoint(**wanted, RouteTableIds=tables[1:])["VpcEndpoint"]["VpcEndpointId"]
