@@ -59,11 +59,11 @@ def rds_regions() -> list[str]:
     return list(dict.keys(rds_backends[ACCOUNT_ID]))
 
 
-def iam() -> Any:
-    """Return IAM's backend."""
+def iam(account_id: str = ACCOUNT_ID) -> Any:
+    """Return IAM's backend of an account, the sandbox's own unless said otherwise."""
     from moto.iam.models import iam_backends  # noqa: PLC0415 - after prepare()
 
-    return iam_backends[ACCOUNT_ID][PARTITION]
+    return iam_backends[account_id][PARTITION]
 
 
 def sts() -> Any:
@@ -71,6 +71,14 @@ def sts() -> Any:
     from moto.sts.models import sts_backends  # noqa: PLC0415 - after prepare()
 
     return sts_backends[ACCOUNT_ID][PARTITION]
+
+
+def sessions() -> list[Any]:
+    """List the sessions of roles, those of other accounts' roles too."""
+    from moto.sts.models import sts_backends  # noqa: PLC0415 - after prepare()
+
+    backends = [regional[PARTITION] for regional in sts_backends.values()]
+    return [session for backend in backends for session in backend.assumed_roles]
 
 
 def s3() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sandbox import account, principals, resources, signature
@@ -63,9 +64,11 @@ def _context(call: Call, principal: Principal | None) -> dict[str, str | list[st
         "aws:sourceip": call.request.peer,
         "aws:requestedregion": call.region,
         "aws:currenttime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "aws:principalaccount": account.ACCOUNT_ID,
     }
+    if "ExternalId" in params:
+        context["sts:externalid"] = str(params["ExternalId"])
     if principal is not None:
+        context["aws:principalaccount"] = principal.account_id
         context["aws:principalarn"] = principal.role_arn or principal.arn
         if principal.user_name:
             context["aws:username"] = principal.user_name
@@ -84,6 +87,8 @@ def _resource_policies(service: str, resource: str, region: str) -> list[Documen
         secret = account.secrets(region).secrets.get(resource)
         text = getattr(secret, "policy", None)
         return [json.loads(text)] if text else []
+    if service == "sts":
+        return [principals.trust_policy(resource)]
     return []
 
 
@@ -104,9 +109,10 @@ def verdict(call: Call, principal: Principal | None, action: str, resource: str)
         resource=resource,
         context=_context(call, principal),
         principal_arns=principal.arns if principal else (),
-        account_id=account.ACCOUNT_ID if principal else "",
+        account_id=principal.account_id if principal else "",
     )
-    of_resource = evaluate(_resource_policies(call.service, resource, call.region), question)
+    documents = _resource_policies(call.service, resource, call.region)
+    of_resource = evaluate(documents, question)
     if principal is None:
         return of_resource
     of_identity = evaluate(principals.identity_policies(principal), question)
@@ -117,11 +123,17 @@ def verdict(call: Call, principal: Principal | None, action: str, resource: str)
             return of_session
     if Verdict.EXPLICIT_DENY in {of_resource, of_identity}:
         return Verdict.EXPLICIT_DENY
-    # An ARN of the account's root in a resource policy only delegates to identity policies; naming the
-    # caller grants.
-    if Verdict.ALLOW in {of_resource, of_identity}:
-        return Verdict.ALLOW
-    return Verdict.IMPLICIT_DENY
+    # Naming the caller grants; naming its account leaves the decision to the caller's own policies.
+    granted = evaluate(documents, replace(question, account_id="")) is Verdict.ALLOW
+    allowed = of_identity is Verdict.ALLOW
+    if principal.account_id != account.ACCOUNT_ID:
+        allowed = allowed and of_resource is Verdict.ALLOW
+    elif action == "sts:AssumeRole":
+        # A role's trust policy has to allow it in any case.
+        allowed = granted or (allowed and of_resource is Verdict.ALLOW)
+    else:
+        allowed = allowed or granted
+    return Verdict.ALLOW if allowed else Verdict.IMPLICIT_DENY
 
 
 def _denied(call: Call, principal: Principal, action: str, resource: str, kind: Verdict) -> Refusal:

@@ -41,7 +41,8 @@ class Question:
     account_id: str = ""
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Read an element of a policy that is one thing or a list of them."""
     return value if isinstance(value, list) else [value]
 
 
@@ -123,7 +124,7 @@ def _condition_holds(operator: str, key: str, wanted: list[str], context: Contex
         return False
     if actual is None:
         return if_exists or negated or quantifier == "ForAllValues"
-    values = _list(actual)
+    values = as_list(actual)
     wanted = [_substitute(str(w), context) for w in wanted]
     hits = [any(test(value, w) for w in wanted) != negated for value in values]
     return all(hits) if quantifier == "ForAllValues" else any(hits)
@@ -131,7 +132,7 @@ def _condition_holds(operator: str, key: str, wanted: list[str], context: Contex
 
 def _conditions_hold(conditions: Mapping[str, Any], context: Context) -> bool:
     return all(
-        _condition_holds(operator, key, [str(w) for w in _list(wanted)], context)
+        _condition_holds(operator, key, [str(w) for w in as_list(wanted)], context)
         for operator, keys in conditions.items()
         for key, wanted in keys.items()
     )
@@ -140,7 +141,7 @@ def _conditions_hold(conditions: Mapping[str, Any], context: Context) -> bool:
 def _principal_matches(element: Any, question: Question) -> bool:
     if element == "*":
         return True
-    names = _list(element.get("AWS", [])) if isinstance(element, Mapping) else []
+    names = as_list(element.get("AWS", [])) if isinstance(element, Mapping) else []
     accepted = {*question.principal_arns, question.account_id, f"arn:aws:iam::{question.account_id}:root"}
     return any(name == "*" or name in accepted for name in names)
 
@@ -151,13 +152,13 @@ def _statement_matches(statement: Mapping[str, Any], question: Question) -> bool
     if "NotPrincipal" in statement and _principal_matches(statement["NotPrincipal"], question):
         return False
     if "Action" in statement:
-        if not _action_matches(_list(statement["Action"]), question.action):
+        if not _action_matches(as_list(statement["Action"]), question.action):
             return False
-    elif _action_matches(_list(statement.get("NotAction", [])), question.action):
+    elif _action_matches(as_list(statement.get("NotAction", [])), question.action):
         return False
     for key, wanted in (("Resource", True), ("NotResource", False)):
         if key in statement:
-            patterns = [_substitute(p, question.context) for p in _list(statement[key])]
+            patterns = [_substitute(p, question.context) for p in as_list(statement[key])]
             if any(_like(p, question.resource) for p in patterns) is not wanted:
                 return False
     return _conditions_hold(statement.get("Condition", {}), question.context)
@@ -175,10 +176,68 @@ def evaluate(documents: Iterable[Document], question: Question) -> Verdict:
     """
     verdict = Verdict.IMPLICIT_DENY
     for document in documents:
-        for statement in _list(document.get("Statement", [])):
+        for statement in as_list(document.get("Statement", [])):
             if not _statement_matches(statement, question):
                 continue
             if statement.get("Effect") == "Deny":
                 return Verdict.EXPLICIT_DENY
             verdict = Verdict.ALLOW
     return verdict
+
+
+_NARROWING = {
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceip",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourceowner",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:userid",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
+    "s3:x-amz-server-side-encryption-aws-kms-key-id",
+}
+_ANYWHERE = {4: 8, 6: 32}
+"""By version of IP: networks with a prefix shorter than this are the public. Source: as in `is_public`."""
+
+
+def _is_fixed(key: str, value: str) -> bool:
+    if key == "aws:sourceip":
+        network = ipaddress.ip_network(value, strict=False)
+        return network.prefixlen >= _ANYWHERE[network.version]
+    return "*" not in value and "?" not in value and "${" not in value
+
+
+def _is_narrow(conditions: Mapping[str, Any]) -> bool:
+    return any(
+        key.lower() in _NARROWING and all(_is_fixed(key.lower(), str(value)) for value in as_list(values))
+        for operator, keys in conditions.items()
+        if operator.removesuffix("IfExists") not in {*_NEGATIONS, "Null"}
+        for key, values in keys.items()
+    )
+
+
+def is_public(document: Document) -> bool:
+    """Say whether a bucket's policy lets the public in.
+
+    Args:
+        document: the policy.
+
+    Returns:
+        Whether a statement allows something to anyone, without a condition on who or where they are that has
+        fixed values. Source: "The meaning of public", "Blocking public access to your Amazon S3 storage",
+        Amazon S3 User Guide.
+    """
+    anyone = Question("", "")
+    return any(
+        statement.get("Effect") == "Allow"
+        and ("NotPrincipal" in statement or _principal_matches(statement.get("Principal", {}), anyone))
+        and not _is_narrow(statement.get("Condition", {}))
+        for statement in as_list(document.get("Statement", []))
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 
 from sandbox import account
 from sandbox.errors import Refusal
-from sandbox.policy import Document
+from sandbox.policy import Document, as_list
 from sandbox.request import Signature
 
 
@@ -37,6 +38,11 @@ class Principal:
         """Every ARN a resource policy may name this caller by."""
         return tuple(arn for arn in (self.arn, self.role_arn) if arn)
 
+    @property
+    def account_id(self) -> str:
+        """The account the caller belongs to."""
+        return self.arn.split(":")[4]
+
 
 def _user(access_key_id: str) -> Principal | None:
     for user in account.iam().users.values():
@@ -49,7 +55,7 @@ def _user(access_key_id: str) -> Principal | None:
 
 
 def _session(access_key_id: str) -> Principal | None:
-    for role in account.sts().assumed_roles:
+    for role in account.sessions():
         if role.access_key_id == access_key_id:
             return Principal(
                 arn=role.arn,
@@ -148,9 +154,9 @@ def identity_policies(principal: Principal) -> list[Document]:
     Returns:
         The policies' documents.
     """
-    iam = account.iam()
+    iam = account.iam(principal.account_id)
     if principal.role_name:
-        role = next((r for r in iam.roles.values() if r.name == principal.role_name), None)
+        role = next((r for r in iam.roles.values() if r.arn == principal.role_arn), None)
         if role is None:
             return []
         return [*_inline(role.policies), *_managed(role.managed_policies)]
@@ -174,3 +180,39 @@ def session_policies(principal: Principal) -> list[Document]:
         None or one document.
     """
     return [_document(principal.session_policy)] if principal.session_policy else []
+
+
+def trust_policy(role_arn: str) -> Document:
+    """Return what says who may assume a role.
+
+    Args:
+        role_arn: the role.
+
+    Returns:
+        The document; an empty one where there is no such role.
+    """
+    roles = account.iam().roles.values()
+    return next((_document(r.assume_role_policy_document) for r in roles if r.arn == role_arn), {})
+
+
+_OWN_PRINCIPAL = re.compile(rf"arn:{account.PARTITION}:iam::{account.ACCOUNT_ID}:(role|user)/.+")
+
+
+def unknown(document: Document) -> str:
+    """Find a principal in a policy that AWS does not know.
+
+    Args:
+        document: the policy of a resource.
+
+    Returns:
+        The first user or role of this account that is not there, or an empty text. Other accounts' cannot be
+        looked up.
+    """
+    iam = account.iam()
+    known = {item.arn for item in (*iam.roles.values(), *iam.users.values())}
+    for statement in as_list(document.get("Statement", [])):
+        named = statement.get("Principal", statement.get("NotPrincipal"))
+        for name in as_list(named.get("AWS", [])) if isinstance(named, dict) else []:
+            if _OWN_PRINCIPAL.fullmatch(name) and name not in known:
+                return str(name)
+    return ""

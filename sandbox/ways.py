@@ -42,6 +42,9 @@ WAYS = {
     # Source: as above. "Modifying settings for gp3 storage" there allows four changes in a day, each when the
     # one before is optimized; the stricter of the two is here.
     "storage-change": Way("seconds until storage can be changed again", 6 * _HOUR_S, 6 * _HOUR_S),
+    # "A few minutes to a few hours": "Monitor the progress of EBS volume modifications", Amazon EBS User
+    # Guide. The usual one is chosen as above.
+    "volume-modification": Way("seconds that a changed volume is optimized", 6 * _HOUR_S, 10.0),
     # Observed: minutes after sshd answers. "Instance console output", EC2 User Guide, names no length.
     "console-output": Way("seconds from launch until there is console output", 150.0),
     # Observed: five to fifteen seconds. "Troubleshoot IAM: changes that I make are not always immediately

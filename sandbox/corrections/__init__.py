@@ -161,8 +161,11 @@ def install(real: World) -> None:
         instances,
         metadata_options,
         network,
+        permissions,
         profiles,
+        secrets,
         slowness,
+        volumes,
     )
 
     _worlds.append(real)
@@ -178,7 +181,10 @@ def install(real: World) -> None:
         instances,
         metadata_options,
         network,
+        permissions,
         profiles,
+        secrets,
         slowness,
+        volumes,
     ):
         module.patch()

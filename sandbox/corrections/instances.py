@@ -106,15 +106,19 @@ def _check_image_and_type(call: Call) -> None:
         raise Refusal("InvalidAMIID.Unavailable", f"The image id '[{image_id}]' is no longer available")
     if image is None:
         raise Refusal("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+    _check_type(kind, image.architecture, "InvalidParameterValue")
+
+
+def _check_type(kind: str, architecture: str, code: str) -> None:
     facts = INSTANCE_TYPES.get(kind)
     if facts is None:
-        raise Refusal("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
+        raise Refusal(code, f"Invalid value '{kind}' for InstanceType.")
     architectures = facts["ProcessorInfo"]["SupportedArchitectures"]
-    if image.architecture not in architectures:
+    if architecture not in architectures:
         raise Refusal(
-            "InvalidParameterValue",
+            code,
             f"The architecture '{','.join(architectures)}' of the specified instance type does not match the "
-            f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI "
+            f"architecture '{architecture}' of the specified AMI. Specify an instance type and an AMI "
             "that have matching architectures, and try again.",
         )
 
@@ -255,6 +259,20 @@ def _check_stopped(call: Call) -> None:
         raise Refusal(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )
+
+
+@refuses("ec2", "ModifyInstanceAttribute")
+def _check_new_type(call: Call) -> None:
+    """Refuse a type that is none, or that cannot run the host's disk.
+
+    Source: ModifyInstanceAttribute, Amazon EC2 API Reference: an instance type that is not valid.
+    """
+    instance = account.ec2(call.region).get_instance_by_id(call.params.get("InstanceId"))
+    kind = (call.params.get("InstanceType") or {}).get("Value")
+    if call.params.get("Attribute") == "instanceType":
+        kind = call.params.get("Value")
+    if instance is not None and kind is not None:
+        _check_type(str(kind), instance.architecture, "InvalidInstanceAttributeValue")
 
 
 @refuses("ec2", "GetConsoleOutput")

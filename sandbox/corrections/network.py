@@ -1,4 +1,4 @@
-"""Networks: what is in use stays, addresses are the sandbox's own, packets follow every change."""
+"""Networks: quotas, what is in use stays, addresses are the sandbox's own, packets follow every change."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
 
 from sandbox import account
-from sandbox.corrections import refuses, settles, substitute, world
+from sandbox.corrections import follows, refuses, settles, substitute, world
 from sandbox.errors import Refusal
 from sandbox.mapping.topology import interfaces
 from sandbox.request import Call
+
+_QUOTA = 5
+"""VPCs, and Elastic IP addresses, of a region. Source: "Amazon VPC quotas", Amazon VPC User Guide."""
 
 
 def patch() -> None:
@@ -57,6 +60,89 @@ def patch() -> None:
 
 def _groups(backend: Any) -> list[Any]:
     return [group for groups in backend.groups.values() for group in groups.values()]
+
+
+@refuses("ec2", "CreateVpc", "CreateDefaultVpc")
+def _check_vpcs(call: Call) -> None:
+    if len(account.ec2(call.region).vpcs) >= _QUOTA:
+        raise Refusal("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+
+
+@refuses("ec2", "AllocateAddress")
+def _check_addresses(call: Call) -> None:
+    if len(account.ec2(call.region).addresses) >= _QUOTA:
+        raise Refusal("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+
+
+@refuses("ec2", "ModifyVpcAttribute")
+def _check_dns(call: Call) -> None:
+    """Refuse host names without a resolver. ModifyVpcAttribute's page has the rule, not the error's code."""
+    vpc = account.ec2(call.region).vpcs.get(str(call.params.get("VpcId")))
+    names, support = (call.params.get(f"EnableDns{kind}") for kind in ("Hostnames", "Support"))
+    if names is not None and support is not None:
+        raise Refusal(
+            "InvalidParameterCombination",
+            "Fields for multiple attribute types specified: enableDnsHostnames, enableDnsSupport",
+        )
+    if vpc is not None and _is_true(names) and not _is_true(vpc.enable_dns_support):
+        raise Refusal(
+            "InvalidParameterValue", "DNS hostnames cannot be enabled while DNS support is disabled"
+        )
+
+
+def _is_true(value: Any) -> bool:
+    value = value.get("Value") if isinstance(value, dict) else value
+    return str(value).lower() == "true"
+
+
+@refuses("ec2", "AttachInternetGateway")
+def _check_attachment(call: Call) -> None:
+    gateways, vpc_id = account.ec2(call.region).internet_gateways, call.params.get("VpcId")
+    gateway = gateways.get(str(call.params.get("InternetGatewayId")))
+    if gateway is not None and gateway.vpc is not None:
+        raise Refusal(
+            "Resource.AlreadyAssociated",
+            f"resource {gateway.id} is already attached to network {gateway.vpc.id}",
+        )
+    if any(other.vpc is not None and other.vpc.id == vpc_id for other in gateways.values()):
+        raise Refusal("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
+
+
+@refuses("ec2", "CreateRoute", "ReplaceRoute")
+def _check_route(call: Call) -> None:
+    backend = account.ec2(call.region)
+    gateway = backend.internet_gateways.get(str(call.params.get("GatewayId")))
+    table = backend.route_tables.get(str(call.params.get("RouteTableId")))
+    if gateway and table and (gateway.vpc is None or gateway.vpc.id != table.vpc_id):
+        raise Refusal(
+            "InvalidParameterValue",
+            f"route table {table.id} and network gateway {gateway.id} belong to different networks",
+        )
+
+
+@refuses("ec2", "CreateVpcEndpoint", "ModifyVpcEndpoint")
+def _check_endpoint(call: Call) -> None:
+    """Let one gateway endpoint of a service be on a route table."""
+    backend, params = account.ec2(call.region), call.params
+    own = backend.vpc_end_points.get(str(params.get("VpcEndpointId")))
+    service = own.service_name if own else params.get("ServiceName")
+    wanted = {*(params.get("RouteTableIds") or ()), *(params.get("AddRouteTableIds") or ())}
+    for other in backend.vpc_end_points.values():
+        if other is own or other.state == "deleted" or other.service_name != service:
+            continue
+        for table_id in sorted(wanted & {*(other.route_table_ids or ())}):
+            raise Refusal(
+                "RouteAlreadyExists",
+                f"route table {table_id} already has a route with destination-prefix-list-id "
+                f"{other.destination_prefix_list_id}",
+            )
+
+
+@follows("ec2", "CreateVpcEndpoint")
+def _fill_in_kind(call: Call) -> None:
+    """An endpoint is a gateway unless said otherwise. Source: CreateVpcEndpoint, Amazon EC2 API Reference."""
+    for endpoint in account.ec2(call.region).vpc_end_points.values():
+        endpoint.vpc_endpoint_type = endpoint.vpc_endpoint_type or "Gateway"
 
 
 @refuses("ec2", "DeleteSecurityGroup")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import itertools
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,11 @@ from sandbox.calls import CallLog
 from sandbox.faults import Faults
 from sandbox.ways import ways
 from sandbox.web import Listener
+
+# moto reads its environment when it is imported, and some tests' modules import it.
+_images = tempfile.TemporaryDirectory()
+amis.write(Path(_images.name) / "amis.json")
+account.prepare(str(Path(_images.name) / "amis.json"))
 
 OPERATOR = ("AKIAOPERATOROPERATOR", "operator-secret-operator-secret-operator")
 
@@ -56,9 +63,6 @@ class World:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """A running front; ``endpoint``, ``log`` (its file), ``faults`` and ``world``."""
     directory = tmp_path_factory.mktemp("cloud")
-    amis.write(directory / "amis.json")
-    account.prepare(str(directory / "amis.json"))
-    # moto reads its environment when it is imported.
     corrections = importlib.import_module("sandbox.corrections")
     front_class = importlib.import_module("sandbox.front").Front
 
@@ -82,7 +86,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
 
 @pytest.fixture
 def client(cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Make boto3 clients of the front: the operator's, or those of other credentials."""
+    """Make boto3 clients of the front: the operator's, or those of other credentials.
+
+    What other tests made does not count towards the quotas.
+    """
+    with account.lock:
+        for backend in map(account.ec2, account.ec2_regions()):
+            backend.vpcs = {name: vpc for name, vpc in backend.vpcs.items() if vpc.is_default}
+            backend.addresses.clear()
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
 

@@ -1,0 +1,78 @@
+"""IAM: sizes, tags and trusted principals that AWS refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sandbox import account, principals
+from sandbox.corrections import follows, refuses
+from sandbox.errors import Refusal
+from sandbox.request import Call
+
+_INLINE_BYTES = {"Role": 10_240, "User": 2_048, "Group": 5_120}
+"""Of all inline policies of one of these together, white space not counted.
+
+Source: "IAM and AWS STS quotas", IAM User Guide.
+"""
+
+
+def patch() -> None:
+    """Nothing of moto's is replaced."""
+
+
+@refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")
+def _check_trust(call: Call) -> None:
+    text = str(call.params.get("AssumeRolePolicyDocument") or call.params.get("PolicyDocument"))
+    try:
+        stranger = principals.unknown(json.loads(text))
+    except ValueError as error:
+        raise Refusal("MalformedPolicyDocument", "This policy contains invalid Json") from error
+    if stranger:
+        raise Refusal("MalformedPolicyDocument", f'Invalid principal in policy: "AWS":"{stranger}"')
+
+
+def _holder(kind: str, name: str) -> Any:
+    items = getattr(account.iam(), f"{kind.lower()}s").values()
+    return next((item for item in items if item.name == name), None)
+
+
+@refuses("iam", "PutRolePolicy", "PutUserPolicy", "PutGroupPolicy")
+def _check_inline_size(call: Call) -> None:
+    kind = call.action.removeprefix("Put").removesuffix("Policy")
+    name = str(call.params.get(f"{kind}Name"))
+    holder = _holder(kind, name)
+    if holder is None:
+        return
+    policies = {**holder.policies, call.params.get("PolicyName"): call.params.get("PolicyDocument")}
+    size = sum(len("".join(str(text).split())) for text in policies.values())
+    if size > _INLINE_BYTES[kind]:
+        raise Refusal(
+            "LimitExceeded",
+            f"Maximum policy size of {_INLINE_BYTES[kind]} bytes exceeded for {kind.lower()} {name}",
+            409,
+        )
+
+
+@refuses("iam", "*")
+def _check_tags(call: Call) -> None:
+    """Tell tags apart without regard to case.
+
+    Source: "Tags for AWS Identity and Access Management resources", IAM User Guide.
+    """
+    tags = call.params.get("Tags") or []
+    if len({str(tag.get("Key")).lower() for tag in tags}) < len(tags):
+        raise Refusal(
+            "InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+        )
+
+
+@follows("iam", "TagRole", "TagInstanceProfile")
+def _replace_tags(call: Call) -> None:
+    """Let a tag replace one whose key differs in case only; moto keeps both. Source: as above."""
+    iam = account.iam()
+    if call.action == "TagRole":
+        holder = iam.get_role(call.params["RoleName"])
+    else:
+        holder = iam.get_instance_profile(call.params["InstanceProfileName"])
+    holder.tags = list({tag["Key"].lower(): tag for tag in holder.tags}.values())
