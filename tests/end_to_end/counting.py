@@ -10,6 +10,7 @@ from deployed import Deployment, Sandbox
 
 # A command is killed as soon as AWS got one of the calls asked for, or after these seconds.
 KILLED_LATEST_S = 10
+SECRETS = ("admin", "database-application", "database-owner", "server-keys", "tls-ca")
 
 
 def tagged(name: str) -> list[dict[str, Any]]:
@@ -39,6 +40,14 @@ def kill_at(deployment: Deployment, action: str) -> None:
     process.wait()
 
 
+def is_there(secrets: Any, name: str) -> bool:
+    """Whether a secret is there for good; asked by name, for ListSecrets may be minutes behind."""
+    try:
+        return "DeletedDate" not in secrets.describe_secret(SecretId=name)
+    except secrets.exceptions.ResourceNotFoundException:
+        return False
+
+
 def things(sandbox: Sandbox, name: str) -> dict[str, int]:
     """How many of each kind a deployment has."""
     ec2, rds, secrets = sandbox.client("ec2"), sandbox.client("rds"), sandbox.client("secretsmanager")
@@ -62,9 +71,7 @@ def things(sandbox: Sandbox, name: str) -> dict[str, int]:
         ),
         "buckets": sum(name in one["Name"] for one in sandbox.client("s3").list_buckets()["Buckets"]),
         "roles": sum(name in one["RoleName"] for one in sandbox.client("iam").list_roles()["Roles"]),
-        "secrets": sum(
-            f"/{name}/" in one["Name"] for one in secrets.list_secrets(MaxResults=100)["SecretList"]
-        ),
+        "secrets": sum(is_there(secrets, f"flowstead/{name}/{secret}") for secret in SECRETS),
     }
 
 
