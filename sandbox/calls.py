@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One call; ``at`` in seconds since the epoch, ``error`` AWS's code or nothing."""
+    """One call; ``at`` in seconds since the epoch, ``error`` AWS's code or nothing.
+
+    ``checked`` and ``unchecked`` name its parameters: those that a schema says something about, and the
+    others.
+    """
 
     number: int
     at: float
@@ -23,6 +29,8 @@ class Entry:
     region: str
     source: str
     took_ms: int
+    checked: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
 
 class CallLog:
@@ -72,3 +80,25 @@ def read(path: Path) -> list[Entry]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     return sorted((Entry(**json.loads(line)) for line in lines), key=lambda entry: entry.number)
+
+
+def describe_coverage(entries: Iterable[Entry]) -> list[str]:
+    """Say what was asked that no schema knows anything about, and how much that is.
+
+    Args:
+        entries: the calls.
+
+    Returns:
+        A line for each operation with such parameters, and one with the figure.
+    """
+    checked: dict[str, set[str]] = defaultdict(set)
+    unchecked: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        operation = f"{entry.service} {entry.action}"
+        checked[operation] |= set(entry.checked)
+        unchecked[operation] |= set(entry.unchecked)
+    lines = [
+        f"{operation}: {', '.join(sorted(names))}" for operation, names in sorted(unchecked.items()) if names
+    ]
+    known, unknown = (sum(map(len, found.values())) for found in (checked, unchecked))
+    return [*lines, f"{known} of {known + unknown} parameters of {len(checked)} operations are checked"]

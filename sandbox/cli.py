@@ -219,6 +219,9 @@ def env(name: Name = "demo") -> None:
 def calls(
     name: Name = "demo",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")] = False,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="List the parameters that no schema knows anything about.")
+    ] = False,
 ) -> None:
     """List every AWS call so far, in order."""
     state = State(name)
@@ -227,6 +230,10 @@ def calls(
     entries = call_log.read(state.calls)
     if as_json:
         typer.echo(json.dumps([vars(entry) for entry in entries], indent=1))
+        return
+    if unchecked:
+        for line in call_log.describe_coverage(entries):
+            typer.echo(line)
         return
     for entry in entries:
         who = f"{entry.number:5} {entry.principal:28}"

@@ -1,7 +1,7 @@
 """The front of the AWS API: every call passes here, on its way to moto and back.
 
-In order: faults that a test asked for, signature and policies, the corrections that make moto as strict as
-AWS, moto, and what must happen to real things because of the call.
+In order: faults that a test asked for, signature and policies, checks of the parameters against schemas, the
+corrections that make moto as strict as AWS, moto, and what must happen to real things because of the call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from sandbox import account, authorize, corrections
+from sandbox import account, authorize, checks, corrections
 from sandbox.calls import CallLog, Entry
 from sandbox.errors import Refusal, render
 from sandbox.faults import Fault, Faults
@@ -96,6 +96,8 @@ class Front:
                 region=call.region,
                 source=self._describe_source(call.request),
                 took_ms=round((time.time() - started) * 1000),
+                checked=[name for name, is_checked in call.coverage.items() if is_checked],
+                unchecked=[name for name, is_checked in call.coverage.items() if not is_checked],
             )
         )
 
@@ -108,6 +110,7 @@ class Front:
                 self._fail(fault)
             with account.lock:
                 authorize.authorize(call)
+                checks.check(call)
                 early = corrections.before(call)
                 call.response = early or self._ask_moto(call)
                 if early is None and call.response.status < _BAD:

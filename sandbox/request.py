@@ -85,13 +85,15 @@ def read_signature(request: HttpRequest) -> Signature | None:
 class Call:
     """One AWS call on its way through the front.
 
-    ``principal`` is filled in by the authorization, ``response`` when there is one; ``notes`` is where a
-    correction that comes before moto leaves word for the one that comes after.
+    ``principal`` is filled in by the authorization, ``coverage`` by the checks (which of its parameters are
+    checked), ``response`` when there is one; ``notes`` is where a correction that comes before moto leaves
+    word for the one that comes after.
     """
 
     request: HttpRequest
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     principal: Any = None
+    coverage: dict[str, bool] = field(default_factory=dict)
     response: HttpResponse | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -195,6 +197,29 @@ class Call:
     def params(self) -> dict[str, Any]:
         """The parameters as boto3's caller wrote them."""
         return self._routed[1]
+
+    @cached_property
+    def _modelled(self) -> tuple[Any, dict[str, Any]]:
+        from sandbox import wire  # noqa: PLC0415 - as above
+
+        return wire.read(self)
+
+    @property
+    def operation(self) -> Any:
+        """Botocore's model of the operation; None if there is none, or the request cannot be read by it."""
+        return self._modelled[0]
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The parameters by that model, those of S3 too."""
+        return self._modelled[1]
+
+    @cached_property
+    def unknown_fields(self) -> list[str]:
+        """Names in the form of a query-protocol call that the operation's model does not have."""
+        from sandbox import wire  # noqa: PLC0415 - as above
+
+        return wire.unknown_fields(self) if self.form and self.operation is not None else []
 
     @cached_property
     def result(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel as BotocoreModel
 from botocore.parsers import create_parser
+from botocore.serialize import create_serializer
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
@@ -37,16 +38,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _s3(call: Call) -> tuple[str, dict[str, Any]]:
-    """Route an S3 request; bucket and key are read here because either addressing style may be used."""
+def _bucket_and_path(call: Call) -> tuple[str, str]:
     bucket, path = call.virtual_bucket, call.request.path.lstrip("/")
     if bucket is None:
         bucket, _, path = path.partition("/")
-    params: dict[str, Any] = {}
-    if bucket:
-        params["Bucket"] = unquote(bucket)
-    if path:
-        params["Key"] = unquote(path)
+    return bucket, path
+
+
+def _s3_request(call: Call) -> Request:
+    """Write an S3 request with its bucket in the path, whichever addressing style it has."""
+    bucket, path = _bucket_and_path(call)
     environ = call.fresh_environ()
     if call.virtual_bucket is not None:
         target = f"/{bucket}/{path}" + (f"?{call.request.query}" if call.request.query else "")
@@ -55,13 +56,80 @@ def _s3(call: Call) -> tuple[str, dict[str, Any]]:
             "RAW_URI": target,
             "REQUEST_URI": target,
         }
-    request = Request(environ)
+    return Request(environ)
+
+
+def _s3(call: Call) -> tuple[str, dict[str, Any]]:
+    """Route an S3 request."""
+    bucket, path = _bucket_and_path(call)
+    params: dict[str, Any] = {}
+    if bucket:
+        params["Bucket"] = unquote(bucket)
+    if path:
+        params["Key"] = unquote(path)
+    request = _s3_request(call)
     params |= {name.lower(): value for name, value in request.args.items()}
     try:
         operation, _ = get_service_router("s3").match(request)
     except (NotFound, NotImplementedError):
         return f"{call.request.method} {call.request.path}", params
     return str(operation.name), params
+
+
+def _parse(call: Call, request: Request, operation: Any, uri_params: dict[str, Any]) -> dict[str, Any]:
+    protocol = determine_request_protocol(operation.service_model, request.content_type)
+    parsed = PROTOCOL_PARSERS[protocol](operation, map_type=dict).parse(
+        {
+            "method": request.method,
+            "values": request.values,
+            "headers": request.headers,
+            "body": call.request.body,
+            "url_path": request.path,
+            "url_params": uri_params,
+        }
+    )
+    return dict(_plain(dict(parsed)))
+
+
+def read(call: Call) -> tuple[Any, dict[str, Any]]:
+    """Read a request by botocore's model.
+
+    Args:
+        call: the call.
+
+    Returns:
+        The model of the operation and the parameters; None and nothing if there is no model, or the request
+        does not follow it.
+    """
+    try:
+        model = get_service_model(call.service)
+        if call.service == "s3":
+            request = _s3_request(call)
+            operation, uri_params = get_service_router("s3").match(request)
+        else:
+            request = Request(call.fresh_environ())
+            operation, uri_params = model.operation_model(call.action), {}
+        return operation, _parse(call, request, operation, uri_params)
+    except Exception:  # noqa: BLE001 - a malformed request is for moto to refuse, not for us
+        return None, {}
+
+
+_OF_EVERY_FORM = {"Action", "Version"}
+
+
+def unknown_fields(call: Call) -> list[str]:
+    """Name what is in a call's form and not in the operation's model.
+
+    Args:
+        call: a call that has a form and a model.
+
+    Returns:
+        The names as the form has them.
+    """
+    protocol = call.operation.service_model.metadata["protocol"]
+    serializer = create_serializer(protocol, include_validation=False)
+    known = serializer.serialize_to_request(call.input, call.operation)["body"]
+    return sorted(name for name in call.form.keys() - known.keys() - _OF_EVERY_FORM if "X-Amz-" not in name)
 
 
 def route(call: Call) -> tuple[str, dict[str, Any]]:
@@ -88,19 +156,7 @@ def route(call: Call) -> tuple[str, dict[str, Any]]:
         if not action:
             operation, uri_params = get_service_router(call.service).match(request)
             action = str(operation.name)
-        protocol = determine_request_protocol(model, request.content_type)
-        parser = PROTOCOL_PARSERS[protocol](model.operation_model(action), map_type=dict)
-        parsed = parser.parse(
-            {
-                "method": request.method,
-                "values": request.values,
-                "headers": request.headers,
-                "body": call.request.body,
-                "url_path": request.path,
-                "url_params": uri_params,
-            }
-        )
-        return action, _plain(dict(parsed))
+        return action, _parse(call, request, model.operation_model(action), uri_params)
     except (UnknownServiceError, NotFound, NotImplementedError, KeyError):
         pass
     except Exception:  # noqa: BLE001 - a malformed request is for moto to refuse, not for us
