@@ -6,6 +6,7 @@ wanted state by the same settings that show and repair a drifted or half-made on
 """
 
 import dataclasses
+import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,9 +20,10 @@ from provisioner.errors import DriftError
 
 DEPLOYMENT_TAG = "flowstead:deployment"
 RESOURCE_TAG = "flowstead:resource"
-NAMES_TAG = "flowstead:tags"
-"""The names of the user's own tags, so that one that is no longer wanted can be told from others' tags."""
-_SEPARATOR = "//"
+OWN_TAGS_TAG = "flowstead:tags"
+"""Marks of the names of the user's own tags: one that is no longer wanted can be told from others' tags."""
+_MARK = 6
+"""Characters of a mark: those of 40 tags, the most that deployment.yml takes, fit into one value."""
 IN_USE = "in use"
 """The status of a twin that something depends on."""
 
@@ -159,8 +161,8 @@ class Resource(ABC):
     def tags(self) -> Mapping[str, str]:
         """Every tag that it is to carry."""
         ours = {DEPLOYMENT_TAG: self.owner.deployment, RESOURCE_TAG: self.name, "Name": self.label}
-        names = {NAMES_TAG: _SEPARATOR.join(sorted(self.owner.tags))} if self.owner.tags else {}
-        return MappingProxyType({**self.owner.tags, **names, **ours})
+        marks = {OWN_TAGS_TAG: "".join(sorted(map(_mark, self.owner.tags)))} if self.owner.tags else {}
+        return MappingProxyType({**self.owner.tags, **marks, **ours})
 
     @property
     def label(self) -> str:
@@ -215,8 +217,10 @@ class Resource(ABC):
             of: what carries them, if it is a part of the resource.
 
         """
-        former = (*has.get(NAMES_TAG, "").split(_SEPARATOR), NAMES_TAG)
-        for key in sorted({*self.tags, *former}):
+        marks = has.get(OWN_TAGS_TAG, "")
+        own = {marks[start : start + _MARK] for start in range(0, len(marks), _MARK)}
+        former = {key for key in has if _mark(key) in own or key == OWN_TAGS_TAG}
+        for key in sorted({*self.tags} | former):
             wanted = self.tags.get(key)
             yield Setting(f"tag {key}{of}", has.get(key), wanted, retag, {key: wanted})
 
@@ -278,6 +282,10 @@ class Resource(ABC):
     def owns(self, tags: Mapping[str, str]) -> bool:
         """Tell by its tags whether something of the right name is this resource."""
         return (tags.get(DEPLOYMENT_TAG), tags.get(RESOURCE_TAG)) == (self.owner.deployment, self.name)
+
+
+def _mark(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:_MARK]
 
 
 def _resources_in(value: object) -> Iterator[Resource]:
