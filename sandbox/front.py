@@ -15,7 +15,7 @@ from collections.abc import Callable
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from sandbox import account, authorize, checks, corrections
+from sandbox import account, authorize, checks, corrections, tokens
 from sandbox.calls import CallLog, Entry
 from sandbox.errors import Refusal, render
 from sandbox.faults import Fault, Faults
@@ -111,10 +111,11 @@ class Front:
             with account.lock:
                 authorize.authorize(call)
                 checks.check(call)
-                early = corrections.before(call)
+                early = tokens.repeated(call) or corrections.before(call)
                 call.response = early or self._ask_moto(call)
                 if early is None and call.response.status < _BAD:
                     corrections.after(call)
+                    tokens.remember(call)
             corrections.settle(call)
             if fault is not None and fault.after:
                 self._fail(fault)

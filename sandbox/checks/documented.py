@@ -170,14 +170,18 @@ _KEY_OF_SECRET = {
         "Secrets Manager can't encrypt the protected secret text using the provided KMS key.",
     ),
 }
-_DATABASE: Schema = {
+_RESTORED: Schema = {
+    "StorageType": _STORAGE_TYPE,
+    "AllocatedStorage": _STORAGE_GIB,
+    "EngineLifecycleSupport": _SUPPORT,
+}
+_CHANGED: Schema = {
     "StorageType": _STORAGE_TYPE,
     "AllocatedStorage": _STORAGE_GIB,
     "MaxAllocatedStorage": _STORAGE_GIB,
-    "EngineLifecycleSupport": _SUPPORT,
     "MonitoringInterval": {"enum": [0, 1, 5, 10, 15, 30, 60]},
 }
-_NEW_DATABASE: Schema = {"KmsKeyId": _KEY_OF_DB, "Port": {"minimum": 1150, "maximum": 65535}}
+_NEW: Schema = {"KmsKeyId": _KEY_OF_DB, "Port": {"minimum": 1150, "maximum": 65535}}
 _SUBNET_GROUP_NAME = {
     "maxLength": 255,
     "javaPattern": "[a-zA-Z][a-zA-Z0-9._ -]*",
@@ -217,11 +221,6 @@ _PERMISSIONS: Schema = {
     "IpPermissions[].UserIdGroupPairs[].Description": _GROUP_TEXT,
 }
 _CREDITS = {"enum": ["standard", "unlimited"]}
-# 16 KB before they are encoded: "Run commands when you launch an EC2 instance with user data input".
-_USER_DATA = {
-    "maxLength": 21848,
-    "aws": ("InvalidParameterValue", "User data is limited to 16384 bytes"),
-}
 _DAYS = {"minimum": 1, "aws": ("InvalidArgument", "'Days' must be a positive integer")}
 _KEY_NAME: Schema = {"KeyName": {"minLength": 1, "maxLength": 255, "javaPattern": r"[\x00-\x7f]+"}}
 
@@ -242,7 +241,6 @@ PARAMETERS: dict[tuple[str, str], dict[str, Schema]] = {
     ("ec2", "RunInstances"): {
         "BlockDeviceMappings[].Ebs": _volume("VolumeSize"),
         "CreditSpecification.CpuCredits": _CREDITS,
-        "UserData": _USER_DATA,
     },
     ("ec2", "ModifyInstanceCreditSpecification"): {"InstanceCreditSpecifications[].CpuCredits": _CREDITS},
     ("ec2", "CreateVolume"): {"": _volume("Size")},
@@ -256,9 +254,9 @@ PARAMETERS: dict[tuple[str, str], dict[str, Schema]] = {
     ("ec2", "CreateKeyPair"): _KEY_NAME,
     ("ec2", "ImportKeyPair"): _KEY_NAME,
     ("ec2", "CreateImage"): {"Name": _IMAGE_NAME},
-    ("rds", "CreateDBInstance"): _DATABASE | _NEW_DATABASE,
-    ("rds", "RestoreDBInstanceFromDBSnapshot"): _DATABASE,
-    ("rds", "ModifyDBInstance"): _DATABASE,
+    ("rds", "CreateDBInstance"): _CHANGED | _RESTORED | _NEW,
+    ("rds", "RestoreDBInstanceFromDBSnapshot"): _RESTORED,
+    ("rds", "ModifyDBInstance"): _CHANGED,
     ("rds", "CreateDBSnapshot"): {"DBSnapshotIdentifier": _DB_NAME},
     ("rds", "DeleteDBInstance"): {"FinalDBSnapshotIdentifier": _DB_NAME},
     ("rds", "CreateDBParameterGroup"): {"DBParameterGroupName": _DB_NAME},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import re
 from typing import Any
 
@@ -22,8 +20,6 @@ from sandbox.web import HttpResponse
 
 _USER_DATA_BYTES = 16_384  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
-
-_launches: dict[tuple[str, str], tuple[str, HttpResponse]] = {}
 
 
 def patch() -> None:
@@ -55,28 +51,6 @@ def _profile(host: Any) -> dict[str, str] | None:
     association = host.ec2_backend.iam_instance_profile_associations.get(host.id)
     profile = association and association.iam_instance_profile
     return {"Arn": profile.arn, "Id": profile.id} if profile else None
-
-
-def _fingerprint(params: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()
-
-
-@refuses("ec2", "RunInstances")
-def _repeat(call: Call) -> HttpResponse | None:
-    """Answer a repeated launch with the first one's answer."""
-    token = str(call.params.get("ClientToken") or "")
-    known = _launches.get((call.region, token)) if token else None
-    if known is None:
-        return None
-    fingerprint, response = known
-    if fingerprint != _fingerprint(call.params):
-        raise Refusal(
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent with arguments used in previous "
-            "request(s). "
-            f"The client token is {token}",
-        )
-    return response
 
 
 @refuses("ec2", "RunInstances")
@@ -193,9 +167,6 @@ def _launch(call: Call) -> None:
             iam_instance_profile_name=profile.get("Name"),
             iam_instance_profile_arn=profile.get("Arn"),
         )
-    token = str(call.params.get("ClientToken") or "")
-    if token and call.response is not None:
-        _launches[(call.region, token)] = (_fingerprint(call.params), call.response)
     for instance in instances:
         world().hosts.launch(instance)
 

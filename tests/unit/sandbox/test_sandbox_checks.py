@@ -97,7 +97,6 @@ BAD = "InvalidParameterValue"
         ("ec2", "RunInstances", options(HttpTokens="always"), BAD),
         ("ec2", "RunInstances", {"MaxCount": 1}, "MissingParameter"),
         ("ec2", "RunInstances", disk() | {"CreditSpecification": {}}, "MissingParameter"),
-        ("ec2", "RunInstances", disk() | {"UserData": "x" * 21_849}, BAD),
         ("ec2", "ModifyInstanceMetadataOptions", {"InstanceId": "i", "HttpPutResponseHopLimit": 0}, BAD),
         ("ec2", "ModifyVolume", {"VolumeId": "vol-1", "Size": 70_000}, BAD),
         ("ec2", "CreateVpc", {"CidrBlock": "10.0.0.0"}, BAD),

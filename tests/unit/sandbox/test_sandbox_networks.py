@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from botocore.exceptions import ClientError
 from test_sandbox_front import code_of
 
 from sandbox import account, amis
@@ -141,3 +142,34 @@ def test_names_of_hosts(online):
     assert resolve("us-east-1", online.vpc, online.instance["PrivateDnsName"]) == private
     assert resolve("us-east-1", online.vpc, "ip-10-80-0-250.ec2.internal") is None
     assert resolve("us-east-1", online.vpc, "example.org.") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "other"),
+    [
+        (
+            "route-table",
+            {},
+            {"TagSpecifications": [{"ResourceType": "route-table", "Tags": [{"Key": "a", "Value": "b"}]}]},
+        ),
+        (
+            "vpc-endpoint",
+            {"ServiceName": "com.amazonaws.us-east-1.s3"},
+            {"ServiceName": "com.amazonaws.us-east-1.dynamodb"},
+        ),
+    ],
+)
+def test_a_repeated_token_makes_no_second_one(client, network, kind, wanted, other):
+    ec2 = client("ec2")
+
+    def make(**changes):
+        parameters = {"VpcId": network.vpc, "ClientToken": "mine", **wanted, **changes}
+        made = getattr(ec2, f"create_{kind.replace('-', '_')}")(**parameters)
+        name = kind.title().replace("-", "")
+        return made[name][f"{name}Id"]
+
+    first = make()
+    assert make() == first
+    with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
+        make(**other)
+    assert make(ClientToken="another") != first
