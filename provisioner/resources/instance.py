@@ -167,13 +167,15 @@ class Instance(Ec2Resource):
         )
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
-        """Tell of another image, a newer one as a rule: it serves new hosts only."""
-        newest = state.get(self.image)
-        if newest is None or newest.id == live.facts["ImageId"]:
-            return ()
-        old = live.facts["ImageId"]
-        text = f"{self.image.news(newest)}; this host keeps {old} and gets updates from its distribution"
-        return (f"{self}: {text}",)
+        """Tell of another image, as a rule a newer one, which serves new hosts only, and of a lock by hand."""
+        found = []
+        newest, old = state.get(self.image), live.facts["ImageId"]
+        if newest is not None and newest.id != old:
+            keeps = f"this host keeps {old} and gets updates from its distribution"
+            found.append(f"{self}: {self.image.news(newest)}; {keeps}")
+        if live.facts["IsProtected"]:
+            found.append(f"{self} ({live.id}) is protected from termination, and from `destroy` too")
+        return tuple(found)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Start it; waits for IAM to make a new profile known."""
@@ -318,6 +320,8 @@ def _with_parts(aws: Aws, live: Live) -> Live:
     root = next((item["Ebs"]["VolumeId"] for item in roots or mappings), None)
     tags = {item["VolumeId"]: as_tags(item.get("Tags", [])) for item in volumes if item["VolumeId"] == root}
     tags |= {item["NetworkInterfaceId"]: as_tags(item.get("TagSet", [])) for item in interfaces}
+    attribute = "disableApiTermination"
+    protection = aws.call("ec2", "describe_instance_attribute", InstanceId=live.id, Attribute=attribute)
     credits_ = None
     if _BURSTABLE.match(live.facts["InstanceType"]):
         answer = aws.call("ec2", "describe_instance_credit_specifications", InstanceIds=[live.id])
@@ -331,5 +335,6 @@ def _with_parts(aws: Aws, live: Live) -> Live:
             "VolumeGib": size,
             "TagsOfParts": tags,
             "CpuCredits": credits_,
+            "IsProtected": protection["DisableApiTermination"]["Value"],
         },
     )

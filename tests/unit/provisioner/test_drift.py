@@ -403,6 +403,18 @@ def test_a_route_of_others_is_a_notice(stacked: Account) -> None:
     assert "has a route to 192.0.2.0/24 by igw-" in notice
 
 
+def test_a_lock_by_hand_is_a_notice(stacked: Account) -> None:
+    server = stacked.live("server")
+    stacked.call(
+        "ec2", "modify_instance_attribute", InstanceId=server.id, DisableApiTermination={"Value": True}
+    )
+    planned = stacked.plan()
+    assert planned.is_empty
+    assert planned.notices == (
+        f"instance server ({server.id}) is protected from termination, and from `destroy` too",
+    )
+
+
 NO_CHANGE: dict[str, tuple[str, dict[str, Any]]] = {
     "another processor": ("the host's processor is x86_64", {"server": {"instance_type": "t4g.small"}}),
     "a disk that grows too little": (
