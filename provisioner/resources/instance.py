@@ -167,7 +167,7 @@ class Instance(Ec2Resource):
         )
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
-        """Tell of another image, as a rule a newer one, which serves new hosts only, and of a lock by hand."""
+        """Tell of another image, as a rule newer, which serves new hosts only, and of a lock by hand."""
         found = []
         newest, old = state.get(self.image), live.facts["ImageId"]
         if newest is not None and newest.id != old:
