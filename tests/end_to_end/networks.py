@@ -10,6 +10,7 @@ from sandbox.real import firewall, namespaces
 from sandbox.real.commands import run
 from sandbox.real.firewall import Rule
 from sandbox.real.site import Site
+from tests.clearing import cleared
 
 CLONE = f"t{os.getpid()}"
 OUT = Rule("out", "-1", -1, -1, ("0.0.0.0/0",))
@@ -68,10 +69,9 @@ def answering(netns, address, port):
 @contextlib.contextmanager
 def claimed(name, state_dir):
     site = Site.claim(name, state_dir, CLONE)
-    try:
+    clear = "from sandbox.real.site import Site; Site.clear(sys.argv[1], sys.argv[2])"
+    with cleared(clear, name, CLONE):
         yield site
-    finally:
-        site.release()
 
 
 def plug(vpc, address, *rules):

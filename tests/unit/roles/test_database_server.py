@@ -17,6 +17,7 @@ from sandbox.real import images, namespaces
 from sandbox.real.certificates import Authority
 from sandbox.real.databases import Database
 from sandbox.real.site import Site
+from tests.clearing import cleared
 
 # They may wait for images that somebody else makes.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -42,9 +43,9 @@ def postgresql(request, authority, tmp_path_factory):
     """A new server of each version, in a network namespace where the tests are too; it logs all SQL."""
     certificate, key = authority.issue([ENDPOINT])
     name = f"unit-{secrets.token_hex(4)}"
-    namespaces.make(name)
+    site = Site(name, tmp_path_factory.mktemp("server"), "unit", 0)
     database = Database(
-        Site(name, tmp_path_factory.mktemp("server"), "unit", 0),
+        site,
         "server",
         str(namespaces.path(name)),
         images.ensure(f"postgresql-{request.param}"),
@@ -55,13 +56,12 @@ def postgresql(request, authority, tmp_path_factory):
         key=key,
         parameters={"log_statement": "all"},
     )
-    try:
+    clear = "from sandbox.real import containers, namespaces; containers.remove(sys.argv[1]); "
+    with cleared(f"{clear}namespaces.remove(sys.argv[2])", site.container("db-server"), name):
+        namespaces.make(name)
         database.run()
         with namespaces.entered(name):
             yield database
-    finally:
-        database.remove()
-        namespaces.remove(name)
 
 
 @pytest.fixture(scope="module")
