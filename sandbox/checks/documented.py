@@ -178,6 +178,7 @@ _RESTORED: Schema = {
 _CHANGED: Schema = {
     "StorageType": _STORAGE_TYPE,
     "AllocatedStorage": _STORAGE_GIB,
+    "EngineLifecycleSupport": _SUPPORT,
     "MaxAllocatedStorage": _STORAGE_GIB,
     "MonitoringInterval": {"enum": [0, 1, 5, 10, 15, 30, 60]},
 }

@@ -21,13 +21,9 @@ _OF_LISTS = ("minItems", "maxItems")
 _FORMATS = {*KMS_FORMATS, "ipv4-network"}
 
 # Which resource an operation makes or changes: members and properties of one name are the same thing; the
-# others stand here as member: property, with [] for each of a list.
+# others stand here as member: property, with [] for each of a list. PutBucketEncryption is not among them: S3
+# does not look at the key's id (PutBucketEncryption, S3 API reference).
 _RULES = {"IpPermissions[].IpRanges[].CidrIp": "CidrIp", "CidrIp": "CidrIp"}
-_ENCRYPTION = {
-    "ServerSideEncryptionConfiguration.Rules[].ApplyServerSideEncryptionByDefault": (
-        "BucketEncryption.ServerSideEncryptionConfiguration[].ServerSideEncryptionByDefault"
-    )
-}
 _METADATA = {
     name: f"MetadataOptions.{name}"
     for name in ("HttpEndpoint", "HttpProtocolIpv6", "HttpPutResponseHopLimit", "HttpTokens")
@@ -60,7 +56,6 @@ RESOURCES: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
     ("secretsmanager", "CreateSecret"): ("AWS::SecretsManager::Secret", {}),
     ("secretsmanager", "UpdateSecret"): ("AWS::SecretsManager::Secret", {}),
     ("s3", "CreateBucket"): ("AWS::S3::Bucket", {"Bucket": "BucketName"}),
-    ("s3", "PutBucketEncryption"): ("AWS::S3::Bucket", _ENCRYPTION),
 }
 
 

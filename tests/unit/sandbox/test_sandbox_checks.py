@@ -64,8 +64,8 @@ def rule(**changes: object) -> dict[str, Any]:
     return {"IpPermissions": [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443} | changes]}
 
 
-def encryption(key: str) -> dict[str, Any]:
-    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+def encryption(key: str, algorithm: str = "aws:kms") -> dict[str, Any]:
+    default = {"SSEAlgorithm": algorithm, "KMSMasterKeyID": key}
     rules = [{"ApplyServerSideEncryptionByDefault": default}]
     return {"Bucket": "plain", "ServerSideEncryptionConfiguration": {"Rules": rules}}
 
@@ -122,6 +122,7 @@ BAD = "InvalidParameterValue"
         ("rds", "CreateDBInstance", database(DBInstanceIdentifier="ends-"), BAD),
         ("rds", "CreateDBInstance", database(DBInstanceIdentifier="d" * 64), BAD),
         ("rds", "CreateDBInstance", database(EngineLifecycleSupport="never"), BAD),
+        ("rds", "ModifyDBInstance", database(EngineLifecycleSupport="never"), BAD),
         ("rds", "CreateDBInstance", {"Engine": "postgres"}, "MissingParameter"),
         ("rds", "CreateDBInstance", database(Tags=tags(**{"rds:x": ""})), BAD),
         ("rds", "CreateDBInstance", database(Tags=tags(a="what?")), BAD),
@@ -139,7 +140,7 @@ BAD = "InvalidParameterValue"
         ("secretsmanager", "CreateSecret", secret(SecretString="x" * 65_537), "ValidationException"),
         ("secretsmanager", "CreateSecret", secret(KmsKeyId="nonsense"), "EncryptionFailure"),
         ("s3", "CreateBucket", {"Bucket": "Not_This"}, "InvalidBucketName"),
-        ("s3", "PutBucketEncryption", encryption("nonsense"), "MalformedXML"),
+        ("s3", "PutBucketEncryption", encryption(_KEY, "rot13"), "MalformedXML"),
         ("s3", "PutBucketVersioning", versioning("On"), "MalformedXML"),
         ("s3", "PutBucketTagging", bucket_tags(**{"aws:x": ""}), "InvalidTag"),
         ("sts", "AssumeRole", {"RoleArn": "arn", "RoleSessionName": "x y"}, "ValidationError"),
@@ -168,7 +169,7 @@ def test_what_no_schema_allows_is_refused_with_the_services_own_code(service, ac
         ("iam", "CreateRole", role(Tags=tags(Größe="ok@example.com"), Path="/team/")),
         ("secretsmanager", "CreateSecret", secret(KmsKeyId=_KEY)),
         ("s3", "CreateBucket", {"Bucket": "flowstead.team-artifacts-123456789012"}),
-        ("s3", "PutBucketEncryption", encryption("arn:aws:kms:us-east-1:123456789012:alias/mine")),
+        ("s3", "PutBucketEncryption", encryption("nonsense")),
         ("s3", "PutBucketVersioning", versioning("Enabled")),
     ],
 )  # fmt: skip
