@@ -251,7 +251,7 @@ DRIFT: dict[str, tuple[str, str, By]] = {
         lambda a, live: a.call("rds", "stop_db_instance", DBInstanceIdentifier=live.id),
     ),
     "secret open to others": (
-        "secret_admin",
+        "secret_server_keys",
         "resource policy",
         lambda a, live: a.call(
             "secretsmanager", "put_resource_policy", SecretId=live.id, ResourcePolicy=OTHERS
@@ -303,6 +303,18 @@ DRIFT: dict[str, tuple[str, str, By]] = {
 }
 
 
+def test_all_drift_is_shown_and_set_right(stacked: Account) -> None:
+    lives = {resource: stacked.live(resource) for resource, _, _ in DRIFT.values()}
+    for resource, _, happen in DRIFT.values():
+        happen(stacked, lives[resource])
+    planned = stacked.plan()
+    for name, (resource, setting, _) in DRIFT.items():
+        assert setting.format(**lives[resource].facts) in settings(planned, resource), name
+    stacked.apply()
+    assert stacked.plan().is_empty
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRIFT)
 def test_drift_is_shown_and_set_right(stacked: Account, name: str) -> None:
     resource, setting, happen = DRIFT[name]

@@ -1,8 +1,6 @@
 """What has no token is made once, though answers are lost and lists lag; of two, the one in use stays."""
 
 import collections
-import functools
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +9,9 @@ from botocore.exceptions import ClientError
 
 from provisioner.errors import DriftError
 from tests.unit.provisioner.in_account import Account, changes
+
+# They make a deployment each: these run in `make test`.
+pytestmark = pytest.mark.slow
 
 MADE = {
     "CreateVpc": ("network", "DescribeVpcs", "Vpcs", "VpcId"),
@@ -87,38 +88,6 @@ def test_lists_that_lag_make_nothing_twice(account: Account) -> None:
     account.edits.clear()
     assert account.plan().is_empty
     assert {name: len(owned(account, name)) for name in MADE} == dict.fromkeys(MADE, 1)
-
-
-def killed_after_each_call(account: Account, act: Callable[[], Any]) -> int:
-    """Do something again and again, each time killed after its first changing call; tells how often."""
-    is_dead = threading.Event()
-
-    def hook(moment: str, name: str) -> None:
-        if moment == "after" and not name.startswith(("Describe", "Get", "List", "Head")):
-            is_dead.set()
-        if is_dead.is_set():
-            raise KilledError
-
-    account.hooks.append(hook)
-    kills = 0
-    while True:
-        is_dead.clear()
-        try:
-            act()
-        except KilledError:
-            kills += 1
-        else:
-            account.hooks.clear()
-            return kills
-
-
-@pytest.mark.slow
-def test_killed_after_each_call_in_turn_it_is_made_and_removed(account: Account) -> None:
-    assert killed_after_each_call(account, account.apply) > 10
-    assert account.plan().is_empty
-    assert {name: len(owned(account, name)) for name in MADE} == dict.fromkeys(MADE, 1)
-    assert killed_after_each_call(account, functools.partial(account.destroy, keep_data=False)) > 10
-    assert {name: owned(account, name) for name in MADE} == {name: [] for name in MADE}
 
 
 @pytest.mark.parametrize("lag", [1, 2])
