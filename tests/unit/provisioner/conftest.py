@@ -1,6 +1,5 @@
 """An account in this process (moto), and a stack to make in it."""
 
-import copy
 import functools
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ import botocore.session
 import pytest
 from botocore.exceptions import ConnectionClosedError
 from moto import mock_aws
-from moto.backends import get_backend
 from moto.core import models, responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.responses import PaginatedResult
@@ -20,6 +18,7 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.instances import InstanceResponse
 from moto.rds.responses import RDSResponse
 
+from tests.unit.provisioner.copies import Copies
 from tests.unit.provisioner.in_account import (
     IMAGES,
     Account,
@@ -86,23 +85,12 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield made
 
 
-# The account's services as a deployment leaves them, once one was made.
-_stack: list[Any] = []
+_stack = Copies()
 
 
 @pytest.fixture
 def stacked(account: Account) -> Account:
-    """The account with a finished deployment in it: made once, copied for each test."""
-    services = [get_backend(name) for name in ("ec2", "iam", "kms", "rds", "s3", "secretsmanager")]
-    if _stack:
-        for service, made in zip(services, copy.deepcopy(_stack), strict=True):
-            service.clear()
-            service.update(made)
-            # moto empties after a test what was asked for in it.
-            for account_id in made:
-                service[account_id]
-    else:
-        account.apply()
-        _stack.extend(copy.deepcopy([dict(service) for service in services]))
+    """The account with a finished deployment in it."""
+    _stack.begin(account.apply)
     account.calls.clear()
     return account

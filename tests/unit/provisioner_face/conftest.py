@@ -1,18 +1,19 @@
 """An account in this process, and a machine that runs provision.py on it."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provisioner import cli, graph, known_hosts, plan, ssh_key
-from provisioner.config import Deployment
 from provisioner.session import Options, Session
 from tests.unit.provisioner.conftest import account
+from tests.unit.provisioner.copies import Copies
 from tests.unit.provisioner.in_account import Account
 
 __all__ = ["account"]
@@ -77,13 +78,22 @@ def machine(
     return machine
 
 
+_first_run = Copies()
+_pair = functools.cache(ssh_key.generate_pair)
+
+
 @pytest.fixture
 def made(machine: Machine) -> Machine:
     """The machine after its first `provision.py`, which met the host."""
-    ssh_key.generate(Deployment(), machine.inventory).save()
-    session = Session(Options(machine.directory / "deployment.yml", machine.inventory))
-    aws = machine.account.open()
-    graph.apply(plan.make(session.wanted(session.key(make=False)), aws), aws)
+
+    def make() -> None:
+        session = Session(Options(machine.directory / "deployment.yml", machine.inventory))
+        aws = machine.account.open()
+        graph.apply(plan.make(session.wanted(session.key(make=False)), aws), aws)
+
+    pair = _pair(Path("flowstead"))
+    replace(pair, private_path=ssh_key.path_of("flowstead", machine.inventory)).save()
+    _first_run.begin(make)
     machine.pin_host()
     first = machine.run()
     assert first.code == 0, first.err
