@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from provisioner.plan import Plan
     from provisioner.resources.base import Live
 
+DRIFTED = 3
+"""Exit status of plan and status when an apply would change something."""
+
 _signs = {"create": "+", "update": "~", "delete": "-", "wait": "…", "none": "="}
 _words = {"create": "make", "update": "change", "delete": "delete", "wait": "wait for"}
 
 
-def plan(session: Session) -> None:
+def plan(session: Session) -> int:
     """Show what apply would do; changes nothing, writes nothing."""
     found = session.plan(session.wanted(session.key(make=False)))
     todo = [_title(session), *_plan_lines(found), "", "To do it: " + _short(session)]
     lines = [] if found.is_empty else todo
     session.print(_plan_data(session, found), lines or _nothing_to_do(session, found))
+    return 0 if found.is_empty else DRIFTED
 
 
 def apply(session: Session) -> None:
@@ -43,10 +47,14 @@ def apply(session: Session) -> None:
 
 
 def _apply(session: Session, lock: AccountLock, begun: float) -> None:
-    lock.check()
-    key = session.key(make=True)
-    graph = session.wanted(key)
-    found = session.plan(graph)
+    try:
+        key = session.key(make=True)
+        graph = session.wanted(key)
+        found = session.plan(graph)
+    except FlowsteadError:
+        # The half-made work of another run looks like a fault.
+        lock.check()
+        raise
     if not found.is_empty:
         with lock.held("apply"):
             # What was true before the lock was ours need not be so any more.
@@ -75,7 +83,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
     session.print(data, lines)
 
 
-def status(session: Session) -> None:
+def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
     found = session.plan(session.wanted(session.key(make=False)))
     rows = []
@@ -95,6 +103,7 @@ def status(session: Session) -> None:
     else:
         lines += ["", f"{_count(found)}. To do it: {_short(session)}"]
     session.print(_plan_data(session, found), lines)
+    return 0 if found.is_empty else DRIFTED
 
 
 def outputs(session: Session) -> None:

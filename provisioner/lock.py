@@ -94,7 +94,7 @@ class AccountLock:
         return f"{self.deployment}.lock"
 
     def check(self) -> None:
-        """See that nobody has it, before the half-made work of another run is taken for a fault.
+        """See that nobody else has it.
 
         Raises:
             LockedError: another run has it.
