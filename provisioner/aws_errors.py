@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from provisioner.errors import AwsError, NotOfferedError
 
-_AGAIN = "Then run the same command again: it goes on from here."
+_AGAIN = "Run the same command again: it goes on from here."
 _LOGIN = "Log in again (`aws sso login`, or new keys), check with `aws sts get-caller-identity`."
 
 CREDENTIAL_CODES = frozenset(

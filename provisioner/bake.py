@@ -21,6 +21,7 @@ from provisioner.aws import Lag
 from provisioner.bake_files import BakeFiles, Report
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.first_contact import Host
+from provisioner.lock import EXPIRES, LockedError
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
 from provisioner.session import PROJECT, Session
@@ -32,14 +33,8 @@ if TYPE_CHECKING:
 
 _LIFETIME_MIN = 60
 """A bake takes a few minutes; after this the host ends itself, should nobody come back to remove it."""
-_DEAD_AFTER = timedelta(hours=2)
-"""A key pair this old is of a bake that was killed: its host has ended itself long ago."""
 _STOP_S = 600
 _IMAGE_S = 1800
-
-
-class TakenError(FlowsteadError):
-    """Somebody else bakes in this account."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def bake(session: Session, hands: Hands, extra_vars: Sequence[str] = ()) -> Bake
         The image.
 
     Raises:
-        UsageError: a bake runs on this machine already.
+        LockedError: a bake runs on this machine already.
         ConfigurationError: AWS offers no such image, or no such instance type.
         FlowsteadError: somebody else bakes, or something failed.
         KeyboardInterrupt: it was stopped, by the keyboard or a signal.
@@ -214,7 +209,7 @@ def _always_removed(session: Session, bake_host: BakeHost) -> Iterator[None]:
     except BaseException as error:
         try:
             _remove(session, bake_host, text)
-        except TakenError as taken:
+        except LockedError as taken:
             # Somebody was quicker: that is why it failed, and what carries the tags is theirs.
             raise taken from error
         except FlowsteadError as second:
@@ -231,7 +226,7 @@ def _remove(session: Session, bake_host: BakeHost, text: str) -> None:
     """
     found = plan.destroy(bake_host.graph, session.aws)
     holder = bake_host.lock.find(session.aws)
-    if holder and not bake_host.lock.fits(holder) and _age(holder) < _DEAD_AFTER:
+    if holder and not bake_host.lock.fits(holder) and _age(holder) < EXPIRES:
         raise _taken(session, found.state.get(bake_host.host), holder)
     if found.changes:
         session.say(text)
@@ -243,9 +238,9 @@ def _age(holder: Live) -> timedelta:
     return datetime.now(UTC) - made
 
 
-def _taken(session: Session, host: Live | None, holder: Live) -> TakenError:
-    until = holder.facts["CreateTime"] + _DEAD_AFTER
-    return TakenError(
+def _taken(session: Session, host: Live | None, holder: Live) -> LockedError:
+    until = holder.facts["CreateTime"] + EXPIRES
+    return LockedError(
         f"Another machine bakes for {session.deployment.name} in {session.deployment.region} since "
         f"{holder.facts['CreateTime']:%Y-%m-%d %H:%M} UTC (key pair {holder.id}, "
         f"{f'host {host.id}' if host else 'no host yet'}).",

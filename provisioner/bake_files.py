@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioner import files, rendering, ssh_key
-from provisioner.errors import FlowsteadError, UsageError
+from provisioner import files, lock, rendering, ssh_key
+from provisioner.errors import FlowsteadError
 
 if TYPE_CHECKING:
     from provisioner.first_contact import Host
@@ -65,24 +64,16 @@ class BakeFiles:
         """Keep others of this machine out; the kernel ends the lock with the process, however that ends.
 
         Raises:
-            UsageError: a bake works here already.
+            LockedError: a bake works here already.
             FlowsteadError: the directory cannot be used.
 
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.directory.chmod(0o700)
-            lock = (self.directory / "lock").open("a")
         except OSError as error:
             raise FlowsteadError(f"{self.directory} cannot be used: {error.strerror}.") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(
-                    f"Another bake of this deployment runs on this machine ({self.directory}).",
-                    next_step="Wait for it to end; nothing was changed.",
-                ) from error
+        with lock.on_this_machine(self.directory / "lock", "bake"):
             yield
 
     def key(self) -> ssh_key.SshKey:

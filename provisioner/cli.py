@@ -144,9 +144,9 @@ def _add(name: str, text: str) -> None:
     app.command(name, help=text)(run)
 
 
-_add("plan", "Show what would be done; changes nothing.")
+_add("plan", "Show what would be done; changes nothing. Ends with 3 if something would be.")
 _add("apply", "Do it; the same as no command.")
-_add("status", "Compare the account with deployment.yml, resource by resource.")
+_add("status", "Compare the account with deployment.yml, resource by resource. Ends with 3 if they differ.")
 _add("outputs", "Print endpoints, names and ARNs; nothing secret.")
 _add("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')
 _add("password", "Print the admin's password.")
@@ -156,7 +156,7 @@ def main() -> int:
     """Run the command line.
 
     Returns:
-        0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted.
+        0 done, 1 failed, 2 wrong usage or configuration, 3 drifted (plan and status), 130 interrupted.
 
     """
     try:
@@ -171,8 +171,8 @@ def _run(options: Options, name: str, **arguments: object) -> None:
     try:
         from provisioner import commands  # noqa: PLC0415 - `--help` needs none of it
 
-        command: Callable[..., None] = getattr(commands, name)
-        command(Session(options), **arguments)
+        command: Callable[..., int | None] = getattr(commands, name)
+        status = command(Session(options), **arguments)
     except FlowsteadError as error:
         _end(options, error.message, error.exit_code, error.next_step)
     except KeyboardInterrupt as interrupt:
@@ -185,6 +185,8 @@ def _run(options: Options, name: str, **arguments: object) -> None:
     except Exception as error:  # noqa: BLE001 - a traceback is for --debug only
         text = f"A defect of Flowstead: {type(error).__name__}: {error}."
         _end(options, f"{text} Run it with --debug and report what that shows.", 1)
+    if status:
+        raise typer.Exit(status)
 
 
 def _end(options: Options, text: str, code: int, next_step: str = "") -> NoReturn:

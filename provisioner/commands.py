@@ -17,35 +17,53 @@ if TYPE_CHECKING:
 
     from provisioner.first_contact import Host
     from provisioner.images import OwnImages
+    from provisioner.lock import AccountLock
     from provisioner.outputs import Outputs
     from provisioner.plan import Plan
     from provisioner.resources.base import Live
+
+DRIFTED = 3
+"""Exit status of plan and status when an apply would change something."""
 
 _signs = {"create": "+", "update": "~", "delete": "-", "wait": "…", "none": "="}
 _words = {"create": "make", "update": "change", "delete": "delete", "wait": "wait for"}
 
 
-def plan(session: Session) -> None:
+def plan(session: Session) -> int:
     """Show what apply would do; changes nothing, writes nothing."""
     found = session.plan(session.wanted(session.key(make=False)))
     todo = [_title(session), *_plan_lines(found), "", "To do it: " + _short(session)]
     lines = [] if found.is_empty else todo
     session.print(_plan_data(session, found), lines or _nothing_to_do(session, found))
+    return 0 if found.is_empty else DRIFTED
 
 
 def apply(session: Session) -> None:
     """Make the account as deployment.yml says, write the inventory, meet the host."""
     begun = time.monotonic()
     _check_inventory(session)
-    key = session.key(make=True)
-    graph = session.wanted(key)
-    found = session.plan(graph)
-    if key:
-        key.save()
+    with session.alone("apply") as lock:
+        _apply(session, lock, begun)
+
+
+def _apply(session: Session, lock: AccountLock, begun: float) -> None:
+    try:
+        key = session.key(make=True)
+        graph = session.wanted(key)
+        found = session.plan(graph)
+    except FlowsteadError:
+        # The half-made work of another run looks like a fault.
+        lock.check()
+        raise
     if not found.is_empty:
-        for line in [_title(session), *_plan_lines(found)]:
-            session.say(line)
-        session.execute(found)
+        with lock.held("apply"):
+            # What was true before the lock was ours need not be so any more.
+            found = session.plan(graph)
+            for line in [_title(session), *_plan_lines(found)]:
+                session.say(line)
+            if key:
+                key.save()
+            session.execute(found)
     from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
 
     result = outputs.collect(session.deployment, graph, found.state, session.account_id)
@@ -65,7 +83,7 @@ def apply(session: Session) -> None:
     session.print(data, lines)
 
 
-def status(session: Session) -> None:
+def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
     found = session.plan(session.wanted(session.key(make=False)))
     rows = []
@@ -85,6 +103,7 @@ def status(session: Session) -> None:
     else:
         lines += ["", f"{_count(found)}. To do it: {_short(session)}"]
     session.print(_plan_data(session, found), lines)
+    return 0 if found.is_empty else DRIFTED
 
 
 def outputs(session: Session) -> None:
@@ -140,9 +159,15 @@ def password(session: Session) -> None:
 
 def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
     """Remove what carries the deployment's tags; asks for its name first."""
+    _check_inventory(session)
+    with session.alone("destroy") as lock:
+        _destroy(session, lock, confirmed=confirmed, delete_data=delete_data)
+
+
+def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_data: bool) -> None:
     from provisioner import plan as planning  # noqa: PLC0415 - each command imports what it needs
 
-    _check_inventory(session)
+    lock.check()
     graph = session.names()
     found = planning.destroy(graph, session.aws, keep_data=not delete_data)
     name = session.deployment.name
@@ -156,8 +181,11 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
         session.say(line)
     if not confirmed:
         _confirm(session)
+    with lock.held("destroy"):
+        # What was true before the lock was ours need not be so any more.
+        found = planning.destroy(graph, session.aws, keep_data=not delete_data)
+        session.execute(found)
     lives = {change.resource.name: change.live for change in found.changes if change.live}
-    session.execute(found)
     address, server = lives.get("server_address"), lives.get("server")
     session.inventory.remove(
         (str(address.facts.get("PublicIp", "")),) if address else (), (server.id,) if server else ()

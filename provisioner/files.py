@@ -39,6 +39,12 @@ def write(path: Path, text: str, *, mode: int = 0o644) -> bool:
                 os.fsync(file.fileno())
             Path(temporary).chmod(mode)
             Path(temporary).replace(path)
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                # Its name is on the disk too: a private key must outlive a loss of power.
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
@@ -13,9 +14,12 @@ from provisioner import config
 from provisioner.errors import FlowsteadError, NotOfferedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from provisioner.aws import Aws
     from provisioner.graph import Graph
     from provisioner.inventory import Inventory
+    from provisioner.lock import AccountLock
     from provisioner.plan import Plan
     from provisioner.resources.base import State
     from provisioner.ssh_key import SshKey
@@ -105,6 +109,25 @@ class Session:
         user_data = rendering.user_data(f"{self.deployment.name}.bake", lifetime_min=lifetime_min)
         facts = stack.Facts(self.account_id, self._access_cidrs(), public_key, user_data)
         return stack.build_bake_host(self.deployment, facts)
+
+    @contextlib.contextmanager
+    def alone(self, doing: str) -> Iterator[AccountLock]:
+        """Keep other runs out of the inventory directory.
+
+        Args:
+            doing: what is done there ("apply").
+
+        Returns:
+            The lock in the account, still to be taken: only a run that changes something needs it.
+
+        Raises:
+            LockedError: another run on this machine works there.
+
+        """
+        from provisioner import lock  # noqa: PLC0415 - each command imports what it needs
+
+        with lock.on_this_machine(self.inventory.directory / ".lock", doing) as own:
+            yield lock.AccountLock(self.aws, self.deployment.name, own)
 
     def execute(self, found: Plan, *, patient: bool = False) -> State:
         """Do what a plan says, and show it.

@@ -37,6 +37,11 @@ class SshKey:
         private = self.private_path
         private.parent.mkdir(parents=True, exist_ok=True)
         private.parent.chmod(0o700)
+        if private.exists():
+            raise FlowsteadError(
+                f"{private} is there already, and no key is ever overwritten: it may open a host.",
+                next_step="Run the same command again: it takes the key that is there.",
+            )
         files.write(private.with_name(private.name + ".pub"), f"{self.public}\n")
         files.write(private, self.private_text, mode=0o600)
 

@@ -16,6 +16,7 @@ from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.key_pairs import KeyPairs
 from moto.rds.responses import RDSResponse
 
 from tests.unit.provisioner.copies import Copies
@@ -24,6 +25,7 @@ from tests.unit.provisioner.in_account import (
     Account,
     associated_profile,
     create_image,
+    delete_key_pair,
     described_credits,
     modify_credits,
     run_instances,
@@ -69,6 +71,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setattr(InstanceResponse, f"describe_{name}s", described_credits)
         monkeypatch.setattr(InstanceResponse, f"modify_{name}", modify_credits, raising=False)
         monkeypatch.setattr(amis.AmiBackend, "create_image", create_image)
+        monkeypatch.setattr(KeyPairs, "delete_key_pair", delete_key_pair)
         monkeypatch.setattr(
             RDSResponse,
             "describe_orderable_db_instance_options",

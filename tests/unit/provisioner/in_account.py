@@ -105,6 +105,14 @@ def run_instances(original: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def delete_key_pair(asked: Any) -> ActionResult:
+    """Delete a key pair by its id too, as EC2 does; moto knows its name only."""
+    pairs, id_ = asked.ec2_backend.key_pairs, asked.params.get("KeyPairId")
+    name = next((one.key_name for one in pairs.values() if one.id == id_), asked.params.get("KeyName"))
+    pair = pairs.pop(name, None)
+    return ActionResult({"Return": True, "KeyPairId": pair.id if pair else id_})
+
+
 def create_image(
     backend: Any,
     instance_id: str,

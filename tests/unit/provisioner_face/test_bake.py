@@ -318,7 +318,7 @@ def test_a_second_bake_on_this_machine_is_refused(oven: Oven) -> None:
     with (place / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         oven.account.calls.clear()
-        with pytest.raises(FlowsteadError, match="Another bake of this deployment runs on this machine"):
+        with pytest.raises(FlowsteadError, match="is in use on this machine"):
             oven.bake()
     assert set(oven.account.calls) == {"GetCallerIdentity"}
 

@@ -1,0 +1,177 @@
+"""One run at a time: a lock on a directory of this machine, and one in the account for any machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provisioner import ssh_key
+from provisioner.errors import AwsError, FlowsteadError
+from provisioner.resources.ec2 import as_items
+
+if TYPE_CHECKING:
+    from provisioner.aws import Aws
+
+EXPIRES = timedelta(hours=2)
+"""A lock this old is of a run that was killed: no run waits for so long."""
+
+_TAG_LENGTH = 256  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
+_TAKE_S = 120
+
+
+class LockedError(FlowsteadError):
+    """Another run is at it; nothing has been changed."""
+
+
+@contextlib.contextmanager
+def on_this_machine(path: Path, doing: str) -> Iterator[str]:
+    """Keep others of this machine out; the kernel ends the lock with the process, however that ends.
+
+    Args:
+        path: the lock's file, made when missing; it stays.
+        doing: what is done under the lock, for those who are kept out ("apply").
+
+    Returns:
+        The directory's own name, chosen at random once: whoever has the lock may take over what an earlier
+        holder of it has left.
+
+    Raises:
+        LockedError: another process has it.
+        FlowsteadError: the file cannot be used.
+
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise FlowsteadError(f"{path} cannot be used: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = "".join(file.read().splitlines()[1:]) or "another run"
+            raise LockedError(
+                f"{path.parent} is in use on this machine: {holder}.",
+                next_step="Wait for it to end, and run it again; nothing was changed.",
+            ) from error
+        file.seek(0)
+        own = (file.read().splitlines() or [uuid.uuid4().hex])[0]
+        file.truncate(0)
+        file.write(f"{own}\n{doing}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n")
+        file.flush()
+        yield own
+
+
+@dataclass(frozen=True)
+class AccountLock:
+    """A key pair that opens nothing: its name is unique in an account and region, so one run imports it.
+
+    Deleted by its id, so that nobody ever deletes the lock that another has just taken.
+
+    Args:
+        aws: the door to AWS.
+        deployment: what is locked.
+        own: this directory's name, from `on_this_machine`.
+
+    """
+
+    aws: Aws
+    deployment: str
+    own: str
+
+    @property
+    def name(self) -> str:
+        """The key pair's name."""
+        return f"{self.deployment}.lock"
+
+    def check(self) -> None:
+        """See that nobody else has it.
+
+        Raises:
+            LockedError: another run has it.
+            AwsError: AWS refused or could not be asked.
+
+        """
+        holder = self._holder()
+        if holder:
+            self._check_dead(holder)
+
+    @contextlib.contextmanager
+    def held(self, doing: str) -> Iterator[None]:
+        """Hold the lock; given back at the end, whatever the end is.
+
+        Args:
+            doing: what is done under the lock ("apply").
+
+        Raises:
+            LockedError: another run has it.
+            AwsError: AWS refused or could not be asked.
+
+        """
+        id_ = self.aws.until(
+            lambda: self._take(doing), what=f"the lock {self.name} could be taken", deadline_s=_TAKE_S
+        )
+        try:
+            yield
+        finally:
+            # The next run from this directory takes it over; an error here would hide the run's own.
+            with contextlib.suppress(AwsError):
+                self._delete(id_)
+
+    def _take(self, doing: str) -> str | None:
+        tags = {
+            "Name": self.name,
+            "flowstead:lock": self.deployment,
+            "flowstead:lock-holder": self.own,
+            "flowstead:lock-by": self.aws.identity()["Arn"],
+            "flowstead:lock-on": platform.node(),
+            "flowstead:lock-for": doing,
+        }
+        items = as_items({key: value[:_TAG_LENGTH] for key, value in tags.items()})
+        made = self.aws.call_or(
+            ("InvalidKeyPair.Duplicate",),
+            "ec2",
+            "import_key_pair",
+            KeyName=self.name,
+            PublicKeyMaterial=ssh_key.generate_pair(Path(self.name)).public.encode(),
+            TagSpecifications=[{"ResourceType": "key-pair", "Tags": items}],
+        )
+        if made:
+            return str(made["KeyPairId"])
+        holder = self._holder()
+        if holder:
+            self._check_dead(holder)
+            self._delete(holder["KeyPairId"])
+        return None
+
+    def _holder(self) -> dict[str, Any] | None:
+        named = [{"Name": "key-name", "Values": [self.name]}]
+        found = self.aws.page("ec2", "describe_key_pairs", "KeyPairs", Filters=named)
+        return found[0] if found else None
+
+    def _check_dead(self, holder: dict[str, Any]) -> None:
+        """See that the holder was killed: it had the directory that we have now, or it is too old."""
+        tags = {one["Key"]: one["Value"] for one in holder.get("Tags", ())}
+        since: datetime = holder["CreateTime"]
+        if tags.get("flowstead:lock-holder") == self.own or datetime.now(UTC) - since >= EXPIRES:
+            return
+        who, where, what = (tags.get(f"flowstead:lock-{one}", "?") for one in ("by", "on", "for"))
+        by_hand = f"aws ec2 delete-key-pair --region {self.aws.region} --key-pair-id {holder['KeyPairId']}"
+        raise LockedError(
+            f"Another run is at {self.deployment} in {self.aws.region}: {who} on {where}, {what}, since "
+            f"{since:%Y-%m-%d %H:%M} UTC (key pair {self.name}).",
+            next_step="Wait for it to end, and run it again; nothing was changed. If it was killed, a run "
+            f"after {since + EXPIRES:%H:%M} UTC takes over, or a run after: {by_hand}",
+        )
+
+    def _delete(self, id_: str) -> None:
+        self.aws.call("ec2", "delete_key_pair", KeyPairId=id_)
