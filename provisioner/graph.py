@@ -273,15 +273,15 @@ def _work_through(
 ) -> None:
     sorter = graphlib.TopologicalSorter(needs)
     sorter.prepare()
-    inbox: queue.SimpleQueue[Event | tuple[Resource, Exception | None]] = queue.SimpleQueue()
-    failures: dict[Resource, Exception] = {}
+    inbox: queue.SimpleQueue[Event | tuple[Resource, BaseException | None]] = queue.SimpleQueue()
+    failures: dict[Resource, BaseException] = {}
     lost: set[Resource] = set()
     running = 0
 
     def body(resource: Resource) -> None:
         try:
             work(resource, inbox.put)
-        except Exception as error:  # noqa: BLE001 - carried to the caller's thread and raised there
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread and raised there
             inbox.put((resource, error))
         else:
             inbox.put((resource, None))
@@ -313,7 +313,7 @@ def _work_through(
     _raise(list(failures.values()))
 
 
-def _raise(failures: Sequence[Exception]) -> None:
+def _raise(failures: Sequence[BaseException]) -> None:
     """Raise what failed; an error that is not ours is a defect, and is raised as it is."""
     known: list[FlowsteadError] = []
     for failure in failures:

@@ -26,7 +26,7 @@ class Thing(Resource):
     parts: tuple["Thing", ...] = ()
     log: list[str] = field(default_factory=list)
     barrier: threading.Barrier | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     there: bool = False
 
     def find(self, aws: Aws) -> Live | None:
@@ -95,9 +95,10 @@ def test_events_tell_what_happened_to_each() -> None:
     assert last == {"bad": "failed", "above": "skipped", "beside": "done"}
 
 
-def test_an_error_of_ours_is_not_dressed_up_as_one_of_aws() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run(Thing("bad", OWNER, error=ZeroDivisionError()))
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit()], ids=["error", "exit"])
+def test_an_error_of_ours_is_not_dressed_up_as_one_of_aws(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        run(Thing("bad", OWNER, error=error))
 
 
 def test_destroy_goes_the_other_way_even_when_something_between_is_missing() -> None:
