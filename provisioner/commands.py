@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
@@ -53,7 +54,8 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
         found = session.plan(graph)
     except FlowsteadError:
         # The half-made work of another run looks like a fault.
-        lock.check()
+        with contextlib.suppress(AwsError):
+            lock.check()
         raise
     if not found.is_empty:
         with lock.held("apply"):

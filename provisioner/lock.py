@@ -40,8 +40,8 @@ def on_this_machine(path: Path, doing: str) -> Iterator[str]:
         doing: what is done under the lock, for those who are kept out ("apply").
 
     Returns:
-        The directory's own name, chosen at random once: whoever has the lock may take over what an earlier
-        holder of it has left.
+        The directory's own name: whoever has the lock may take over what an earlier holder of it has left.
+        A copy of the directory, here or elsewhere, has another.
 
     Raises:
         LockedError: another process has it.
@@ -68,7 +68,7 @@ def on_this_machine(path: Path, doing: str) -> Iterator[str]:
         file.truncate(0)
         file.write(f"{own}\n{doing}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n")
         file.flush()
-        yield own
+        yield f"{own} {platform.node()} {os.fstat(file.fileno()).st_ino}"
 
 
 @dataclass(frozen=True)

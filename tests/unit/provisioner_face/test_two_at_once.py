@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from moto.ec2.models import ec2_backends
 from provisioner import commands, ssh_key
 from provisioner.config import Deployment
 from provisioner.errors import DriftError, FlowsteadError
-from provisioner.lock import EXPIRES, AccountLock, LockedError
+from provisioner.lock import EXPIRES, AccountLock, LockedError, on_this_machine
 from provisioner.session import Options, Session
 from tests.unit.provisioner.in_account import REGION
 from tests.unit.provisioner_face.conftest import Machine
@@ -171,3 +172,15 @@ def test_plan_and_status_need_no_lock(made: Machine) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert made.run("plan").code == 0
         assert made.run("status").code == 0
+
+
+def test_a_copy_of_an_inventory_takes_over_nothing(tmp_path: Path) -> None:
+    """Users copy it to another machine for its key, while a run goes on here."""
+    names = []
+    for inventory in ("first", "copy", "first"):
+        with on_this_machine(tmp_path / inventory / ".lock", "apply") as own:
+            names.append(own)
+        if inventory == "first" and not (tmp_path / "copy").exists():
+            shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    first, copy, again = names
+    assert first == again != copy
