@@ -8,6 +8,9 @@ from moto.rds.models import rds_backends
 from provisioner.errors import DriftError
 from tests.unit.provisioner.in_account import REGION, Account, changes, settings
 
+# They make a deployment each: these run in `make test`.
+pytestmark = pytest.mark.slow
+
 
 def database() -> Any:
     """RDS's own record of the database."""

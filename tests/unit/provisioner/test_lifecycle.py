@@ -86,6 +86,7 @@ _GONE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _GONE)
 def test_what_is_gone_is_made_again(stacked: Account, name: str) -> None:
     _GONE[name](stacked, stacked.live(name))
@@ -95,6 +96,7 @@ def test_what_is_gone_is_made_again(stacked: Account, name: str) -> None:
     assert stacked.live(name) is not None
 
 
+@pytest.mark.slow
 def test_two_deployments_live_side_by_side(stacked: Account) -> None:
     stacked.apply(name="second")
     assert stacked.plan().is_empty
