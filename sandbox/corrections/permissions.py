@@ -1,4 +1,4 @@
-"""IAM: sizes, tags and trusted principals that AWS refuses."""
+"""IAM: sizes and trusted principals that AWS refuses, and tags that differ in case only."""
 
 from __future__ import annotations
 
@@ -54,22 +54,12 @@ def _check_inline_size(call: Call) -> None:
         )
 
 
-@refuses("iam", "*")
-def _check_tags(call: Call) -> None:
-    """Tell tags apart without regard to case.
+@follows("iam", "TagRole", "TagInstanceProfile")
+def _replace_tags(call: Call) -> None:
+    """Let a tag replace one whose key differs in case only; moto keeps both.
 
     Source: "Tags for AWS Identity and Access Management resources", IAM User Guide.
     """
-    tags = call.params.get("Tags") or []
-    if len({str(tag.get("Key")).lower() for tag in tags}) < len(tags):
-        raise Refusal(
-            "InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive."
-        )
-
-
-@follows("iam", "TagRole", "TagInstanceProfile")
-def _replace_tags(call: Call) -> None:
-    """Let a tag replace one whose key differs in case only; moto keeps both. Source: as above."""
     iam = account.iam()
     if call.action == "TagRole":
         holder = iam.get_role(call.params["RoleName"])
