@@ -24,6 +24,8 @@ OWN_TAGS_TAG = "flowstead:tags"
 """Marks of the names of the user's own tags: one that is no longer wanted can be told from others' tags."""
 _MARK = 6
 """Characters of a mark: those of 40 tags, the most that deployment.yml takes, fit into one value."""
+_SHOWN_S = 60
+"""Seconds in which AWS shows what it has made; chosen: as a rule it takes a few."""
 IN_USE = "in use"
 """The status of a twin that something depends on."""
 
@@ -247,9 +249,14 @@ class Resource(ABC):
         del aws
         return live
 
-    @abstractmethod
+    def found(self, aws: Aws) -> Live:
+        """Look it up until it is there: AWS may take a moment to show what was just made."""
+        return aws.until(lambda: self.find(aws), what=f"{self} being there", deadline_s=_SHOWN_S)
+
     def look(self, aws: Aws, live: Live) -> Live:
         """Look again at one that was just made or changed."""
+        del live
+        return self.found(aws)
 
     def update(self, aws: Aws, live: Live, differences: Iterable[Setting]) -> Live:
         """Set what differs, in the order of the settings, and look again."""

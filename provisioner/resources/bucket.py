@@ -226,15 +226,7 @@ class Bucket(Resource):
                 raise self._taken(error) from error
             raise
         aws.wait("s3", "bucket_exists", deadline_s=60, Bucket=self.bucket_name)
-        return self._read(aws)
-
-    def _read(self, aws: Aws) -> Live:
-        return aws.until(lambda: self.find(aws), what=f"the bucket {self.bucket_name}", deadline_s=60)
-
-    def look(self, aws: Aws, live: Live) -> Live:
-        """Look again at one that was just made or changed."""
-        del live
-        return self._read(aws)
+        return self.found(aws)
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None; S3 replaces all, so the others are given again."""

@@ -219,7 +219,7 @@ class DbInstance(RdsResource):
         to = {"DBParameterGroupName": self.parameters.aws_name}
         yield Setting("parameter group", names, self.parameters.aws_name, self._modify, to, note)
 
-    def _start(self, aws: Aws, live: Live, _: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def _start(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("rds", "start_db_instance", DBInstanceIdentifier=live.id)
         self._settle(aws)
 
@@ -309,7 +309,7 @@ class DbInstance(RdsResource):
         takes_snapshot = parting.final_snapshot and live.status not in _HOPELESS
         if live.status == "stopped" and (is_protected or takes_snapshot):
             # RDS neither changes a stopped one nor takes a snapshot of it.
-            self._start(aws, live)
+            self._start(aws, live, {})
         if is_protected:
             self._modify(aws, live, {"DeletionProtection": False})
         snapshot: dict[str, Any] = {"SkipFinalSnapshot": True}

@@ -298,9 +298,9 @@ class Instance(Ec2Resource):
         try:
             self._set_attributes(aws, live, to)
         finally:
-            self._start(aws, live)
+            self._start(aws, live, {})
 
-    def _start(self, aws: Aws, live: Live, _: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def _start(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("ec2", "start_instances", InstanceIds=[live.id])
         aws.wait("ec2", "instance_running", deadline_s=_BOOT_S, InstanceIds=[live.id])
 

@@ -64,17 +64,7 @@ class InstanceProfile(Resource):
             InstanceProfileName=self.profile_name,
             Tags=as_items(self.tags),
         )
-        return self._read(aws)
-
-    def look(self, aws: Aws, live: Live) -> Live:
-        """Look again at one that was just made or changed."""
-        del live
-        return self._read(aws)
-
-    def _read(self, aws: Aws) -> Live:
-        return aws.until(
-            lambda: self.find(aws), what=f"the instance profile {self.profile_name}", deadline_s=60
-        )
+        return self.found(aws)
 
     def _empty(self, aws: Aws, live: Live) -> None:
         for role in live.facts["Roles"]:

@@ -23,11 +23,6 @@ class LookedUp(Resource):
         del aws, state
         self._refuse()
 
-    def look(self, aws: Aws, live: Live) -> Live:
-        """Never called."""
-        del aws, live
-        self._refuse()
-
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Never called."""
         del aws, live, tags

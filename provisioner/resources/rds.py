@@ -34,15 +34,6 @@ class RdsResource(Resource):
             raise foreign(self, f"{self.kind} {self.aws_name}", tags)
         return tags
 
-    def found(self, aws: Aws) -> Live:
-        """Look it up until it is there."""
-        return aws.until(lambda: self.find(aws), what=f"{self.kind} {self.aws_name}", deadline_s=60)
-
-    def look(self, aws: Aws, live: Live) -> Live:
-        """Look again at one that was just made or changed."""
-        del live
-        return self.found(aws)
-
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
         set_tags(aws, _TAGS, tags, ResourceName=live.arn)

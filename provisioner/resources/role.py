@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from provisioner import rendering
@@ -17,7 +16,6 @@ from provisioner.resources.secret import Secret
 
 _POLICY_NAME = "flowstead"
 _TAGS = TagCalls("iam", "tag_role", "untag_role")
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +115,10 @@ class Role(Resource):
         lag = Lag((NO_SUCH,))
         aws.call("iam", "put_role_policy", lag, RoleName=live.id, PolicyName=_POLICY_NAME, **to)
 
-    def _delete_policy(self, name: str, aws: Aws, live: Live, _: Mapping[str, Any] = _NOTHING) -> None:
+    def _delete_policy(self, name: str, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call_or((NO_SUCH,), "iam", "delete_role_policy", RoleName=live.id, PolicyName=name)
 
-    def _detach(self, arn: str, aws: Aws, live: Live, _: Mapping[str, Any] = _NOTHING) -> None:
+    def _detach(self, arn: str, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call_or((NO_SUCH,), "iam", "detach_role_policy", RoleName=live.id, PolicyArn=arn)
 
     def create(self, aws: Aws, state: State) -> Live:
@@ -135,15 +133,7 @@ class Role(Resource):
             AssumeRolePolicyDocument=as_json(rendering.assume_role_policy()),
             Tags=as_items(self.tags),
         )
-        return self._read(aws)
-
-    def look(self, aws: Aws, live: Live) -> Live:
-        """Look again at one that was just made or changed."""
-        del live
-        return self._read(aws)
-
-    def _read(self, aws: Aws) -> Live:
-        return aws.until(lambda: self.find(aws), what=f"the IAM role {self.role_name}", deadline_s=60)
+        return self.found(aws)
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
@@ -153,7 +143,7 @@ class Role(Resource):
         """Take its policies away, those that others attached too, and delete it."""
         del parting
         for name in self._inline(aws):
-            self._delete_policy(name, aws, live)
+            self._delete_policy(name, aws, live, {})
         for arn in self._attached(aws):
-            self._detach(arn, aws, live)
+            self._detach(arn, aws, live, {})
         aws.call_or((NO_SUCH,), "iam", "delete_role", Lag(("DeleteConflict",)), RoleName=live.id)

@@ -56,11 +56,6 @@ class Secret(Resource):
         answer = aws.call_or(_ABSENT, "secretsmanager", "get_resource_policy", SecretId=self.secret_name)
         return answer.get("ResourcePolicy") if answer else None
 
-    def look(self, aws: Aws, live: Live) -> Live:
-        """Look again at one that was just made or changed."""
-        del live
-        return aws.until(lambda: self.find(aws), what=f"the secret {self.secret_name}", deadline_s=60)
-
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """It is there for good, has a value, which is not looked at, and no policy opens it to others."""
         del state
@@ -92,7 +87,7 @@ class Secret(Resource):
             SecretString=json.dumps(dict(self.generate())),
             Tags=as_items(self.tags),
         )
-        return aws.until(lambda: self.find(aws), what=f"the secret {self.secret_name}", deadline_s=60)
+        return self.found(aws)
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
