@@ -381,8 +381,15 @@ def unchangeable(resource: Resource, live: Live, differences: Iterable[Setting])
 
 def foreign(resource: Resource, name: str, tags: Mapping[str, str]) -> DriftError:
     """Say that something of the resource's AWS name belongs to somebody else."""
-    owner = tags.get(DEPLOYMENT_TAG)
-    whose = f"to the deployment {owner!r}" if owner else f"to somebody else: it has no {DEPLOYMENT_TAG} tag"
+    owner, part = tags.get(DEPLOYMENT_TAG), tags.get(RESOURCE_TAG)
+    whose = f"to somebody else: it has no {DEPLOYMENT_TAG} tag"
+    if owner == resource.owner.deployment:
+        return DriftError(
+            f"{resource}: {name} is this deployment's, and its tag {RESOURCE_TAG} is {part or 'gone'}.",
+            next_step=f"Set that tag to {resource.name}.",
+        )
+    if owner:
+        whose = f"to the deployment {owner!r}"
     return DriftError(
         f"{resource}: {name} exists already and belongs {whose}.",
         next_step="Choose another name in deployment.yml, or remove what is there.",

@@ -476,6 +476,41 @@ def test_what_belongs_to_others_is_left_alone(account: Account, name: str) -> No
     assert not [call for call in account.calls if not call.startswith(("Describe", "Get", "List", "Head"))]
 
 
+def test_a_lost_tag_of_ours_is_not_somebody_elses(stacked: Account) -> None:
+    role = stacked.live("server_role")
+    stacked.call("iam", "untag_role", RoleName=role.id, TagKeys=["flowstead:resource"])
+    with pytest.raises(
+        DriftError, match="is this deployment's, and its tag flowstead:resource is gone"
+    ) as caught:
+        stacked.plan()
+    assert caught.value.next_step == "Set that tag to server_role."
+
+
+def tell_the_old(account: Account, times: int) -> None:
+    """Have EC2 go on telling, so often, that a network's resolver is off."""
+    left = [times]
+
+    def edit(called: str, answer: dict[str, Any]) -> None:
+        if called == "DescribeVpcAttribute" and left[0] and "EnableDnsSupport" in answer:
+            left[0] -= 1
+            answer["EnableDnsSupport"] = {"Value": False}
+
+    account.edits.append(edit)
+
+
+def test_a_description_that_lags_is_waited_for_and_nothing_set_twice(stacked: Account) -> None:
+    tell_the_old(stacked, 4)
+    stacked.apply()
+    assert stacked.calls["ModifyVpcAttribute"] == 1
+
+
+def test_what_aws_accepts_and_does_not_do_is_said(stacked: Account) -> None:
+    tell_the_old(stacked, 1_000_000)
+    with pytest.raises(DriftError, match="still tells the old: enableDnsSupport: off -> on"):
+        stacked.apply()
+    assert stacked.calls["ModifyVpcAttribute"] == 1
+
+
 def test_a_newer_image_is_a_notice_and_changes_nothing(stacked: Account) -> None:
     used = stacked.live("server").facts["ImageId"]
     assert used == "ami-00000000000000002"
