@@ -163,3 +163,12 @@ def test_credits_are_what_was_asked_for_and_else_aws_own(client, launch):
     wanted = [{"InstanceId": dear["InstanceId"], "CpuCredits": "standard"}]
     ec2.modify_instance_credit_specification(InstanceCreditSpecifications=wanted)
     assert has(dear["InstanceId"]) == ["standard"]
+
+
+def test_a_key_pair_is_deleted_by_its_id_and_none_that_has_taken_its_name(client, unique):
+    ec2 = client("ec2")
+    first = ec2.create_key_pair(KeyName=unique)["KeyPairId"]
+    ec2.delete_key_pair(KeyPairId=first)
+    second = ec2.create_key_pair(KeyName=unique)["KeyPairId"]
+    ec2.delete_key_pair(KeyPairId=first)
+    assert ec2.describe_key_pairs(KeyNames=[unique])["KeyPairs"][0]["KeyPairId"] == second
