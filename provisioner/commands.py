@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioner.config import BAKED
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioner.first_contact import Host
-    from provisioner.images import OwnImages
     from provisioner.lock import AccountLock
     from provisioner.outputs import Outputs
     from provisioner.plan import Plan
@@ -184,8 +182,17 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     if not confirmed:
         _confirm(session)
     with lock.held("destroy"):
-        # What was true before the lock was ours need not be so any more.
+        # What was true before the lock was ours need not be so any more, and no more goes than was shown.
+        shown = {change.live.id for change in found.changes if change.live}
         found = planning.destroy(graph, session.aws, keep_data=not delete_data)
+        if more := sorted(
+            change.live.id for change in found.changes if change.live and change.live.id not in shown
+        ):
+            raise FlowsteadError(
+                f"{name} has more now than was shown: {', '.join(more)}.",
+                next_step="Run destroy again; nothing was removed.",
+            )
+        _check_protection(session, found)
         session.execute(found)
     lives = {change.resource.name: change.live for change in found.changes if change.live}
     address, server = lives.get("server_address"), lives.get("server")
@@ -239,7 +246,7 @@ def images(session: Session, *, keep: int | None, confirmed: bool) -> None:
             "images": [image.as_data() for image in found.images],
             "orphans": [orphan.id for orphan in found.orphans],
         }
-        session.print(listed, _image_lines(found, code.current(PROJECT)))
+        session.print(listed, own.table(found, code.current(PROJECT)))
         return
     chosen = found.beyond(keep)
     ids = [*(image.id for image in chosen), *(orphan.id for orphan in found.orphans)]
@@ -256,34 +263,6 @@ def images(session: Session, *, keep: int | None, confirmed: bool) -> None:
         _ask(session, "images --keep asks before it removes", f"Type yes to remove {what}:", "yes")
     own.remove(session.aws, chosen, found.orphans)
     session.print({"removed": ids}, [f"Removed: {', '.join(ids)}."])
-
-
-def _image_lines(found: OwnImages, today: str) -> list[str]:
-    """Write a table of the images, for people."""
-    now = datetime.now(UTC)
-    rows = [("id", "system", "processor", "age", "GiB", "MLflow", "roles", "instances")]
-    for image in found.images:
-        state = "" if image.state == "available" else f" ({image.state})"
-        rows.append(
-            (
-                image.id,
-                image.system + state,
-                image.architecture,
-                image.age(now),
-                f"{image.size_gib:g}",
-                " ".join(image.releases),
-                "today's" if image.code == today else image.code,
-                " ".join(image.instances) or "-",
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    if not found.images:
-        lines = ["No image was baked in this account and region. To make one: python provision.py bake"]
-    lines += [f"{one.id}: {one.size_gib:g} GiB, a snapshot that no image uses" for one in found.orphans]
-    return lines
 
 
 def _check_inventory(session: Session) -> None:

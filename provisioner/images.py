@@ -187,6 +187,43 @@ def remove(aws: Aws, images: Iterable[OwnImage], orphans: Iterable[Orphan]) -> N
     _remove_snapshots(aws, [orphan.id for orphan in orphans])
 
 
+def table(found: OwnImages, today: str) -> list[str]:
+    """Write a table of the images, for people.
+
+    Args:
+        found: the images.
+        today: the code that a new one would hold (code.current).
+
+    Returns:
+        Its lines.
+
+    """
+    now = datetime.now(UTC)
+    rows = [("id", "system", "processor", "age", "GiB", "MLflow", "roles", "instances")]
+    for image in found.images:
+        state = "" if image.state == "available" else f" ({image.state})"
+        rows.append(
+            (
+                image.id,
+                image.system + state,
+                image.architecture,
+                image.age(now),
+                f"{image.size_gib:g}",
+                " ".join(image.releases),
+                "today's" if image.code == today else image.code,
+                " ".join(image.instances) or "-",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    if not found.images:
+        lines = ["No image was baked in this account and region. To make one: python provision.py bake"]
+    lines += [f"{one.id}: {one.size_gib:g} GiB, a snapshot that no image uses" for one in found.orphans]
+    return lines
+
+
 def _remove_snapshots(aws: Aws, ids: Sequence[str]) -> None:
     for id_ in ids:
         aws.call_or(_GONE_CODES, "ec2", "delete_snapshot", SnapshotId=id_)

@@ -67,7 +67,6 @@ def test_a_second_run_changes_nothing_and_says_who_is_at_it(
     said = []
 
     def run_another() -> None:
-        machine.account.calls.clear()
         with pytest.raises(LockedError) as refused:
             commands.apply(session(machine, second))
         said.append(str(refused.value))
@@ -105,6 +104,26 @@ def test_destroy_waits_for_nobody_either(made: Machine) -> None:
     other = AccountLock(made.account.open(), "flowstead", "somebody")
     made.configure("database: {deletion_protection: false}\n")
     with other.held("apply"), pytest.raises(LockedError, match=r"apply, since .* delete-key-pair"):
+        commands.destroy(session(made, "inventory"), confirmed=True, delete_data=False)
+    assert made.account.live("server")
+    assert not locks()
+
+
+def test_destroy_removes_no_more_than_was_shown(made: Machine) -> None:
+    """Another run finishes between what the user has confirmed and the lock."""
+    made.configure("database: {deletion_protection: false}\n")
+    made.run()
+    gone = made.account.live("server_address")
+    made.account.call("ec2", "disassociate_address", AssociationId=gone.facts["AssociationId"])
+    made.account.call("ec2", "release_address", AllocationId=gone.id)
+    key = (made.inventory / "ssh" / "flowstead.pub").read_text()
+    at(
+        made,
+        "before",
+        "ImportKeyPair",
+        lambda: made.account.apply(public_key=key, database={"deletion_protection": False}),
+    )
+    with pytest.raises(FlowsteadError, match="has more now than was shown: eipalloc-"):
         commands.destroy(session(made, "inventory"), confirmed=True, delete_data=False)
     assert made.account.live("server")
     assert not locks()
