@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from provisioner.aws_errors import DISABLED_REGION_CODES, explain, explain_waiter, not_enabled
 from provisioner.errors import AwsError
+from provisioner.silence import Watch
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class Aws:
     Args:
         region: the AWS region ("us-east-1").
         clock: time.
+        say: told when AWS has not answered for long.
 
     Attributes:
         region: the AWS region.
@@ -97,11 +99,15 @@ class Aws:
 
     """
 
-    def __init__(self, region: str, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, region: str, *, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.region = region
         self.reading_calls = 0
         self.mutating_calls = 0
         self._clock = clock or SystemClock()
+        self._say = say
+        self._watch = Watch(say, self._clock, region)
         self._session: Any = None
         self._clients: dict[tuple[str, int], Any] = {}
         self._answers: dict[Hashable, Future[Any]] = {}
@@ -129,6 +135,7 @@ class Aws:
                 except (BotoCoreError, ValueError) as error:
                     raise explain(error, operation=f"open {service}", region=self.region) from error
                 client.meta.events.register("before-call", self._count, unique_id="count")
+                self._watch.listen(client)
                 self._clients[service, tries] = client
             return self._clients[service, tries]
 
@@ -154,7 +161,7 @@ class Aws:
     def _is_enabled(self) -> bool:
         """Tell whether the account has the region; True when that cannot be told."""
         try:
-            answer = Aws(_HOME_REGION, clock=self._clock).call(
+            answer = Aws(_HOME_REGION, clock=self._clock, say=self._say).call(
                 "ec2", "describe_regions", AllRegions=True, RegionNames=[self.region]
             )
         except AwsError:
@@ -214,6 +221,8 @@ class Aws:
                 pause_s = min(pause_s * 1.5, 5)
             else:
                 return answer
+            finally:
+                self._watch.end()
 
     def call_or(
         self,
@@ -272,6 +281,8 @@ class Aws:
             return [item for page in pages for item in page.get(key, ())]
         except (ClientError, BotoCoreError) as error:
             raise explain(error, operation=operation, region=self.region) from error
+        finally:
+            self._watch.end()
 
     def remembered(self, key: Hashable, load: Callable[[], T]) -> T:
         """Ask once for what several resources want to know at the same time.
@@ -330,6 +341,8 @@ class Aws:
             raise explain_waiter(error, waiter=waiter, deadline_s=deadline_s) from error
         except (ClientError, BotoCoreError) as error:
             raise explain(error, operation=waiter, region=self.region) from error
+        finally:
+            self._watch.end()
 
     def until(self, probe: Callable[[], T | None], *, what: str, deadline_s: float, every_s: float = 1) -> T:
         """Wait for what botocore has no waiter for.

@@ -75,7 +75,7 @@ class Session:
         """The door to AWS."""
         from provisioner.aws import Aws  # noqa: PLC0415 - boto3 takes half a second
 
-        return Aws(self.deployment.region)
+        return Aws(self.deployment.region, say=self.say)
 
     @functools.cached_property
     def account_id(self) -> str:
@@ -198,7 +198,8 @@ class Session:
 
     def say(self, text: str) -> None:
         """Tell a person something that is not the result."""
-        print(text, file=sys.stderr, flush=True)
+        # In one piece: it may come from another thread, above a table that moves.
+        print(f"{text}\n", end="", file=sys.stderr, flush=True)
 
     def command(self, *words: str) -> list[str]:
         """Return a command line of ours that works from any directory."""

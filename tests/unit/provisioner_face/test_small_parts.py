@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -16,6 +17,7 @@ from provisioner.errors import FlowsteadError
 from provisioner.graph import Event
 from provisioner.plan import Change, Plan
 from provisioner.resources.base import State
+from provisioner.session import Session
 from tests.unit.provisioner.in_account import Account, Clock
 
 
@@ -187,6 +189,22 @@ def test_a_small_terminal_keeps_the_last_line_in_sight(monkeypatch):
     monkeypatch.setenv("LINES", "12")
     monkeypatch.setenv("TERM", "xterm")
     assert "2 of 25 done" in shown(Terminal(), Clock())
+
+
+def test_a_line_about_something_else_stands_alone_above_the_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    stream, graph = Terminal(), Account.graph(None)
+    monkeypatch.setattr(sys, "stderr", stream)
+    plan = Plan(graph=graph, changes=(Change(graph["network"], "create"),), state=State())
+    with progress.show(plan, Clock()) as show:
+        show.on_event(Event(graph["network"], "started", "create"))
+        show._live.refresh()
+        thread = threading.Thread(target=Session.say, args=(None, "EC2 has not answered"))
+        thread.start()
+        thread.join()
+    erase_line = "\x1b[2K"
+    assert f"{erase_line}EC2 has not answered\n" in stream.getvalue()
 
 
 def test_times_are_written_as_people_read_them():
