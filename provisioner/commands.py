@@ -172,11 +172,11 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     found = planning.destroy(graph, session.aws, keep_data=not delete_data)
     name = session.deployment.name
     if not found.changes:
+        session.inventory.remove()
+        _check_left(found)
         text = f"Nothing to remove: {name} has nothing in {session.deployment.region}."
-        session.inventory.remove((), ())
         session.print(_plan_data(session, found), [text, *_kept_lines(found)])
         return
-    _check_protection(session, found)
     for line in [_title(session), *_plan_lines(found), *_kept_lines(found)]:
         session.say(line)
     if not confirmed:
@@ -192,14 +192,12 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
                 f"{name} has more now than was shown: {', '.join(more)}.",
                 next_step="Run destroy again; nothing was removed.",
             )
-        _check_protection(session, found)
         session.execute(found)
-    lives = {change.resource.name: change.live for change in found.changes if change.live}
-    address, server = lives.get("server_address"), lives.get("server")
-    session.inventory.remove(
-        (str(address.facts.get("PublicIp", "")),) if address else (), (server.id,) if server else ()
-    )
-    session.print(_plan_data(session, found), [f"{name} is removed.", *_kept_lines(found)])
+        left = planning.left(found, session.aws)
+    session.inventory.remove()
+    _check_left(left)
+    text = f"{name} is removed; nothing else carries its tag."
+    session.print(_plan_data(session, left), [text, *_kept_lines(left)])
 
 
 def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool = False) -> None:
@@ -278,7 +276,7 @@ def _outputs(session: Session) -> Outputs:
 
 
 def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
-    from provisioner import first_contact  # noqa: PLC0415 - each command imports what it needs
+    from provisioner import first_contact, known_hosts  # noqa: PLC0415 - each command imports what it needs
 
     host = first_contact.Host(
         address=result.public_address,
@@ -287,7 +285,9 @@ def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
         system=session.deployment.server.system,
         private_key=private_key,
     )
-    return _meet_host(session, host, session.inventory.known_hosts)
+    how = _meet_host(session, host, session.inventory.known_hosts)
+    known_hosts.keep(session.inventory.known_hosts, {host.instance_id})
+    return how
 
 
 def _meet_host(session: Session, host: Host, pins_path: Path) -> str:
@@ -328,13 +328,13 @@ def _console(session: Session, instance_id: str) -> str:
     return str(answer.get("Output") or "")
 
 
-def _check_protection(session: Session, found: Plan) -> None:
-    database = next((one for one in found.changes if one.resource.name == "database"), None)
-    if database and session.deployment.database.deletion_protection:
-        raise UsageError(
-            f"The database {database.live.id if database.live else ''} is protected from deletion "
-            "(database.deletion_protection is true).",
-            next_step=f"To destroy it, set that to false in {session.options.config} and run destroy again.",
+def _check_left(found: Plan) -> None:
+    """See that a destroy has left nothing that goes on to cost money."""
+    if found.unknown:
+        left = "\n".join(f"  - {one}" for one in found.unknown)
+        raise FlowsteadError(
+            f"{found.graph.deployment} is removed, but not all that carries its tag:\n{left}\n",
+            next_step="Run destroy again; what it lists once more, remove by hand, or take its tag away.",
         )
 
 
@@ -379,7 +379,7 @@ def _count(found: Plan) -> str:
 
 
 def _kept_lines(found: Plan) -> list[str]:
-    return [f"kept: {text}" for text in found.kept]
+    return [f"kept: {text}" for text in found.kept] + [f"left: {one}" for one in found.unknown]
 
 
 def _nothing_to_do(session: Session, found: Plan) -> list[str]:
@@ -414,6 +414,7 @@ def _plan_data(session: Session, found: Plan) -> dict[str, Any]:
         "changes": changes,
         "notices": list(found.notices),
         "kept": list(found.kept),
+        "unknown": [one.arn for one in found.unknown],
     }
 
 

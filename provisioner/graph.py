@@ -73,6 +73,11 @@ class Graph:
         """Look a resource up by its logical name."""
         return self._by_name[name]
 
+    @property
+    def deployment(self) -> str:
+        """The name of the deployment, which all of them have."""
+        return self._resources[0].owner.deployment
+
     def __len__(self) -> int:
         """How many there are."""
         return len(self._resources)

@@ -1,21 +1,34 @@
 """What would be done: found and compared with reading calls only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from provisioner import tagged
 from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
 from provisioner.graph import Graph
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, unchangeable
+from provisioner.resources.base import (
+    DEPLOYMENT_TAG,
+    RESOURCE_TAG,
+    Live,
+    Parting,
+    Resource,
+    Setting,
+    State,
+    unchangeable,
+)
+from provisioner.tagged import Tagged
 
 Action = Literal["create", "update", "wait", "none", "delete"]
 
 _THREADS = 12
 """Finds that run at a time: as many as there are questions to AWS that do not depend on each other."""
+_LISTINGS = (tagged.find_ec2, tagged.find_others)
+_ADVICE = f"give it the tag {RESOURCE_TAG} that it had, or remove it, or its tag {DEPLOYMENT_TAG}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,7 @@ class Plan:
         changes: one for each resource that is ours to make, those that need nothing first (deletions: last).
         state: what was found.
         notices: what the user may want to know although nothing is to be done about it.
+        unknown: what carries the deployment's tag and is none of its resources.
         kept: what a destroy leaves in the account, each with its id or name.
         parting: how a destroy goes about data.
 
@@ -54,6 +68,7 @@ class Plan:
     changes: tuple[Change, ...]
     state: State
     notices: tuple[str, ...] = ()
+    unknown: tuple[Tagged, ...] = ()
     kept: tuple[str, ...] = ()
     parting: Parting = field(default_factory=Parting)
 
@@ -76,7 +91,7 @@ def make(graph: Graph, aws: Aws) -> Plan:
         AwsError: AWS could not be asked.
 
     """
-    state = _find(graph, aws)
+    state, listed = _find(graph, graph.deployment, aws)
     changes, refused = [], list[FlowsteadError]()
     for resource in graph:
         if resource.looked_up:
@@ -94,7 +109,9 @@ def make(graph: Graph, aws: Aws) -> Plan:
         if (live := state.get(resource))
         for notice in resource.notices(live, state)
     ]
-    return Plan(graph=graph, changes=tuple(changes), state=state, notices=tuple(notices))
+    unknown = [one for one in tagged.unknown(listed, state.lives()) if not one.is_backup]
+    notices += [f"{one}: {_ADVICE}" for one in unknown]
+    return Plan(graph, tuple(changes), state, notices=tuple(notices), unknown=tuple(unknown))
 
 
 def _compare(resource: Resource, state: State) -> Change:
@@ -117,26 +134,66 @@ def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: b
         final_snapshot: take a last snapshot of the database.
 
     Raises:
-        DriftError: something is there twice.
+        FlowsteadError: something would stop it half-way; names all that would.
         AwsError: AWS could not be asked.
 
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     parting = Parting(keep_data=keep_data, final_snapshot=final_snapshot, stamp=stamp)
-    state = _find([resource for resource in graph if not resource.looked_up], aws)
+    state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
     found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
-    changes = [
+    changes = tuple(
         Change(resource, "delete", live) for resource, live in found if not resource.is_spared(live, parting)
-    ]
+    )
+    _check_way(changes, frozenset(tagged.known_ids(state.lives())), aws)
     kept = [text for resource, live in found if (text := resource.remains(live, parting))]
-    return Plan(graph=graph, changes=tuple(changes), state=state, kept=tuple(kept), parting=parting)
+    unknown = tagged.unknown(listed, state.lives())
+    kept += [f"{one.kind} {one.id}, a copy of the data" for one in unknown if one.is_backup]
+    left = tuple(one for one in unknown if not one.is_backup)
+    return Plan(graph, changes, state, unknown=left, kept=tuple(kept), parting=parting)
 
 
-def _find(resources: Iterable[Resource], aws: Aws) -> State:
-    """Find all of them at the same time."""
+def left(done: Plan, aws: Aws) -> Plan:
+    """Look for what a destroy has left: all that carries the deployment's tag, but for what it removed.
+
+    Args:
+        done: the plan of the destroy.
+        aws: the door to AWS.
+
+    Returns:
+        the plan with what there is now and nobody knows.
+
+    Raises:
+        AwsError: AWS could not be asked.
+
+    """
+    lives = {change.resource: change.live for change in done.changes if change.live} | done.state.lives()
+    aws.forget()
+    listed = [one for find in _LISTINGS for one in find(aws, done.graph.deployment)]
+    unknown = tagged.unknown(listed, lives)
+    return replace(done, unknown=tuple(one for one in unknown if not one.is_backup))
+
+
+def _check_way(changes: Iterable[Change], own: Collection[str], aws: Aws) -> None:
+    """See that nothing stops a destroy half-way."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [
+            pool.submit(lambda one, live: list(one.obstacles(aws, live, own)), change.resource, live)
+            for change in changes
+            if change.live
+            for live in (change.live, *change.live.twins)
+        ]
+    obstacles = [obstacle for future in futures for obstacle in future.result()]
+    if obstacles:
+        raise combine(_distinct(obstacles))
+
+
+def _find(resources: Iterable[Resource], deployment: str, aws: Aws) -> tuple[State, list[Tagged]]:
+    """Find all of them, and all that carries the deployment's tag, at the same time."""
     aws.forget()
     wanted = list(resources)
     with ThreadPoolExecutor(_THREADS) as pool:
+        listings = [pool.submit(find, aws, deployment) for find in _LISTINGS]
         futures = [(resource, pool.submit(resource.find, aws)) for resource in wanted]
     state, failures = State(), list[FlowsteadError]()
     for resource, future in futures:
@@ -147,9 +204,15 @@ def _find(resources: Iterable[Resource], aws: Aws) -> State:
             continue
         if live is not None:
             state.put(resource, live)
+    listed = []
+    for listing in listings:
+        try:
+            listed += listing.result()
+        except FlowsteadError as error:
+            failures.append(error)
     if failures:
         raise combine(_distinct(failures))
-    return state
+    return state, listed
 
 
 def _distinct(failures: Sequence[FlowsteadError]) -> list[FlowsteadError]:

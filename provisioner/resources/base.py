@@ -9,14 +9,14 @@ import dataclasses
 import hashlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from provisioner.aws import Aws
-from provisioner.errors import DriftError
+from provisioner.errors import DriftError, FlowsteadError
 
 DEPLOYMENT_TAG = "flowstead:deployment"
 RESOURCE_TAG = "flowstead:resource"
@@ -281,6 +281,23 @@ class Resource(ABC):
         del live, parting
         return False
 
+    def parts(self, live: Live) -> Collection[str]:
+        """Give the ids of what AWS made with it and tags apart from it."""
+        del live
+        return ()
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find what would stop its deletion, with reading calls only.
+
+        Args:
+            aws: the door to AWS.
+            live: as found.
+            own: ids and ARNs of all that a destroy removes.
+
+        """
+        del aws, live, own
+        return ()
+
     def remains(self, live: Live, parting: Parting) -> str:
         """Say what a destroy leaves of it in the account; empty when nothing."""
         del live, parting
@@ -332,6 +349,11 @@ class State:
         """Tell whether it is there."""
         return self.get(resource) is not None
 
+    def lives(self) -> dict[Resource, Live]:
+        """Give all that is there."""
+        with self._lock:
+            return dict(self._lives)
+
     def put(self, resource: Resource, live: Live) -> None:
         """Remember how it is now."""
         with self._lock:
@@ -376,6 +398,22 @@ def unchangeable(resource: Resource, live: Live, differences: Iterable[Setting])
     return DriftError(
         f"{resource} ({live.id}) cannot be changed in place: {'; '.join(map(str, differences))}.",
         next_step="Set it back (in deployment.yml or in AWS), or destroy the deployment and make it anew.",
+    )
+
+
+def in_the_way(resource: Resource, live: Live, what: str, remedy: str) -> FlowsteadError:
+    """Say that something of others stops a destroy.
+
+    Args:
+        resource: what could not be deleted.
+        live: as found.
+        what: what stops it, with its id ("the network interface eni-1 is in it").
+        remedy: what a person does about it.
+
+    """
+    return FlowsteadError(
+        f"{resource} ({live.id}) cannot be deleted: {what}.",
+        next_step=f"{remedy}, and run destroy again; nothing was removed.",
     )
 
 

@@ -35,6 +35,14 @@ def database_of(aws: Aws, deployment: str) -> dict[str, Any] | None:
     return item if owned else None
 
 
+def others(aws: Aws, deployment: str) -> list[dict[str, Any]]:
+    """List the databases of the region that are not the deployment's own."""
+    items = aws.remembered(
+        "describe_db_instances", lambda: aws.page("rds", "describe_db_instances", "DBInstances")
+    )
+    return [item for item in items if item["DBInstanceIdentifier"] != identifier(deployment)]
+
+
 def is_version(version: str, wanted: str) -> bool:
     """Tell whether a version is the wanted one, or a part of the wanted major one.
 

@@ -1,12 +1,13 @@
 """The PostgreSQL database that keeps runs, models and users."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
+from provisioner.errors import FlowsteadError, UsageError
 from provisioner.resources.base import Live, Parting, Setting, State, foreign
 from provisioner.resources.database_facts import described, identifier, is_version
 from provisioner.resources.db_parameter_group import DbParameterGroup
@@ -279,6 +280,15 @@ class DbInstance(RdsResource):
             return live if live.status in _ENDS else None
 
         return aws.until(settled, what=f"{self}: an end of its change", deadline_s=_CREATE_S, every_s=2)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the protection that deployment.yml asks for."""
+        del aws, own
+        if self.deletion_protection:
+            yield UsageError(
+                f"{self} ({live.id}) is protected from deletion (database.deletion_protection is true).",
+                next_step="To destroy it, set that to false in deployment.yml and run destroy again.",
+            )
 
     def remains(self, live: Live, parting: Parting) -> str:
         """Name the final snapshot."""

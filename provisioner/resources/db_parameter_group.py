@@ -1,11 +1,13 @@
 """Settings of the database that differ from RDS's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Parting, Setting, State
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import Live, Parting, Setting, State, in_the_way
+from provisioner.resources.database_facts import others
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.rds import RdsResource
 
@@ -85,6 +87,14 @@ class DbParameterGroup(RdsResource):
             Tags=as_items(self.tags),
         )
         return self.found(aws)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the databases of others that use it."""
+        del own
+        for item in others(aws, self.owner.deployment):
+            if live.id in {group["DBParameterGroupName"] for group in item["DBParameterGroups"]}:
+                what = f"the database {item['DBInstanceIdentifier']} uses it"
+                yield in_the_way(self, live, what, "Give it a parameter group of its own")
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Delete it, once the database has let go of it."""

@@ -1,11 +1,13 @@
 """Where in the network the database may be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Parting, Setting, State
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import Live, Parting, Setting, State, in_the_way
+from provisioner.resources.database_facts import others
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.rds import FIRST_USE, RdsResource
 from provisioner.resources.subnet import Subnet
@@ -61,6 +63,14 @@ class DbSubnetGroup(RdsResource):
             Tags=as_items(self.tags),
         )
         return self.found(aws)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the databases of others in the deployment's network."""
+        del own
+        for item in others(aws, self.owner.deployment):
+            if item.get("DBSubnetGroup", {}).get("VpcId") == live.facts["VpcId"]:
+                what = f"the database {item['DBInstanceIdentifier']} is in the deployment's network"
+                yield in_the_way(self, live, what, "Remove it, or move it to another network")
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Delete it, once the database has let go of it."""

@@ -1,15 +1,15 @@
 """The host that MLflow runs on."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
-from provisioner.errors import AwsError
-from provisioner.resources.base import Live, Setting, State, pick
+from provisioner.errors import AwsError, FlowsteadError
+from provisioner.resources.base import Live, Setting, State, in_the_way, pick
 from provisioner.resources.ec2 import EC2_TAGS, Description, Ec2Resource, as_tags, set_tags
 from provisioner.resources.image import Image
 from provisioner.resources.instance_facts import GONE, architecture, instances_of
@@ -303,6 +303,25 @@ class Instance(Ec2Resource):
     def _start(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("ec2", "start_instances", InstanceIds=[live.id])
         aws.wait("ec2", "instance_running", deadline_s=_BOOT_S, InstanceIds=[live.id])
+
+    def parts(self, live: Live) -> Collection[str]:
+        """Give the ids of the disks and interfaces that go with it."""
+        disks = [item["Ebs"] for item in live.facts.get("BlockDeviceMappings", [])]
+        interfaces = live.facts.get("NetworkInterfaces", [])
+        return (
+            *(item["VolumeId"] for item in disks if item["DeleteOnTermination"]),
+            *(item["NetworkInterfaceId"] for item in interfaces if item["Attachment"]["DeleteOnTermination"]),
+        )
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find a protection that somebody has switched on."""
+        del own
+        if live.facts.get("IsProtected"):
+            command = (
+                f"aws ec2 modify-instance-attribute --region {aws.region} --instance-id {live.id} "
+                "--no-disable-api-termination"
+            )
+            yield in_the_way(self, live, "it is protected from termination", f"Run: {command}")
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Terminate it; its disk goes with it."""

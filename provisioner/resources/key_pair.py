@@ -1,6 +1,6 @@
 """The SSH key that opens a new host."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -88,6 +88,10 @@ class KeyPair(Ec2Resource):
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None; EC2 tags a key pair by its id, not its name."""
         set_tags(aws, EC2_TAGS, tags, Resources=[live.facts["KeyPairId"]])
+
+    def parts(self, live: Live) -> Collection[str]:
+        """Give the id that EC2 tags it by."""
+        return (live.facts["KeyPairId"],)
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete it; hosts keep the key they were given."""

@@ -1,14 +1,14 @@
 """What the host may do in AWS, without keys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
 from provisioner import rendering
 from provisioner.aws import Aws, Lag
-from provisioner.errors import AwsError
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
+from provisioner.errors import AwsError, FlowsteadError
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign, in_the_way
 from provisioner.resources.bucket import Bucket
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 from provisioner.resources.iam import NO_SUCH, TAKEN, Policy, as_json, is_same_policy
@@ -138,6 +138,13 @@ class Role(Resource):
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
         set_tags(aws, _TAGS, tags, Lag((NO_SUCH,)), RoleName=live.id)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the instance profiles of others that have it."""
+        for item in self._listed(aws, "list_instance_profiles_for_role", "InstanceProfiles"):
+            if item["Arn"] not in own:
+                what = f"the instance profile {item['InstanceProfileName']} has it"
+                yield in_the_way(self, live, what, "Remove the role from that profile")
 
     def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
         """Take its policies away, those that others attached too, and delete it."""

@@ -1,12 +1,13 @@
 """A value that hosts or operators need and nobody should see."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign, in_the_way
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 
 _ABSENT = ("ResourceNotFoundException",)
@@ -48,6 +49,7 @@ class Secret(Resource):
         facts = {
             "is_deleted": is_deleted,
             "has_value": any(_CURRENT in names for names in item.get("VersionIdsToStages", {}).values()),
+            "replicas": [one["Region"] for one in item.get("ReplicationStatus", ())],
             "policy": None if is_deleted else self._policy(aws),
         }
         return Live(id=self.secret_name, arn=item["ARN"], facts=facts, tags=tags)
@@ -97,6 +99,13 @@ class Secret(Resource):
         """Leave one alone that is scheduled for deletion already."""
         del parting
         return bool(live.facts["is_deleted"])
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the copies in other regions that others have made."""
+        del aws, own
+        if regions := live.facts["replicas"]:
+            remedy = "Remove the copies in the Secrets Manager console"
+            yield in_the_way(self, live, f"it is copied to {', '.join(regions)}", remedy)
 
     def remains(self, live: Live, parting: Parting) -> str:
         """Say how long it can be had back."""

@@ -1,12 +1,13 @@
 """Which packets may come and go."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Setting, State
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import Live, Setting, State, in_the_way
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.vpc import Vpc
 
@@ -152,11 +153,32 @@ class SecurityGroup(Ec2Resource):
             IpPermissions=[permission.as_call()],
         )
 
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the groups of others whose rules name it."""
+        for group in _naming(aws, live):
+            if group.id not in own:
+                what = f"a rule of the security group {group.id} names it"
+                yield in_the_way(self, live, what, "Remove that rule, if nobody needs it")
+
     def remove(self, aws: Aws, live: Live) -> None:
-        """Delete it; the interfaces that used it may take a moment to go."""
+        """Delete it, and the rules that name it; the interfaces that used it may take a moment to go."""
+        for group in _naming(aws, live):
+            for permission in _permissions(group):
+                if permission.peer == live.id:
+                    self._change("revoke", permission, aws, group, {})
         aws.call(
             "ec2", "delete_security_group", Lag(("DependencyViolation",), deadline_s=300), GroupId=live.id
         )
+
+
+def _naming(aws: Aws, live: Live) -> list[Live]:
+    """List the other groups that have a rule about a group: EC2 deletes none that a rule names."""
+    found = {}
+    for name in ("ip-permission.group-id", "egress.ip-permission.group-id"):
+        filters = [{"Name": name, "Values": [live.id]}]
+        for item in aws.page("ec2", "describe_security_groups", "SecurityGroups", Filters=filters):
+            found[item["GroupId"]] = Live(item["GroupId"], item)
+    return [group for id_, group in sorted(found.items()) if id_ != live.id]
 
 
 def _permissions(live: Live) -> set[_Permission]:

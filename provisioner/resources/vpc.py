@@ -1,18 +1,100 @@
 """The deployment's own network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Setting, State
-from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import RESOURCE_TAG, Live, Setting, State, in_the_way
+from provisioner.resources.ec2 import Description, Ec2Resource, as_tags
 from provisioner.resources.key_pair import KeyPair
 
 _NAMES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 """A host finds the database by a name that only the VPC's resolver knows:
 https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html"""
+
+
+@dataclass(frozen=True)
+class _Tenants:
+    """A kind of thing that keeps a VPC from being deleted.
+
+    Args:
+        kind: as a person would say it.
+        operation: boto3's name of the operation that describes it.
+        items: where the answer holds them.
+        id: where an item holds its id.
+        filter: EC2's name of the filter by VPC.
+        is_awss: tells by an item what comes and goes by itself.
+
+    """
+
+    kind: str
+    operation: str
+    items: str
+    id: str
+    filter: str = "vpc-id"
+    is_awss: Callable[[dict[str, Any]], bool] = lambda _: False
+
+
+_TENANTS = (
+    _Tenants(
+        "network interface",
+        "describe_network_interfaces",
+        "NetworkInterfaces",
+        "NetworkInterfaceId",
+        # A database's, and whose that is RDS tells; or of a host of ours, perhaps one that is going.
+        is_awss=lambda item: (
+            item.get("Description") == "RDSNetworkInterface"
+            or RESOURCE_TAG in as_tags(item.get("TagSet", []))
+        ),
+    ),
+    _Tenants("subnet", "describe_subnets", "Subnets", "SubnetId"),
+    _Tenants(
+        "security group",
+        "describe_security_groups",
+        "SecurityGroups",
+        "GroupId",
+        is_awss=lambda item: item["GroupName"] == "default",
+    ),
+    _Tenants(
+        "route table",
+        "describe_route_tables",
+        "RouteTables",
+        "RouteTableId",
+        is_awss=lambda item: any(one.get("Main") for one in item["Associations"]),
+    ),
+    _Tenants(
+        "network ACL",
+        "describe_network_acls",
+        "NetworkAcls",
+        "NetworkAclId",
+        is_awss=lambda item: bool(item["IsDefault"]),
+    ),
+    _Tenants(
+        "endpoint",
+        "describe_vpc_endpoints",
+        "VpcEndpoints",
+        "VpcEndpointId",
+        is_awss=lambda item: item["State"].lower() in {"deleting", "deleted"},
+    ),
+    _Tenants(
+        "internet gateway",
+        "describe_internet_gateways",
+        "InternetGateways",
+        "InternetGatewayId",
+        "attachment.vpc-id",
+    ),
+    _Tenants(
+        "virtual private gateway",
+        "describe_vpn_gateways",
+        "VpnGateways",
+        "VpnGatewayId",
+        "attachment.vpc-id",
+    ),
+)
+"""https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +168,15 @@ class Vpc(Ec2Resource):
         """Wait until it is available."""
         aws.wait("ec2", "vpc_available", deadline_s=120, VpcIds=[live.id])
         return self.read(aws, live.id)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find what others have put into it."""
+        for one in _TENANTS:
+            filters = [{"Name": one.filter, "Values": [live.id]}]
+            for item in aws.page("ec2", one.operation, one.items, Filters=filters):
+                if item[one.id] not in own and not one.is_awss(item):
+                    what = f"the {one.kind} {item[one.id]} is in it, and is not the deployment's"
+                    yield in_the_way(self, live, what, "Remove it, with what it belongs to")
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete the VPC; interfaces of what was in it may take a moment to go."""

@@ -166,6 +166,7 @@ def install(real: World) -> None:
         profiles,
         secrets,
         slowness,
+        tags,
         volumes,
     )
 
@@ -187,6 +188,7 @@ def install(real: World) -> None:
         profiles,
         secrets,
         slowness,
+        tags,
         volumes,
     ):
         module.patch()

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from moto.core.utils import utcnow
+from moto.ec2.models.elastic_network_interfaces import Attachment
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend
 
@@ -44,6 +45,10 @@ def patch() -> None:
 
     substitute(InstanceBackend, "run_instances", run_instances)
     substitute(Instance, "iam_instance_profile", property(_profile, lambda _, __: None))
+    # A host's first interface goes with it, and says so; moto tells that of none. Source: "Delete a network
+    # interface", EC2 User Guide. It goes when the real host has gone, not in moto's own TerminateInstances.
+    goes_along = property(lambda attachment: attachment.device_index == 0, lambda _, __: None)
+    substitute(Attachment, "delete_on_termination", goes_along)
 
 
 def _profile(host: Any) -> dict[str, str] | None:

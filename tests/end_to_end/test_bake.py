@@ -120,7 +120,7 @@ def test_killed_it_is_cleared_up_by_the_next_and_two_at_a_time_are_refused(baker
 
     # It needs no secret, no database, no bucket, no role and no deployment.
     services = {call["service"] for call in bakery.sandbox.calls()[begin:] if call["source"] == "controller"}
-    assert services == {"ec2", "sts"}
+    assert services == {"ec2", "resourcegroupstaggingapi", "sts"}
 
 
 def test_the_image_says_what_is_in_it_and_older_ones_go_with_their_snapshots(bakery: Deployment) -> None:

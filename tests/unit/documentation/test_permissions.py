@@ -49,7 +49,7 @@ ALSO = {
 }
 
 
-SERVICES = ("ec2", "iam", "rds", "s3", "secretsmanager", "sts")
+SERVICES = ("ec2", "iam", "rds", "resourcegroupstaggingapi", "s3", "secretsmanager", "sts")
 
 
 def actions(service: str) -> dict[str, str]:
@@ -60,7 +60,9 @@ def actions(service: str) -> dict[str, str]:
         waiters = session.get_waiter_model(service)
         operations |= {xform_name(name): waiters.get_waiter(name).operation for name in waiters.waiter_names}
     renamed = S3_ACTIONS if service == "s3" else {}
-    return {name: f"{service}:{renamed.get(operation, operation)}" for name, operation in operations.items()}
+    prefix = session.get_service_model(service).signing_name
+    prefix = "tag" if prefix == "tagging" else prefix
+    return {name: f"{prefix}:{renamed.get(operation, operation)}" for name, operation in operations.items()}
 
 
 def words() -> set[str]:

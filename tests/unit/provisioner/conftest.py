@@ -14,7 +14,9 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.responses import PaginatedResult
 from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.models.tags import TagBackend
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.key_pairs import KeyPairs
 from moto.rds.responses import RDSResponse
@@ -26,6 +28,7 @@ from tests.unit.provisioner.in_account import (
     associated_profile,
     create_image,
     delete_key_pair,
+    describe_tags,
     described_credits,
     modify_credits,
     run_instances,
@@ -67,6 +70,11 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         shown = property(associated_profile, lambda _, __: None)
         monkeypatch.setattr(Instance, "iam_instance_profile", shown, raising=False)
         monkeypatch.setattr(InstanceBackend, "run_instances", run_instances(InstanceBackend.run_instances))
+        monkeypatch.setattr(TagBackend, "describe_tags", describe_tags(TagBackend.describe_tags))
+        # A host may be terminated twice; moto looks for its interface each time.
+        monkeypatch.setattr(
+            NetworkInterface, "delete", lambda interface: interface.ec2_backend.enis.pop(interface.id, None)
+        )
         name = "instance_credit_specification"
         monkeypatch.setattr(InstanceResponse, f"describe_{name}s", described_credits)
         monkeypatch.setattr(InstanceResponse, f"modify_{name}", modify_credits, raising=False)

@@ -92,7 +92,7 @@ def modify_credits(asked: Any) -> ActionResult:
 
 
 def run_instances(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Tag the interfaces of new hosts, too; moto tags hosts and volumes only."""
+    """Tag the interfaces of new hosts, and let them go with their host; moto does neither."""
 
     def run(self: Any, *words: Any, **named: Any) -> Any:
         reservation = original(self, *words, **named)
@@ -100,9 +100,23 @@ def run_instances(original: Callable[..., Any]) -> Callable[..., Any]:
         for host in reservation.instances:
             for interface in host.nics.values():
                 interface.add_tags(tags)
+                interface.delete_on_termination = True
         return reservation
 
     return run
+
+
+def describe_tags(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave out the tags of what is gone; moto keeps them."""
+
+    def describe(self: Any, filters: Any = None) -> Any:
+        there = {one.arn.rpartition("/")[2] for one in self.iter_tagged_resources()}
+        there |= {pair.id for pair in self.key_pairs.values()}
+        there |= {address.allocation_id for address in self.addresses}
+        there |= {one.id for one in self.vpc_end_points.values() if one.state != "deleted"}
+        return [tag for tag in original(self, filters) if tag["resource_id"] in there]
+
+    return describe
 
 
 def delete_key_pair(asked: Any) -> ActionResult:
@@ -246,6 +260,10 @@ class Account:
         facts = stack.Facts("123456789012", ACCESS, public_key, "#cloud-config\n", CODE)
         return stack.build(Deployment.model_validate(settings), facts)
 
+    def unprotected(self) -> Graph:
+        """Compose the default deployment as it is before it may be destroyed."""
+        return self.graph(database={"deletion_protection": False})
+
     def plan(self, **settings: Any) -> Plan:
         return plan.make(self.graph(**settings), self.open())
 
@@ -255,7 +273,7 @@ class Account:
 
     def destroy(self, **choices: bool) -> Plan:
         aws = self.open()
-        planned = plan.destroy(self.graph(), aws, **choices)
+        planned = plan.destroy(self.unprotected(), aws, **choices)
         graph.apply(planned, aws)
         return planned
 

@@ -44,7 +44,7 @@ def test_what_is_kept_is_named(stacked: Account) -> None:
 
 
 def test_the_plan_of_a_destroy_changes_nothing(stacked: Account) -> None:
-    plan.destroy(stacked.graph(), stacked.open())
+    plan.destroy(stacked.unprotected(), stacked.open())
     assert not [name for name in stacked.calls if not name.startswith(("Describe", "Get", "List", "Head"))]
 
 
@@ -77,7 +77,7 @@ def test_secrets_can_be_had_back_for_seven_days(stacked: Account) -> None:
 
 def test_the_same_destroy_twice_is_no_error(stacked: Account) -> None:
     aws = stacked.open()
-    planned = plan.destroy(stacked.graph(), aws, keep_data=False)
+    planned = plan.destroy(stacked.unprotected(), aws, keep_data=False)
     graph.apply(planned, aws)
     graph.apply(planned, aws)
     assert remaining(stacked) == []
@@ -85,7 +85,7 @@ def test_the_same_destroy_twice_is_no_error(stacked: Account) -> None:
 
 def test_a_destroyed_deployment_needs_no_second_destroy(stacked: Account) -> None:
     stacked.destroy(keep_data=False)
-    secrets = {change.resource.kind for change in plan.destroy(stacked.graph(), stacked.open()).changes}
+    secrets = {change.resource.kind for change in plan.destroy(stacked.unprotected(), stacked.open()).changes}
     assert secrets == set()
 
 

@@ -23,7 +23,7 @@ class Thing(Resource):
 
     kind: ClassVar[str] = "thing"
 
-    parts: tuple["Thing", ...] = ()
+    pieces: tuple["Thing", ...] = ()
     log: list[str] = field(default_factory=list)
     barrier: threading.Barrier | None = None
     error: BaseException | None = None
@@ -35,7 +35,7 @@ class Thing(Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         del aws
-        assert all(part in state for part in self.parts)
+        assert all(part in state for part in self.pieces)
         if self.barrier:
             self.barrier.wait(timeout=10)
         if self.error:
@@ -55,6 +55,12 @@ class Thing(Resource):
         self.log.append(f"-{self.name}")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask nobody what else carries the tag: there is no AWS here."""
+    monkeypatch.setattr(plan, "_LISTINGS", ())
+
+
 def run(*resources: Thing) -> list[Event]:
     aws, events = Aws(REGION, clock=Clock()), list[Event]()
     graph.apply(plan.make(Graph(resources), aws), aws, events.append)
@@ -64,8 +70,8 @@ def run(*resources: Thing) -> list[Event]:
 def test_what_is_needed_comes_first() -> None:
     log: list[str] = []
     foot = Thing("foot", OWNER, log=log)
-    leg = Thing("leg", OWNER, parts=(foot,), log=log)
-    run(Thing("body", OWNER, parts=(leg, foot), log=log))
+    leg = Thing("leg", OWNER, pieces=(foot,), log=log)
+    run(Thing("body", OWNER, pieces=(leg, foot), log=log))
     assert log == ["foot", "leg", "body"]
 
 
@@ -77,7 +83,7 @@ def test_what_does_not_need_each_other_runs_at_the_same_time() -> None:
 def test_nothing_is_made_on_what_failed() -> None:
     log: list[str] = []
     bad = Thing("bad", OWNER, error=FlowsteadError("it broke."))
-    above = Thing("above", OWNER, parts=(bad,), log=log)
+    above = Thing("above", OWNER, pieces=(bad,), log=log)
     beside = Thing("beside", OWNER, log=log)
     with pytest.raises(FlowsteadError, match=r"it broke\."):
         run(above, beside)
@@ -88,7 +94,7 @@ def test_events_tell_what_happened_to_each() -> None:
     bad = Thing("bad", OWNER, error=FlowsteadError("it broke."))
     events: list[Event] = []
     aws = Aws(REGION, clock=Clock())
-    planned = plan.make(Graph([Thing("above", OWNER, parts=(bad,)), Thing("beside", OWNER)]), aws)
+    planned = plan.make(Graph([Thing("above", OWNER, pieces=(bad,)), Thing("beside", OWNER)]), aws)
     with pytest.raises(FlowsteadError):
         graph.apply(planned, aws, events.append)
     last = {event.resource.name: event.phase for event in events}
@@ -104,8 +110,8 @@ def test_an_error_of_ours_is_not_dressed_up_as_one_of_aws(error: BaseException) 
 def test_destroy_goes_the_other_way_even_when_something_between_is_missing() -> None:
     log: list[str] = []
     foot = Thing("foot", OWNER, log=log, there=True)
-    leg = Thing("leg", OWNER, parts=(foot,), log=log)
-    body = Thing("body", OWNER, parts=(leg,), log=log, there=True)
+    leg = Thing("leg", OWNER, pieces=(foot,), log=log)
+    body = Thing("body", OWNER, pieces=(leg,), log=log, there=True)
     aws = Aws(REGION, clock=Clock())
     graph.apply(plan.destroy(Graph([body]), aws), aws)
     assert log == ["-body", "-foot"]

@@ -251,6 +251,23 @@ def test_destroy_asks_for_the_name_and_goes_on_only_with_it(made, monkeypatch):
     assert made.account.live("artifacts") is not None
 
 
+def test_destroy_ends_with_what_it_does_not_know(made):
+    tags = [{"Key": "flowstead:deployment", "Value": "flowstead"}]
+    specification = [{"ResourceType": "elastic-ip", "Tags": tags}]
+    address = made.account.call("ec2", "allocate_address", Domain="vpc", TagSpecifications=specification)
+    made.configure("database: {deletion_protection: false}\n")
+    for _ in range(2):
+        result = made.run("destroy", "--yes")
+        assert result.code == 1
+        assert f"{address['AllocationId']} carries flowstead:deployment=flowstead" in result.err
+        assert "remove by hand" in result.err
+    assert made.account.live("network") is None
+    made.account.call("ec2", "release_address", AllocationId=address["AllocationId"])
+    result = made.run("destroy", "--yes")
+    assert result.code == 0
+    assert "Nothing to remove" in result.out
+
+
 def test_destroy_refuses_while_the_database_is_protected(made):
     result = made.run("destroy", "--yes")
     assert result.code == 2

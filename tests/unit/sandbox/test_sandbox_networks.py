@@ -136,6 +136,38 @@ def test_a_group_that_another_names_cannot_be_deleted(client, network):
     ec2.delete_security_group(GroupId=network.group)
 
 
+def test_what_is_gone_has_no_tags(client, network, unique):
+    ec2 = client("ec2")
+
+    def tagged(kind):
+        return [{"ResourceType": kind, "Tags": [{"Key": unique, "Value": "tagged"}]}]
+
+    def named():
+        return {
+            tag["ResourceId"]
+            for tag in ec2.describe_tags(Filters=[{"Name": "key", "Values": [unique]}])["Tags"]
+        }
+
+    service = "com.amazonaws.us-east-1.s3"
+    address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]
+    table = ec2.create_route_table(VpcId=network.vpc, TagSpecifications=tagged("route-table"))["RouteTable"]
+    endpoint = ec2.create_vpc_endpoint(
+        VpcId=network.vpc, ServiceName=service, TagSpecifications=tagged("vpc-endpoint")
+    )["VpcEndpoint"]["VpcEndpointId"]
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tagged("volume"))
+    assert named() == {address, table["RouteTableId"], endpoint, volume["VolumeId"]}
+    ec2.release_address(AllocationId=address)
+    ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])
+    ec2.delete_volume(VolumeId=volume["VolumeId"])
+    assert named() == set()
+
+
+def test_the_first_interface_goes_with_its_host(online):
+    (interface,) = online.instance["NetworkInterfaces"]
+    assert interface["Attachment"]["DeleteOnTermination"] is True
+
+
 def test_names_of_hosts(online):
     resolve = names.resolve
     private = online.instance["PrivateIpAddress"]
