@@ -137,17 +137,11 @@ class Inventory:
         pem = secret_value(aws, arn, "certificate_pem")
         return files.write(self.ca_file, head + pem)
 
-    def remove(self, addresses: tuple[str, ...], instance_ids: tuple[str, ...]) -> None:
-        """Remove what was written for a deployment that is gone.
-
-        Args:
-            addresses: addresses that it had.
-            instance_ids: instances that it had.
-
-        """
+    def remove(self) -> None:
+        """Remove what was written for a deployment that is gone."""
         for path in (self.hosts, self.provisioned, self.ca_file):
             files.remove(path)
-        known_hosts.forget(self.known_hosts, addresses=addresses, instance_ids=instance_ids)
+        known_hosts.keep(self.known_hosts, ())
         private = ssh_key.path_of(self.deployment, self.directory)
         files.remove(private)
         files.remove(private.with_name(private.name + ".pub"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,22 +90,25 @@ def write(path: Path, pin: Pin) -> bool:
         True when the file changed.
 
     """
-    kept = [line for line in _lines(path) if not _belongs(line, {pin.address}, {pin.instance_id})]
+    kept = [
+        line
+        for line in _lines(path)
+        if line.split()[:1] != [pin.address] and line.split()[-1:] != [f"{_marker}{pin.instance_id}"]
+    ]
     new = [f"{pin.address} {key.kind} {key.value} {_marker}{pin.instance_id}" for key in pin.keys]
     return files.write(path, "".join(f"{line}\n" for line in [*kept, *new]))
 
 
-def forget(path: Path, *, addresses: Iterable[str] = (), instance_ids: Iterable[str] = ()) -> None:
-    """Remove the pins of hosts that are gone.
+def keep(path: Path, instance_ids: Collection[str]) -> None:
+    """Remove the pins of hosts that are gone; lines that somebody else wrote stay.
 
     Args:
         path: the file; removed when nothing is left in it.
-        addresses: their addresses.
-        instance_ids: their instances' ids.
+        instance_ids: the instances that are there.
 
     """
     lines = _lines(path)
-    kept = [line for line in lines if not _belongs(line, set(addresses), set(instance_ids))]
+    kept = [line for line in lines if _instance_of(line) in {"", *instance_ids}]
     if not kept:
         files.remove(path)
     elif kept != lines:
@@ -117,10 +120,5 @@ def _lines(path: Path) -> list[str]:
 
 
 def _instance_of(line: str) -> str:
-    last = line.rsplit(maxsplit=1)[-1]
+    last = (line.split() or [""])[-1]
     return last.removeprefix(_marker) if last.startswith(_marker) else ""
-
-
-def _belongs(line: str, addresses: set[str], instance_ids: set[str]) -> bool:
-    parts = line.split()
-    return bool(parts) and (parts[0] in addresses or _instance_of(line) in instance_ids - {""})

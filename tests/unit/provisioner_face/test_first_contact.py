@@ -190,12 +190,27 @@ def test_pins_of_other_hosts_and_foreign_lines_stay(tmp_path):
     path = tmp_path / "known_hosts"
     path.write_text("# mine\ngithub.com ssh-ed25519 AAAAC3 me\n10.0.0.1 ssh-ed25519 AAAAC4 instance=i-1\n")
     known_hosts.write(path, known_hosts.Pin("10.0.0.2", "i-2", (known_hosts.HostKey("ssh-rsa", "AAAAB3"),)))
-    known_hosts.forget(path, instance_ids=["i-1"])
+    known_hosts.keep(path, ["i-2", "i-3"])
     assert path.read_text() == (
         "# mine\ngithub.com ssh-ed25519 AAAAC3 me\n10.0.0.2 ssh-rsa AAAAB3 instance=i-2\n"
     )
-    known_hosts.forget(path, addresses=["10.0.0.2"])
-    assert "10.0.0.2" not in path.read_text()
+    known_hosts.keep(path, ())
+    assert path.read_text() == "# mine\ngithub.com ssh-ed25519 AAAAC3 me\n"
+
+
+def test_pins_go_with_their_hosts(made):
+    """A replaced host's address may have changed, too."""
+    pins = made.inventory / "known_hosts"
+    host, stale = pins.read_text(), "10.0.0.1 ssh-ed25519 AAAAC4 instance=i-1\n"
+    theirs = "# theirs\n\n10.0.0.1 ssh-ed25519 AAAAC3 me\n"
+    pins.write_text(stale + theirs + host)
+    assert made.run().code == 0
+    assert pins.read_text() == theirs + host
+    made.configure("database: {deletion_protection: false}\n")
+    assert made.run().code == 0
+    pins.write_text(stale + theirs + host)
+    assert made.run("destroy", "--yes").code == 0
+    assert pins.read_text() == theirs
 
 
 def test_the_last_of_several_boots_on_the_console_counts():
