@@ -13,6 +13,7 @@ from provisioner.resources.database_facts import described, identifier, is_versi
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
 from provisioner.resources.ec2 import as_items, as_tags
+from provisioner.resources.iam import foreign_key
 from provisioner.resources.rds import FIRST_USE, RdsResource
 from provisioner.resources.security_group import SecurityGroup
 
@@ -219,6 +220,12 @@ class DbInstance(RdsResource):
         note = "takes effect with the next restart of the database"
         to = {"DBParameterGroupName": self.parameters.aws_name}
         yield Setting("parameter group", names, self.parameters.aws_name, self._modify, to, note)
+
+    def notices(self, live: Live, state: State) -> tuple[str, ...]:
+        """Tell of a key that is not the account's."""
+        del state
+        text = foreign_key(live.facts.get("KmsKeyId"), live.arn.split(":")[4])
+        return (f"{self} ({live.id}) {text}",) if text else ()
 
     def _start(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("rds", "start_db_instance", DBInstanceIdentifier=live.id)

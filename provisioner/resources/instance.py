@@ -11,6 +11,7 @@ from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.resources.base import Live, Setting, State, in_the_way, pick
 from provisioner.resources.ec2 import EC2_TAGS, Description, Ec2Resource, as_tags, set_tags
+from provisioner.resources.iam import foreign_key
 from provisioner.resources.image import Image
 from provisioner.resources.instance_facts import GONE, architecture, instances_of
 from provisioner.resources.instance_profile import InstanceProfile
@@ -128,7 +129,7 @@ class Instance(Ec2Resource):
         return Setting("instance type", has, self.instance_type, note=f"the host's processor is {processor}")
 
     def _disk(self, live: Live) -> Iterable[Setting]:
-        size, wanted = live.facts.get("VolumeGib") or self.volume_gib, self.volume_gib
+        size, wanted = live.facts["Disk"].get("Size", self.volume_gib), self.volume_gib
         yield Setting(
             "server.volume_gib", size, wanted, note="a disk cannot shrink", is_wanted=size <= wanted
         )
@@ -173,6 +174,11 @@ class Instance(Ec2Resource):
         if newest is not None and newest.id != old:
             keeps = f"this host keeps {old} and gets updates from its distribution"
             found.append(f"{self}: {self.image.news(newest)}; {keeps}")
+        disk = live.facts["Disk"]
+        if not disk.get("Encrypted", True):
+            found.append(f"{self}: its disk {disk['VolumeId']} is not encrypted")
+        if text := foreign_key(disk.get("KmsKeyId"), live.facts["NetworkInterfaces"][0]["OwnerId"]):
+            found.append(f"{self}: its disk {disk['VolumeId']} {text}")
         if live.facts["IsProtected"]:
             found.append(f"{self} ({live.id}) is protected from termination, and from `destroy` too")
         return tuple(found)
@@ -345,13 +351,13 @@ def _with_parts(aws: Aws, live: Live) -> Live:
     if _BURSTABLE.match(live.facts["InstanceType"]):
         answer = aws.call("ec2", "describe_instance_credit_specifications", InstanceIds=[live.id])
         credits_ = next((item["CpuCredits"] for item in answer["InstanceCreditSpecifications"]), None)
-    size = next((int(item["Size"]) for item in volumes if item["VolumeId"] == root), None)
+    disk = next((item for item in volumes if item["VolumeId"] == root), {})
     return replace(
         live,
         facts={
             **live.facts,
+            "Disk": disk,
             "VolumeId": root,
-            "VolumeGib": size,
             "TagsOfParts": tags,
             "CpuCredits": credits_,
             "IsProtected": protection["DisableApiTermination"]["Value"],

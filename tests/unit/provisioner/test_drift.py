@@ -427,6 +427,36 @@ def test_a_lock_by_hand_is_a_notice(stacked: Account) -> None:
     )
 
 
+THEIRS = "arn:aws:kms:us-east-1:999999999999:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.mark.parametrize(
+    ("operation", "key", "name"),
+    [("DescribeVolumes", "Volumes", "server"), ("DescribeDBInstances", "DBInstances", "database")],
+)
+def test_a_key_of_another_account_is_a_notice(stacked: Account, operation: str, key: str, name: str) -> None:
+    def theirs(asked: str, answer: dict[str, Any]) -> None:
+        for item in answer.get(key, ()) if asked == operation else ():
+            item["KmsKeyId"] = THEIRS
+
+    assert stacked.plan().notices == ()
+    stacked.edits.append(theirs)
+    (notice,) = stacked.plan().notices
+    assert name in notice
+    assert "a key of the account 999999999999" in notice
+
+
+def test_a_disk_that_is_not_encrypted_is_a_notice(stacked: Account) -> None:
+    disk = stacked.live("server").facts["VolumeId"]
+
+    def plain(asked: str, answer: dict[str, Any]) -> None:
+        for item in answer["Volumes"] if asked == "DescribeVolumes" else ():
+            item["Encrypted"] = False
+
+    stacked.edits.append(plain)
+    assert stacked.plan().notices == (f"instance server: its disk {disk} is not encrypted",)
+
+
 NO_CHANGE: dict[str, tuple[str, dict[str, Any]]] = {
     "another processor": ("the host's processor is x86_64", {"server": {"instance_type": "t4g.small"}}),
     "a disk that grows too little": (
