@@ -6,8 +6,9 @@ import contextlib
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from provisioner import plan_text
 from provisioner.config import BAKED
 from provisioner.errors import AwsError, FlowsteadError, UsageError
 from provisioner.session import PROJECT, Session, shorten
@@ -19,21 +20,19 @@ if TYPE_CHECKING:
     from provisioner.lock import AccountLock
     from provisioner.outputs import Outputs
     from provisioner.plan import Plan
-    from provisioner.resources.base import Live
 
 DRIFTED = 3
 """Exit status of plan and status when an apply would change something."""
-
-_signs = {"create": "+", "update": "~", "delete": "-", "wait": "…", "none": "="}
-_words = {"create": "make", "update": "change", "delete": "delete", "wait": "wait for"}
 
 
 def plan(session: Session) -> int:
     """Show what apply would do; changes nothing, writes nothing."""
     found = session.plan(session.wanted(session.key(make=False)))
-    todo = [_title(session), *_plan_lines(found), "", "To do it: " + _short(session)]
-    lines = [] if found.is_empty else todo
-    session.print(_plan_data(session, found), lines or _nothing_to_do(session, found))
+    if found.is_empty:
+        lines = plan_text.nothing_to_do(session, found)
+    else:
+        lines = [*plan_text.changes(session, found), "", f"To do it: {session.again}"]
+    session.print(plan_text.data(session, found), lines)
     return 0 if found.is_empty else DRIFTED
 
 
@@ -59,7 +58,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
         with lock.held("apply"):
             # What was true before the lock was ours need not be so any more.
             found = session.plan(graph)
-            for line in [_title(session), *_plan_lines(found)]:
+            for line in plan_text.changes(session, found):
                 session.say(line)
             if key:
                 key.save()
@@ -72,37 +71,25 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
     changed = not found.is_empty or bool(written) or met != "known"
     if changed:
         lines = [f"Done: {session.deployment.name} in {session.deployment.region}, at {result.url}."]
-        lines += [f"  wrote {shorten(path)}" for path in written]
+        lines += [*(f"  wrote {shorten(path)}" for path in written), *plan_text.notes(found)]
     else:
-        lines = _nothing_to_do(session, found)
-    lines += [f"  note: {notice}" for notice in found.notices]
+        lines = plan_text.nothing_to_do(session, found)
     calls = session.aws.reading_calls + session.aws.mutating_calls
     lines[0] += f" [{time.monotonic() - begun:.1f} s, {calls} API calls]"
-    lines += ["", "Next: " + _playbook(session)]
-    data = {"changed": changed, **_plan_data(session, found), "outputs": result.as_data()}
+    lines += ["", "Next: " + session.playbook]
+    data = {"changed": changed, **plan_text.data(session, found), "outputs": result.as_data()}
     session.print(data, lines)
 
 
 def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
     found = session.plan(session.wanted(session.key(make=False)))
-    rows = []
-    for change in found.changes:
-        text = "; ".join(str(one) for one in change.differences) or _state_of(change.live)
-        rows.append(
-            (_signs[change.action], str(change.resource), change.live.id if change.live else "", text)
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
-        for row in rows
-    ]
-    lines += [f"note: {notice}" for notice in found.notices]
+    lines = plan_text.table(found)
     if found.is_empty:
         lines += ["", f"The account is as {session.options.config} says."]
     else:
-        lines += ["", f"{_count(found)}. To do it: {_short(session)}"]
-    session.print(_plan_data(session, found), lines)
+        lines += ["", f"{plan_text.count(found)}. To do it: {session.again}"]
+    session.print(plan_text.data(session, found), lines)
     return 0 if found.is_empty else DRIFTED
 
 
@@ -152,7 +139,7 @@ def password(session: Session) -> None:
             raise
         raise FlowsteadError(
             f"The deployment {session.deployment.name} has no password ({error.message}).",
-            next_step="Run: " + _short(session),
+            next_step=f"Run: {session.again}",
         ) from error
     session.print({"username": "admin", "password": value}, [value])
 
@@ -175,9 +162,9 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
         session.inventory.remove()
         _check_left(found)
         text = f"Nothing to remove: {name} has nothing in {session.deployment.region}."
-        session.print(_plan_data(session, found), [text, *_kept_lines(found)])
+        session.print(plan_text.data(session, found), [text, *plan_text.kept(found)])
         return
-    for line in [_title(session), *_plan_lines(found), *_kept_lines(found)]:
+    for line in [*plan_text.changes(session, found), *plan_text.kept(found)]:
         session.say(line)
     if not confirmed:
         _confirm(session)
@@ -197,7 +184,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     session.inventory.remove()
     _check_left(left)
     text = f"{name} is removed; nothing else carries its tag."
-    session.print(_plan_data(session, left), [text, *_kept_lines(left)])
+    session.print(plan_text.data(session, left), [text, *plan_text.kept(left)])
 
 
 def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool = False) -> None:
@@ -351,83 +338,3 @@ def _ask(session: Session, who: str, question: str, answer: str) -> None:
     session.say(question)
     if sys.stdin.readline().strip() != answer:
         raise UsageError(f"That is not {answer!r}: nothing was removed.")
-
-
-def _title(session: Session) -> str:
-    deployment = session.deployment
-    return f"{deployment.name} in {deployment.region}, account {session.account_id}:"
-
-
-def _plan_lines(found: Plan) -> list[str]:
-    lines = []
-    for change in found.changes:
-        if change.action == "none":
-            continue
-        live = f" ({change.live.id})" if change.live else ""
-        lines.append(f"{_signs[change.action]} {change.resource}{live}")
-        lines += [f"    {difference}" for difference in change.differences]
-    lines += [f"note: {notice}" for notice in found.notices]
-    return [*lines, f"{_count(found)}."]
-
-
-def _count(found: Plan) -> str:
-    counts: dict[str, int] = {}
-    for change in found.changes:
-        if change.action != "none":
-            counts[change.action] = counts.get(change.action, 0) + 1
-    return ", ".join(f"{number} to {_words[action]}" for action, number in counts.items()) or "Nothing to do"
-
-
-def _kept_lines(found: Plan) -> list[str]:
-    return [f"kept: {text}" for text in found.kept] + [f"left: {one}" for one in found.unknown]
-
-
-def _nothing_to_do(session: Session, found: Plan) -> list[str]:
-    deployment = session.deployment
-    text = f"Nothing to do: {deployment.name} in {deployment.region} is as {session.options.config.name} says"
-    return [f"{text} ({len(found.changes)} resources)."]
-
-
-def _state_of(live: Live | None) -> str:
-    return (live.status or "there") if live else "missing"
-
-
-def _plan_data(session: Session, found: Plan) -> dict[str, Any]:
-    changes = [
-        {
-            "resource": change.resource.name,
-            "kind": change.resource.kind,
-            "action": change.action,
-            "id": change.live.id if change.live else None,
-            "status": change.live.status if change.live else "missing",
-            "differences": [
-                {"setting": one.name, "old": one.has, "new": one.wanted, "note": one.note}
-                for one in change.differences
-            ],
-        }
-        for change in found.changes
-    ]
-    return {
-        "deployment": session.deployment.name,
-        "region": session.deployment.region,
-        "nothing_to_do": found.is_empty,
-        "changes": changes,
-        "notices": list(found.notices),
-        "kept": list(found.kept),
-        "unknown": [one.arn for one in found.unknown],
-    }
-
-
-def _short(session: Session) -> str:
-    own = ["python", "provision.py"]
-    if session.options.config.absolute() != PROJECT / "deployment.yml":
-        own += ["--config", str(session.options.config)]
-    if session.inventory.directory != PROJECT / "inventory":
-        own += ["--inventory", str(session.options.inventory)]
-    return shlex.join(own)
-
-
-def _playbook(session: Session) -> str:
-    if session.inventory.directory == PROJECT / "inventory":
-        return "ansible-playbook site.yml"
-    return shlex.join(["ansible-playbook", "-i", str(session.options.inventory), "site.yml"])

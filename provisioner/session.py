@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,6 +208,23 @@ class Session:
         if self.inventory.directory != PROJECT / "inventory":
             own += ["--inventory", str(self.inventory.directory)]
         return [sys.executable, str(PROJECT / "provision.py"), *own, *words]
+
+    @property
+    def again(self) -> str:
+        """The command that makes the account as deployment.yml says, as a person types it."""
+        own = ["python", "provision.py"]
+        if self.options.config.absolute() != PROJECT / "deployment.yml":
+            own += ["--config", str(self.options.config)]
+        if self.inventory.directory != PROJECT / "inventory":
+            own += ["--inventory", str(self.options.inventory)]
+        return shlex.join(own)
+
+    @property
+    def playbook(self) -> str:
+        """The command that comes after it."""
+        if self.inventory.directory == PROJECT / "inventory":
+            return "ansible-playbook site.yml"
+        return shlex.join(["ansible-playbook", "-i", str(self.options.inventory), "site.yml"])
 
     def _access_cidrs(self) -> tuple[str, ...]:
         # Credentials are missing more often than the internet is: that shows first.

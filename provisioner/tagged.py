@@ -24,7 +24,7 @@ class Tagged:
     """Something that carries the deployment's tag.
 
     Args:
-        kind: service and kind ("ec2/subnet").
+        kind: service and kind ("ec2/subnet"), or the service where ARNs tell no kind ("s3").
         id: its id or name.
         deployment: the value of its tag flowstead:deployment.
         resource: the value of its tag flowstead:resource; empty when it has none.
@@ -95,7 +95,8 @@ def find_others(aws: Aws, deployment: str) -> list[Tagged]:
         kind, _, name = rest.replace("/", ":", 1).partition(":")
         named = as_tags(item["Tags"]).get(RESOURCE_TAG, "")
         if service != "ec2":
-            found.append(Tagged(f"{service}/{kind}", name or kind, deployment, named, arn))
+            of = (f"{service}/{kind}", name) if name else (service, kind)
+            found.append(Tagged(*of, deployment, named, arn))
     return found
 
 
