@@ -95,8 +95,8 @@ def find_others(aws: Aws, deployment: str) -> list[Tagged]:
         kind, _, name = rest.replace("/", ":", 1).partition(":")
         named = as_tags(item["Tags"]).get(RESOURCE_TAG, "")
         if service != "ec2":
-            of = (f"{service}/{kind}", name) if name else (service, kind)
-            found.append(Tagged(*of, deployment, named, arn))
+            what, id_ = (f"{service}/{kind}", name) if name else (service, kind)
+            found.append(Tagged(what, id_, deployment, named, arn))
     return found
 
 
