@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from provisioner.aws import DEADLINE, Aws
 from provisioner.errors import AwsError, DriftError, FlowsteadError, combine
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, unchangeable
+from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.refusals import unchangeable
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 if TYPE_CHECKING:
     from provisioner.plan import Change, Plan

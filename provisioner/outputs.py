@@ -11,7 +11,7 @@ from provisioner.aws import Aws
 from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
 from provisioner.graph import Graph
-from provisioner.resources.base import State
+from provisioner.resources.state import State
 from provisioner.systems import systems
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.

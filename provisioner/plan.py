@@ -11,16 +11,10 @@ from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
 from provisioner.graph import Graph
-from provisioner.resources.base import (
-    DEPLOYMENT_TAG,
-    RESOURCE_TAG,
-    Live,
-    Parting,
-    Resource,
-    Setting,
-    State,
-    unchangeable,
-)
+from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Parting, Resource
+from provisioner.resources.refusals import unchangeable
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 from provisioner.tagged import Tagged
 
 Action = Literal["create", "update", "wait", "none", "delete"]

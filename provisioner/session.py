@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from provisioner.inventory import Inventory
     from provisioner.lock import AccountLock
     from provisioner.plan import Plan
-    from provisioner.resources.base import State
+    from provisioner.resources.state import State
     from provisioner.ssh_key import SshKey
     from provisioner.stack import BakeHost
 

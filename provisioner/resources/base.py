@@ -7,16 +7,17 @@ wanted state by the same settings that show and repair a drifted or half-made on
 
 import dataclasses
 import hashlib
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from provisioner.aws import Aws
-from provisioner.errors import DriftError, FlowsteadError
+from provisioner.errors import FlowsteadError
+from provisioner.resources.setting import Set, Setting
+from provisioner.resources.state import State
 
 DEPLOYMENT_TAG = "flowstead:deployment"
 RESOURCE_TAG = "flowstead:resource"
@@ -42,60 +43,6 @@ class Owner:
 
     deployment: str
     tags: Mapping[str, str] = field(default_factory=dict)
-
-
-class Set(Protocol):
-    """Bring settings of a resource to what is wanted."""
-
-    def __call__(self, aws: Aws, live: "Live", to: Mapping[str, Any], /) -> object:
-        """Make the calls.
-
-        Args:
-            aws: the door to AWS.
-            live: the resource as it was found.
-            to: the `to` of all settings that differ and have this same `set`.
-
-        """
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One thing about a resource that is wanted in a certain way: what is shown, compared and set follows.
-
-    Args:
-        name: as a person would say it ("instance type").
-        has: what AWS has.
-        wanted: what is to be.
-        set: how it is set; settings with the same one are set together. None: AWS cannot change it in place.
-        to: what `set` is told of this setting; as a rule a parameter of a call.
-        note: what the change entails ("stops and starts the host"), or what to do about an immutable one.
-        is_wanted: whether it is as wanted, where equality does not tell.
-
-    """
-
-    name: str
-    has: object
-    wanted: object
-    set: Set | None = None
-    to: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
-    is_wanted: bool | None = None
-
-    @property
-    def differs(self) -> bool:
-        """Tell whether it is not as wanted."""
-        return self.has != self.wanted if self.is_wanted is None else not self.is_wanted
-
-    @property
-    def is_immutable(self) -> bool:
-        """Tell whether AWS cannot change it in place."""
-        return self.set is None
-
-    def __str__(self) -> str:
-        """Say what it is and what it will be."""
-        note = f" ({self.note})" if self.note else ""
-        has, wanted = ("none" if value is None else value for value in (self.has, self.wanted))
-        return f"{self.name}: {has} -> {wanted}{note}"
 
 
 @dataclass(frozen=True)
@@ -323,58 +270,6 @@ def _resources_in(value: object) -> Iterator[Resource]:
             yield from _resources_in(getattr(value, item.name))
 
 
-class State:
-    """What is known of each resource; filled by the plan, kept current by apply, read by several threads."""
-
-    def __init__(self, lives: Mapping[Resource, Live] = MappingProxyType({})) -> None:
-        self._lives = dict(lives)
-        self._lock = threading.Lock()
-
-    def get(self, resource: Resource) -> Live | None:
-        """Tell what is there, None when it is still to be made."""
-        with self._lock:
-            return self._lives.get(resource)
-
-    def __getitem__(self, resource: Resource) -> Live:
-        """Tell what is there.
-
-        Raises:
-            KeyError: it is still to be made.
-
-        """
-        with self._lock:
-            return self._lives[resource]
-
-    def __contains__(self, resource: Resource) -> bool:
-        """Tell whether it is there."""
-        return self.get(resource) is not None
-
-    def lives(self) -> dict[Resource, Live]:
-        """Give all that is there."""
-        with self._lock:
-            return dict(self._lives)
-
-    def put(self, resource: Resource, live: Live) -> None:
-        """Remember how it is now."""
-        with self._lock:
-            self._lives[resource] = live
-
-    def drop(self, resource: Resource) -> None:
-        """Forget it: it is gone."""
-        with self._lock:
-            self._lives.pop(resource, None)
-
-    def id(self, resource: Resource) -> str:
-        """Give its id, or words that stand for it while it is still to be made."""
-        live = self.get(resource)
-        return live.id if live else f"(new {resource})"
-
-    def arn(self, resource: Resource) -> str:
-        """Give its ARN, or words that stand for it while it is still to be made."""
-        live = self.get(resource)
-        return live.arn if live else f"(new {resource})"
-
-
 def pick(resource: Resource, lives: Iterable[Live], uses: Callable[[Live], int]) -> Live | None:
     """Pick the one that carries the resource's tags, the one most used; the others are its twins.
 
@@ -391,44 +286,3 @@ def pick(resource: Resource, lives: Iterable[Live], uses: Callable[[Live], int])
     (_, _, first), *others = counted
     twins = tuple(replace(live, status=IN_USE if count else live.status) for count, _, live in others)
     return replace(first, twins=twins)
-
-
-def unchangeable(resource: Resource, live: Live, differences: Iterable[Setting]) -> DriftError:
-    """Say that AWS cannot change in place what deployment.yml wants changed."""
-    return DriftError(
-        f"{resource} ({live.id}) cannot be changed in place: {'; '.join(map(str, differences))}.",
-        next_step="Set it back (in deployment.yml or in AWS), or destroy the deployment and make it anew.",
-    )
-
-
-def in_the_way(resource: Resource, live: Live, what: str, remedy: str) -> FlowsteadError:
-    """Say that something of others stops a destroy.
-
-    Args:
-        resource: what could not be deleted.
-        live: as found.
-        what: what stops it, with its id ("the network interface eni-1 is in it").
-        remedy: what a person does about it.
-
-    """
-    return FlowsteadError(
-        f"{resource} ({live.id}) cannot be deleted: {what}.",
-        next_step=f"{remedy}, and run destroy again; nothing was removed.",
-    )
-
-
-def foreign(resource: Resource, name: str, tags: Mapping[str, str]) -> DriftError:
-    """Say that something of the resource's AWS name belongs to somebody else."""
-    owner, part = tags.get(DEPLOYMENT_TAG), tags.get(RESOURCE_TAG)
-    whose = f"to somebody else: it has no {DEPLOYMENT_TAG} tag"
-    if owner == resource.owner.deployment:
-        return DriftError(
-            f"{resource}: {name} is this deployment's, and its tag {RESOURCE_TAG} is {part or 'gone'}.",
-            next_step=f"Set that tag to {resource.name}.",
-        )
-    if owner:
-        whose = f"to the deployment {owner!r}"
-    return DriftError(
-        f"{resource}: {name} exists already and belongs {whose}.",
-        next_step="Choose another name in deployment.yml, or remove what is there.",
-    )

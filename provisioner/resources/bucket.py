@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 from provisioner import rendering
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
+from provisioner.resources.base import Live, Parting, Resource
 from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import as_policy, is_same_policy
+from provisioner.resources.refusals import foreign
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _ABSENT = ("NoSuchBucket", "404", "NotFound")
 _ARTIFACTS, _BACKUPS = "flowstead", "flowstead-backups"

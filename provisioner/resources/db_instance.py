@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import FlowsteadError, UsageError
-from provisioner.resources.base import Live, Parting, Setting, State, foreign
+from provisioner.resources.base import Live, Parting
 from provisioner.resources.database_facts import described, identifier, is_version
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
 from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import foreign_key
 from provisioner.resources.rds import FIRST_USE, RdsResource
+from provisioner.resources.refusals import foreign
 from provisioner.resources.security_group import SecurityGroup
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _ABSENT = ("DBInstanceNotFound", "DBInstanceNotFoundFault")
 _TAKEN = ("DBInstanceAlreadyExists", "DBInstanceAlreadyExistsFault")

@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Parting, Setting, State, in_the_way
+from provisioner.resources.base import Live, Parting
 from provisioner.resources.database_facts import others
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.rds import FIRST_USE, RdsResource
+from provisioner.resources.refusals import in_the_way
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 from provisioner.resources.subnet import Subnet
 
 _ABSENT = ("DBSubnetGroupNotFoundFault", "DBSubnetGroupNotFound")

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws
 from provisioner.errors import NotOfferedError
-from provisioner.resources.base import Live, State
+from provisioner.resources.base import Live
 from provisioner.resources.ec2 import as_tags
 from provisioner.resources.instance_facts import architecture, instances_of
 from provisioner.resources.looked_up import LookedUp
+from provisioner.resources.state import State
 from provisioner.systems import systems
 
 SYSTEM_TAG = "flowstead:system"

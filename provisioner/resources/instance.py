@@ -9,15 +9,18 @@ from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError, FlowsteadError
-from provisioner.resources.base import Live, Setting, State, in_the_way, pick
+from provisioner.resources.base import Live, pick
 from provisioner.resources.ec2 import EC2_TAGS, Description, Ec2Resource, as_tags, set_tags
 from provisioner.resources.iam import foreign_key
 from provisioner.resources.image import Image
 from provisioner.resources.instance_facts import GONE, architecture, instances_of
 from provisioner.resources.instance_profile import InstanceProfile
 from provisioner.resources.key_pair import KeyPair
+from provisioner.resources.refusals import in_the_way
 from provisioner.resources.route_table import RouteTable
 from provisioner.resources.security_group import SecurityGroup
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 from provisioner.resources.subnet import Subnet
 
 ROLE_TAG = "flowstead:role"

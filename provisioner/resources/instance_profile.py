@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign
+from provisioner.resources.base import Live, Parting, Resource
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 from provisioner.resources.iam import NO_SUCH, TAKEN
+from provisioner.resources.refusals import foreign
 from provisioner.resources.role import Role
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _TAGS = TagCalls("iam", "tag_instance_profile", "untag_instance_profile")
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Setting, State, foreign, pick
+from provisioner.resources.base import Live, pick
 from provisioner.resources.ec2 import EC2_TAGS, Description, Ec2Resource, set_tags
+from provisioner.resources.refusals import foreign
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _TAKEN = "InvalidKeyPair.Duplicate"
 

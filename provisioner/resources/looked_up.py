@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from provisioner.aws import Aws
-from provisioner.resources.base import Live, Parting, Resource, State
+from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.state import State
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Resource, foreign
+from provisioner.resources.base import Live, Resource
 from provisioner.resources.ec2 import TagCalls, as_tags, set_tags
+from provisioner.resources.refusals import foreign
 
 _TAGS = TagCalls("rds", "add_tags_to_resource", "remove_tags_from_resource")
 FIRST_USE = Lag(("InvalidParameterValue",), text="service linked role", deadline_s=180)

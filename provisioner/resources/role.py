@@ -8,11 +8,14 @@ from typing import Any, ClassVar
 from provisioner import rendering
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError, FlowsteadError
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign, in_the_way
+from provisioner.resources.base import Live, Parting, Resource
 from provisioner.resources.bucket import Bucket
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 from provisioner.resources.iam import NO_SUCH, TAKEN, Policy, as_json, is_same_policy
+from provisioner.resources.refusals import foreign, in_the_way
 from provisioner.resources.secret import Secret
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _POLICY_NAME = "flowstead"
 _TAGS = TagCalls("iam", "tag_role", "untag_role")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Setting, State
+from provisioner.resources.base import Live
 from provisioner.resources.ec2 import Description, Ec2Resource
 from provisioner.resources.internet_gateway import InternetGateway
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 from provisioner.resources.subnet import Subnet
 from provisioner.resources.vpc import Vpc
 

@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Parting, Resource, Setting, State, foreign, in_the_way
+from provisioner.resources.base import Live, Parting, Resource
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
+from provisioner.resources.refusals import foreign, in_the_way
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _ABSENT = ("ResourceNotFoundException",)
 _TAKEN = ("ResourceExistsException",)

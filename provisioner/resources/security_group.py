@@ -7,8 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Setting, State, in_the_way
+from provisioner.resources.base import Live
 from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.refusals import in_the_way
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 from provisioner.resources.vpc import Vpc
 
 Direction = Literal["in", "out"]

@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws, Lag
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import RESOURCE_TAG, Live, Setting, State, in_the_way
+from provisioner.resources.base import RESOURCE_TAG, Live
 from provisioner.resources.ec2 import Description, Ec2Resource, as_tags
 from provisioner.resources.key_pair import KeyPair
+from provisioner.resources.refusals import in_the_way
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
 
 _NAMES = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 """A host finds the database by a name that only the VPC's resolver knows:

@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 from provisioner.aws import Aws
 from provisioner.errors import NotOfferedError
-from provisioner.resources.base import RESOURCE_TAG, Live, State
+from provisioner.resources.base import RESOURCE_TAG, Live
 from provisioner.resources.database_facts import database_of, is_version
 from provisioner.resources.ec2 import Description, as_tags, tagged
 from provisioner.resources.instance_facts import instances_of
 from provisioner.resources.looked_up import LookedUp
+from provisioner.resources.state import State
 
 SUBNETS = Description(
     "describe_subnets", "Subnets", "SubnetId", "SubnetIds", "subnet", "InvalidSubnetID.NotFound"

@@ -11,7 +11,8 @@ from provisioner import graph, plan
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
 from provisioner.graph import Event, Graph
-from provisioner.resources.base import Live, Owner, Parting, Resource, State
+from provisioner.resources.base import Live, Owner, Parting, Resource
+from provisioner.resources.state import State
 from tests.unit.provisioner.in_account import REGION, Clock
 
 OWNER = Owner("test")

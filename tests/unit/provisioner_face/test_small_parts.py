@@ -16,7 +16,7 @@ from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
 from provisioner.graph import Event
 from provisioner.plan import Change, Plan
-from provisioner.resources.base import State
+from provisioner.resources.state import State
 from provisioner.session import Session
 from tests.unit.provisioner.in_account import Account, Clock
 
