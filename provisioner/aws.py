@@ -1,10 +1,11 @@
 """The one door to AWS: clients, pages, retries, waits, and errors in words."""
 
+import contextlib
 import hashlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -114,6 +115,7 @@ class Aws:
         self._run = uuid.uuid4().hex
         self._lock = threading.RLock()
         self._counter_lock = threading.Lock()
+        self._before_each_call: Callable[[], None] = lambda: None
 
     def client(self, service: str, *, tries: int = _TRIES) -> Any:
         """Open a client, once for each service.
@@ -134,7 +136,7 @@ class Aws:
                     client = self._session.client(service, config=config)
                 except (BotoCoreError, ValueError) as error:
                     raise explain(error, operation=f"open {service}", region=self.region) from error
-                client.meta.events.register("before-call", self._count, unique_id="count")
+                client.meta.events.register("before-call", self._before, unique_id="own")
                 self._watch.listen(client)
                 self._clients[service, tries] = client
             return self._clients[service, tries]
@@ -284,6 +286,20 @@ class Aws:
         finally:
             self._watch.end()
 
+    @contextlib.contextmanager
+    def before_each_call(self, action: Callable[[], None]) -> Iterator[None]:
+        """Have something done before each call; what it raises comes in place of the call.
+
+        Args:
+            action: what is done, in the thread that calls; calls of its own have it done, too.
+
+        """
+        self._before_each_call = action
+        try:
+            yield
+        finally:
+            self._before_each_call = lambda: None
+
     def remembered(self, key: Hashable, load: Callable[[], T]) -> T:
         """Ask once for what several resources want to know at the same time.
 
@@ -383,7 +399,8 @@ class Aws:
         """Make an idempotency token that holds for this run only."""
         return self.token(self._run, *parts)
 
-    def _count(self, model: Any, **_: Any) -> None:
+    def _before(self, model: Any, **_: Any) -> None:
+        self._before_each_call()
         with self._counter_lock:
             if model.name.startswith(_READING):
                 self.reading_calls += 1

@@ -21,7 +21,7 @@ from provisioner.aws import Lag
 from provisioner.bake_files import BakeFiles, Report
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.first_contact import Host
-from provisioner.lock import EXPIRES, LockedError
+from provisioner.lock import LockedError
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
 from provisioner.session import PROJECT, Session
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _LIFETIME_MIN = 60
 """A bake takes a few minutes; after this the host ends itself, should nobody come back to remove it."""
+_EXPIRES = timedelta(hours=2)
+"""A bake this old was killed: its host ends itself after an hour, its image takes half an hour at most."""
 _STOP_S = 600
 _IMAGE_S = 1800
 
@@ -226,7 +228,7 @@ def _remove(session: Session, bake_host: BakeHost, text: str) -> None:
     """
     found = plan.destroy(bake_host.graph, session.aws)
     holder = bake_host.lock.find(session.aws)
-    if holder and not bake_host.lock.fits(holder) and _age(holder) < EXPIRES:
+    if holder and not bake_host.lock.fits(holder) and _age(holder) < _EXPIRES:
         raise _taken(session, found.state.get(bake_host.host), holder)
     if found.changes:
         session.say(text)
@@ -239,7 +241,7 @@ def _age(holder: Live) -> timedelta:
 
 
 def _taken(session: Session, host: Live | None, holder: Live) -> LockedError:
-    until = holder.facts["CreateTime"] + EXPIRES
+    until = holder.facts["CreateTime"] + _EXPIRES
     return LockedError(
         f"Another machine bakes for {session.deployment.name} in {session.deployment.region} since "
         f"{holder.facts['CreateTime']:%Y-%m-%d %H:%M} UTC (key pair {holder.id}, "

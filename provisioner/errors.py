@@ -88,6 +88,8 @@ def combine(errors: Sequence[FlowsteadError]) -> FlowsteadError:
         the only one as it is, or one that holds a line for each; a usage error when all of them are.
 
     """
+    # What stops a run stops each of its threads.
+    errors = list({str(error): error for error in errors}.values())
     if len(errors) == 1:
         return errors[0]
     kind = UsageError if all(isinstance(error, UsageError) for error in errors) else FlowsteadError

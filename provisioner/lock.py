@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,15 +21,20 @@ from provisioner.resources.ec2 import as_items
 if TYPE_CHECKING:
     from provisioner.aws import Aws
 
-EXPIRES = timedelta(hours=2)
-"""A lock this old is of a run that was killed: no run waits for so long."""
+EXPIRES = timedelta(minutes=30)
+"""A lock without a sign of life for so long is of a run that was killed, or sleeps: chosen, above `RENEWS`
+and the 15 minutes by which a machine's clock may be wrong for AWS (RequestExpired):
+https://docs.aws.amazon.com/emr/latest/APIReference/CommonErrors.html"""
+RENEWS = timedelta(minutes=5)
+"""A run gives a sign of life before the first call that comes so long after the last one: chosen."""
 
+_ALIVE = "flowstead:lock-alive"
 _TAG_LENGTH = 256  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
 _TAKE_S = 120
 
 
 class LockedError(FlowsteadError):
-    """Another run is at it; nothing has been changed."""
+    """Another run is at it."""
 
 
 @contextlib.contextmanager
@@ -109,11 +115,14 @@ class AccountLock:
     def held(self, doing: str) -> Iterator[None]:
         """Hold the lock; given back at the end, whatever the end is.
 
+        The signs of life come with the run's own calls: a run that hangs or sleeps gives none, and makes no
+        call before it has looked whether the lock is still its own.
+
         Args:
             doing: what is done under the lock ("apply").
 
         Raises:
-            LockedError: another run has it.
+            LockedError: another run has it; from any call, too: it has taken it meanwhile.
             AwsError: AWS refused or could not be asked.
 
         """
@@ -121,7 +130,8 @@ class AccountLock:
             lambda: self._take(doing), what=f"the lock {self.name} could be taken", deadline_s=_TAKE_S
         )
         try:
-            yield
+            with self.aws.before_each_call(_SignsOfLife(self, id_).give):
+                yield
         finally:
             # The next run from this directory takes it over; an error here would hide the run's own.
             with contextlib.suppress(AwsError):
@@ -162,7 +172,8 @@ class AccountLock:
         """See that the holder was killed: it had the directory that we have now, or it is too old."""
         tags = {one["Key"]: one["Value"] for one in holder.get("Tags", ())}
         since: datetime = holder["CreateTime"]
-        if tags.get("flowstead:lock-holder") == self.own or datetime.now(UTC) - since >= EXPIRES:
+        expires = (datetime.fromisoformat(tags[_ALIVE]) if _ALIVE in tags else since) + EXPIRES
+        if tags.get("flowstead:lock-holder") == self.own or datetime.now(UTC) >= expires:
             return
         who, where, what = (tags.get(f"flowstead:lock-{one}", "?") for one in ("by", "on", "for"))
         by_hand = f"aws ec2 delete-key-pair --region {self.aws.region} --key-pair-id {holder['KeyPairId']}"
@@ -170,8 +181,62 @@ class AccountLock:
             f"Another run is at {self.deployment} in {self.aws.region}: {who} on {where}, {what}, since "
             f"{since:%Y-%m-%d %H:%M} UTC (key pair {self.name}).",
             next_step="Wait for it to end, and run it again; nothing was changed. If it was killed, a run "
-            f"after {since + EXPIRES:%H:%M} UTC takes over, or a run after: {by_hand}",
+            f"after {expires:%H:%M} UTC takes over, or a run after: {by_hand}",
         )
+
+    def renew(self, id_: str) -> None:
+        """Give a sign of life.
+
+        Args:
+            id_: of the key pair that this run has imported.
+
+        Raises:
+            LockedError: the lock is not its own any more.
+            AwsError: AWS refused or could not be asked.
+
+        """
+        holder = self._holder()
+        if not holder or holder["KeyPairId"] != id_:
+            raise LockedError(
+                f"Another run has taken over {self.deployment} in {self.aws.region} (key pair {self.name}): "
+                f"this one gave no sign of life for {EXPIRES.seconds // 60} min, as when the machine sleeps.",
+                next_step="Wait for the other to end, and run it again: it goes on from there.",
+            )
+        now = [{"Key": _ALIVE, "Value": datetime.now(UTC).isoformat(timespec="seconds")}]
+        self.aws.call("ec2", "create_tags", Resources=[id_], Tags=now)
 
     def _delete(self, id_: str) -> None:
         self.aws.call("ec2", "delete_key_pair", KeyPairId=id_)
+
+
+class _SignsOfLife:
+    """What a run that holds the lock does before each call, from whatever thread."""
+
+    def __init__(self, lock: AccountLock, id_: str) -> None:
+        self._lock = lock
+        self._id = id_
+        self._last = datetime.now(UTC)
+        self._renewing = threading.RLock()
+        self._is_renewing = False
+
+    def give(self) -> None:
+        """Renew the lock when it is time; other threads' calls wait for it, its own do not."""
+        if self._age() < RENEWS:
+            return
+        with self._renewing:
+            if self._is_renewing or self._age() < RENEWS:
+                return
+            self._is_renewing = True
+            try:
+                self._lock.renew(self._id)
+                self._last = datetime.now(UTC)
+            except AwsError:
+                # Before that, nobody takes it over.
+                if self._age() >= EXPIRES:
+                    raise
+            finally:
+                self._is_renewing = False
+
+    def _age(self) -> timedelta:
+        # Unlike the monotonic clock, this one goes on while the machine sleeps.
+        return datetime.now(UTC) - self._last

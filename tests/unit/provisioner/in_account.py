@@ -17,7 +17,7 @@ from provisioner.aws import Aws
 from provisioner.config import Deployment
 from provisioner.graph import Graph
 from provisioner.plan import Plan
-from provisioner.resources.base import State
+from provisioner.resources.state import State
 
 REGION = "us-east-1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeF6byvStbrrEQchCHWax7+mnBVBO/31mhKJRbC2cA3 ops@example"
@@ -220,7 +220,7 @@ class Account:
         return aws
 
     def _listen(self, client: Any, aws: Aws) -> None:
-        listeners = {"count": aws._count, "before": self._before, "after": self._after}
+        listeners = {"own": aws._before, "before": self._before, "after": self._after}
         for name, listener in listeners.items():
             event = "after-call" if name == "after" else "before-call"
             client.meta.events.unregister(event, unique_id=name)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from moto.ec2.models import ec2_backends
 
-from provisioner import commands, ssh_key
+from provisioner import commands, lock, ssh_key
 from provisioner.config import Deployment
 from provisioner.errors import DriftError, FlowsteadError
 from provisioner.lock import EXPIRES, AccountLock, LockedError, on_this_machine
@@ -159,6 +159,47 @@ def test_a_killed_holder_is_taken_over(
         dead._delete(pair.id)
         assert list(locks().values()) == [taken]
     assert not locks()
+
+
+def test_a_run_that_goes_on_keeps_the_lock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes, as long as it makes calls; it gives the time with some of them."""
+    other, mine = (AccountLock(machine.account.open(), "flowstead", name) for name in ("other", "mine"))
+    with mine.held("apply"):
+        (pair,) = locks().values()
+        pair.create_time = datetime.now(UTC) - EXPIRES
+        mine.aws.call("ec2", "describe_vpcs")
+        assert machine.account.calls["CreateTags"] == 0, "no call has another one before it as a rule"
+        monkeypatch.setattr(lock, "RENEWS", timedelta())
+        mine.aws.call("ec2", "describe_vpcs")
+        monkeypatch.undo()
+        with pytest.raises(LockedError, match=r"mine|apply"):
+            other.check()
+        written = machine.account.call("ec2", "describe_key_pairs")["KeyPairs"][0]["Tags"]
+        (alive,) = [tag for tag in written if tag["Key"] == "flowstead:lock-alive"]
+        stale = datetime.fromisoformat(alive["Value"]) - EXPIRES
+        alive["Value"] = stale.isoformat()
+        machine.account.call("ec2", "create_tags", Resources=[pair.id], Tags=[alive])
+        other.check()
+
+
+def test_a_run_that_was_taken_over_makes_no_further_call(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine slept meanwhile."""
+    monkeypatch.setattr(lock, "RENEWS", timedelta())
+
+    def take_over() -> None:
+        (pair,) = locks().values()
+        pair.id = "key-0another"
+        machine.account.calls.clear()
+
+    at(machine, "before", "CreateDBInstance", take_over)
+    with pytest.raises(LockedError, match="Another run has taken over flowstead") as stopped:
+        commands.apply(session(machine, "one"))
+    assert "things failed" not in str(stopped.value)
+    # Those that were past the look when it was taken.
+    assert len(changes(machine)) < 5
+    assert [pair.id for pair in locks().values()] == ["key-0another"], "theirs stays"
 
 
 def test_a_lost_answer_does_not_lock_the_run_out(machine: Machine) -> None:
