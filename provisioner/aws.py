@@ -14,7 +14,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from provisioner.aws_errors import DISABLED_REGION_CODES, explain, explain_waiter, not_enabled
+from provisioner.aws_errors import (
+    DISABLED_REGION_CODES,
+    THROTTLING_CODES,
+    explain,
+    explain_waiter,
+    not_enabled,
+)
 from provisioner.errors import AwsError
 from provisioner.silence import Watch
 
@@ -35,9 +41,6 @@ _CONFIG = Config(
 )
 """Standard mode retries throttling and broken connections: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
-
-_THROTTLING = ("RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException")
-"""https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html"""
 
 DEADLINE = "Deadline"
 """Our own code: what was waited for has not come true in time."""
@@ -204,7 +207,7 @@ class Aws:
             AwsError: as in `call`; `is_lost` tells that AWS may have done it all the same.
 
         """
-        again = (Lag(_THROTTLING), *lags)
+        again = (Lag(THROTTLING_CODES), *lags)
         return self._call(self.client(service, tries=1), operation, again, parameters)
 
     def _call(

@@ -45,7 +45,27 @@ DISABLED_REGION_CODES = frozenset(
 """What good credentials meet in a region that their account has not enabled, and bad ones in any:
 https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html"""
 
-_QUOTA_CODES = frozenset({"LimitExceededException", "TooManyBuckets", "PendingVerification"})
+THROTTLING_CODES = frozenset(
+    {"RequestLimitExceeded", "RequestThrottled", "SlowDown", "Throttling", "ThrottlingException"}
+)
+"""EC2's, common ones and S3's: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html and
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+
+_QUOTA_CODES = frozenset({"LimitExceededException", "TooManyBuckets"})
+
+_SETTING_CODES = frozenset(
+    {
+        "InvalidBlockDeviceMapping",
+        "InvalidParameter",
+        "InvalidParameterCombination",
+        "InvalidParameterException",
+        "InvalidParameterValue",
+        "Unsupported",
+        "ValidationError",
+        "ValidationException",
+    }
+)
+"""AWS does not do what it is asked for, whenever it is asked."""
 
 _PERMISSION_CODES = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
@@ -58,6 +78,7 @@ _NEXT_STEPS = {
     "ProfileNotFound": "Set AWS_PROFILE to one that `aws configure list-profiles` shows, or unset it.",
     "OptInRequired": "Enable the region in the account's settings, or choose another one in deployment.yml.",
     "SignatureDoesNotMatch": "Check the secret key, and that this machine's clock is right.",
+    "RequestTimeTooSkewed": "Check that this machine's clock is right.",
     "RequestExpired": "Check that this machine's clock is right, or log in again.",
     "InsufficientInstanceCapacity": "AWS has no such host free in this zone at present: wait a little, "
     f"or choose another server.instance_type. {_AGAIN}",
@@ -67,9 +88,32 @@ _NEXT_STEPS = {
     "FreeTierRestrictionError": "The account is on AWS's free plan, which does not allow that. "
     "If it is about backups, set database.backup_days: 1 in deployment.yml; if about a size, the default; "
     f"or upgrade the account's plan in the Billing console. {_AGAIN}",
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+    "PendingVerification": "AWS still verifies the account, which takes hours, and sends an e-mail then: "
+    f"wait for it, or ask AWS Support. {_AGAIN}",
+    "Blocked": "Ask AWS Support why the account is blocked.",
+    # https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
+    "IncorrectModificationState": "AWS is still at the disk's last change, which takes minutes to hours: "
+    "run the same command again after that.",
+    "VolumeModificationRateExceeded": "AWS changes a disk a few times a day at most: run the same command "
+    "again when that time is over, or set server.volume_gib back.",
     "BucketAlreadyExists": "Bucket names are AWS-wide: choose another artifacts.bucket in deployment.yml.",
     "DependencyViolation": "Something that Flowstead did not make uses it: remove that first. " + _AGAIN,
+    **dict.fromkeys(
+        THROTTLING_CODES, f"The account makes more calls than AWS answers: wait a minute. {_AGAIN}"
+    ),
+    **dict.fromkeys(
+        _SETTING_CODES, f"If it is about one of your settings, change that in deployment.yml. {_AGAIN}"
+    ),
 }
+
+# RDS's answer to whoever may not make its role: https://github.com/cube-js/cube/pull/11114
+_ROLE_OF_RDS = "service linked role"
+_MAKE_ROLE_OF_RDS = (
+    "Ask for the permission iam:CreateServiceLinkedRole for rds.amazonaws.com (it is in "
+    "docs/operator_policy.json), or for somebody to run once: "
+    f"aws iam create-service-linked-role --aws-service-name rds.amazonaws.com. {_AGAIN}"
+)
 
 
 def explain(error: Exception, *, operation: str, region: str) -> AwsError:
@@ -97,7 +141,7 @@ def explain(error: Exception, *, operation: str, region: str) -> AwsError:
         else f"{name}: {code}: {text}",
         code=code,
         operation=name,
-        next_step=_next_step(error, code, name, region),
+        next_step=_next_step(error, code, text, name, region),
         is_connection=_is_connection(error),
         is_lost=_is_connection(error) or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR,
     )
@@ -123,7 +167,9 @@ def not_enabled(region: str) -> NotOfferedError:
     return NotOfferedError([("region", text)])
 
 
-def _next_step(error: Exception, code: str, operation: str, region: str) -> str:
+def _next_step(error: Exception, code: str, text: str, operation: str, region: str) -> str:
+    if _ROLE_OF_RDS in text:
+        return _MAKE_ROLE_OF_RDS
     if code in _NEXT_STEPS:
         return _NEXT_STEPS[code]
     if code in _PERMISSION_CODES:

@@ -191,6 +191,31 @@ def test_what_is_wrong_with_the_caller_is_one_sentence_and_the_next_step(account
     assert caught.value.exit_code == 1
 
 
+STEPS = {
+    ("Blocked", ""): "AWS Support",
+    ("IncorrectModificationState", ""): "after that",
+    ("InvalidParameterCombination", "Cannot find version 99 for postgres"): "change that in deployment.yml",
+    ("InvalidParameterValue", "Verify that you have permission to create service linked role."): (
+        "iam:CreateServiceLinkedRole"
+    ),
+    ("PendingVerification", ""): "e-mail",
+    ("RequestLimitExceeded", ""): "wait a minute",
+    ("RequestTimeTooSkewed", ""): "clock",
+    ("SlowDown", ""): "wait a minute",
+    ("Unsupported", "not supported in your requested Availability Zone"): "change that in deployment.yml",
+    ("VolumeModificationRateExceeded", ""): "server.volume_gib",
+}
+
+
+@pytest.mark.parametrize(("code", "text"), STEPS)
+def test_the_next_step_is_one_that_helps(stacked: Account, code: str, text: str) -> None:
+    refuse(stacked, "ModifyVolume", refusal(code, "ModifyVolume", text))
+    with pytest.raises(AwsError) as caught:
+        stacked.apply(server={"volume_gib": 60})
+    assert STEPS[code, text] in caught.value.next_step
+    assert "Service Quotas" not in caught.value.next_step
+
+
 def test_wrong_credentials_are_told_once_not_for_each_resource(account: Account) -> None:
     for operation in ("DescribeVpcs", "DescribeSubnets", "GetRole", "DescribeDBInstances"):
         refuse(account, operation, refusal("ExpiredToken", operation))
