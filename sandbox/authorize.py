@@ -107,7 +107,7 @@ def verdict(call: Call, principal: Principal | None, action: str, resource: str)
     question = Question(
         action=action,
         resource=resource,
-        context=_context(call, principal),
+        context=_context(call, principal) | resources.conditions(call, action),
         principal_arns=principal.arns if principal else (),
         account_id=principal.account_id if principal else "",
     )

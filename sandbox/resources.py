@@ -192,6 +192,29 @@ def _ec2(call: Call) -> list[Demand]:
     return demands or [(action, "*")]
 
 
+RDS_ROLE_ARN = _iam_arn("role", "aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS")
+"""The role that RDS makes of itself. Source: "Using service-linked roles for Amazon RDS", RDS User Guide."""
+
+
+def conditions(call: Call, action: str) -> dict[str, str]:
+    """Tell the condition keys that only one action has.
+
+    Args:
+        call: the call.
+        action: the IAM action that is demanded for it.
+
+    Returns:
+        Values by key, in lower case.
+    """
+    # An instance profile's role is for EC2.
+    service = f"{'ec2' if call.service == 'iam' else call.service}.amazonaws.com"
+    if action == "iam:PassRole":
+        return {"iam:passedtoservice": service}
+    if action == "iam:CreateServiceLinkedRole":
+        return {"iam:awsservicename": str(call.params.get("AWSServiceName") or service)}
+    return {}
+
+
 _READERS: dict[str, Callable[[Call], list[Demand]]] = {
     "s3": _s3,
     "secretsmanager": _secretsmanager,

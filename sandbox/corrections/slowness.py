@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.secretsmanager.models import SecretsManagerBackend
 
-from sandbox import account, wire
+from sandbox import account, authorize, resources, wire
 from sandbox.corrections import follows, refuses, substitute
 from sandbox.errors import Refusal
 from sandbox.request import Call
@@ -124,13 +124,19 @@ def _remember_secrets(call: Call) -> None:
 
 @refuses("rds", "CreateDBSubnetGroup", "CreateDBInstance")
 def _make_role_of_rds(call: Call) -> None:
-    """Refuse the account's first calls: RDS makes its role because of them, and cannot use it at once."""
+    """Refuse the account's first calls: RDS makes its role because of them, and cannot use it at once.
+
+    It makes it in the caller's name, and has the same words for whoever may not.
+    Source: https://github.com/cube-js/cube/pull/11114
+    """
     name = "service-linked-role"
     if not ways.number(name) or any(role.path == _RDS_ROLES for role in account.iam().roles.values()):
         return
-    if not ways.knows(name, call.service):
+    if not ways.knows(name, call.service) and authorize.may(
+        call, "iam:CreateServiceLinkedRole", resources.RDS_ROLE_ARN
+    ):
         ways.begin(name, call.service)
-    if ways.lags(name, call.service):
+    if not ways.knows(name, call.service) or ways.lags(name, call.service):
         raise Refusal(
             "InvalidParameterValue",
             "Unable to create the resource. Verify that you have permission to create service linked role. "

@@ -136,6 +136,28 @@ def test_a_user_may_what_its_policies_say_and_passing_a_role_is_one_of_them(clie
         client("iam", mine).add_role_to_instance_profile(InstanceProfileName=unique, RoleName=unique)
 
 
+@pytest.mark.parametrize(("service", "is_allowed"), [("ec2", True), ("ecs", False)])
+def test_a_role_is_passed_to_the_service_that_the_policy_names(client, unique, service, is_allowed):
+    iam = client("iam")
+    iam.create_user(UserName=unique)
+    key = iam.create_access_key(UserName=unique)["AccessKey"]
+    passing = {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}},
+    }
+    profiles = {"Effect": "Allow", "Action": "iam:*Profile*", "Resource": "*"}
+    iam.put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=policy(passing, profiles))
+    iam.create_role(RoleName=unique, AssumeRolePolicyDocument=TRUST)
+    iam.create_instance_profile(InstanceProfileName=unique)
+    add = client("iam", (key["AccessKeyId"], key["SecretAccessKey"])).add_role_to_instance_profile
+    if is_allowed:
+        add(InstanceProfileName=unique, RoleName=unique)
+    else:
+        assert code_of(add, InstanceProfileName=unique, RoleName=unique) == "AccessDenied"
+
+
 def test_a_deny_without_tls_leaves_tls_alone(client, unique):
     s3 = client("s3")
     s3.create_bucket(Bucket=unique)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.state import State
 from sandbox.ways import WAYS
 
+PROJECT = Path(__file__).resolve().parents[3]
 TRUST = """{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
     "Principal": {"Service": "ec2.amazonaws.com"}}]}"""
 
@@ -125,6 +127,37 @@ def test_rds_cannot_create_until_it_has_its_role(client, pace, network, unique):
         assert refused == "InvalidParameterValue"
     pace.go_on(15)
     rds.create_db_subnet_group(DBSubnetGroupName=unique, **group)
+
+
+def test_rds_makes_its_role_only_for_whoever_may_make_it(client, pace, network, unique):
+    """What the operator's policy says of it, and what it would be without that."""
+    document = json.loads((PROJECT / "docs/operator_policy.json").read_text(encoding="utf-8"))
+    (statement,) = [one for one in document["Statement"] if one["Action"] == "iam:CreateServiceLinkedRole"]
+    (condition,) = statement["Condition"]["StringEquals"].items()
+    assert condition == ("iam:AWSServiceName", "rds.amazonaws.com")
+    iam = client("iam")
+    iam.create_user(UserName=unique)
+    key = iam.create_access_key(UserName=unique)["AccessKey"]
+    rds = client("rds", (key["AccessKeyId"], key["SecretAccessKey"]))
+    group = {
+        "DBSubnetGroupName": unique,
+        "DBSubnetGroupDescription": "d",
+        "SubnetIds": network.subnets,
+    }
+    pace.set({"service-linked-role": 15})
+    others = [one for one in document["Statement"] if one is not statement]
+    of_another = {**statement, "Condition": {"StringEquals": {"iam:AWSServiceName": "ecs.amazonaws.com"}}}
+    for number, statements in enumerate((others, [*others, of_another], document["Statement"])):
+        policy = json.dumps({**document, "Statement": statements})
+        arn = iam.create_policy(PolicyName=f"{unique}-{number}", PolicyDocument=policy)["Policy"]["Arn"]
+        iam.attach_user_policy(UserName=unique, PolicyArn=arn)
+        assert code_of(rds.create_db_subnet_group, **group) == "InvalidParameterValue"
+        pace.go_on(15)
+        if statements is document["Statement"]:
+            rds.create_db_subnet_group(**group)
+        else:
+            assert code_of(rds.create_db_subnet_group, **group) == "InvalidParameterValue"
+        iam.detach_user_policy(UserName=unique, PolicyArn=arn)
 
 
 def test_a_profile_is_unknown_for_as_long_as_a_test_wants(client, pace, unique, monkeypatch):
