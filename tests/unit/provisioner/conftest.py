@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.exceptions import ConnectionClosedError
 from moto import mock_aws
@@ -34,8 +33,6 @@ from tests.unit.provisioner.in_account import (
     run_instances,
 )
 
-# botocore's models of the services are MiBs of JSON: read once, not in each session.
-_loader = functools.cache(botocore.session.create_loader)
 _method_names = functools.cache(method_names_from_class)
 
 
@@ -49,7 +46,6 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("MOTO_AMIS_PATH", "set, so that moto loads no images of its own")
     monkeypatch.setattr(amis, "AMIS", list(IMAGES))
-    monkeypatch.setattr(botocore.session, "create_loader", _loader)
     # moto asks it of the same few classes at each call: a tenth of these tests' time.
     monkeypatch.setattr(responses, "method_names_from_class", _method_names)
     # Nothing here asks AWS by the library requests: 1,300 patterns for it take another tenth.
