@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.session
+import botocore.useragent
 import pytest
 from botocore.client import ClientCreator
 from botocore.model import ServiceModel
@@ -43,6 +44,8 @@ def botocore_once() -> Iterator[None]:
         patch.setattr(ClientCreator, "_load_service_model", _load_service_model)
         for name in ("_create_methods", "_create_name_mapping"):
             patch.setattr(ClientCreator, name, _made_once(getattr(ClientCreator, name)))
+        clean = "sanitize_user_agent_string_component"
+        patch.setattr(botocore.useragent, clean, functools.cache(getattr(botocore.useragent, clean)))
         yield
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import xmltodict
 from botocore.exceptions import ConnectionClosedError
 from moto import mock_aws
 from moto.core import models, responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.responses import PaginatedResult
+from moto.core.serialize import AttributePicker, AttributePickerContext, XFormedAttributePicker
 from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
@@ -34,6 +36,20 @@ from tests.unit.provisioner.in_account import (
 )
 
 _method_names = functools.cache(method_names_from_class)
+_validate_name = functools.cache(xmltodict._validate_name)
+_possible_keys: dict[object, list[str]] = {}
+
+
+def possible_keys(picker: AttributePicker, asked: AttributePickerContext) -> list[str]:
+    """Tell under which names moto may keep what an answer shows; they follow from the kinds of both."""
+    shape, kind = asked.shape, type(asked.obj)
+    key = (*picker.alias_providers, kind, shape, getattr(shape, "parent", None), asked.key)
+    if key not in _possible_keys:
+        _possible_keys[key] = list(_find_possible_keys(picker, asked))
+    return _possible_keys[key]
+
+
+_find_possible_keys = XFormedAttributePicker.get_possible_keys
 
 
 @pytest.fixture
@@ -48,6 +64,9 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setattr(amis, "AMIS", list(IMAGES))
     # moto asks it of the same few classes at each call: a tenth of these tests' time.
     monkeypatch.setattr(responses, "method_names_from_class", _method_names)
+    # So are these, for each value and each element of each answer.
+    monkeypatch.setattr(XFormedAttributePicker, "get_possible_keys", possible_keys)
+    monkeypatch.setattr(xmltodict, "_validate_name", _validate_name)
     # Nothing here asks AWS by the library requests: 1,300 patterns for it take another tenth.
     monkeypatch.setattr(models, "RESPONSES_METHODS", [])
     with mock_aws():
