@@ -1,4 +1,4 @@
-"""What all unit tests start from: what is the same each time is made once, for it takes most of their time."""
+"""What all unit tests start from: what is the same each time, and takes most of their time, is made once."""
 
 import functools
 import gc
@@ -38,7 +38,7 @@ def _made_once(make: Callable[[Any, Any], dict[str, Any]]) -> Callable[[Any, Any
 
 @pytest.fixture(scope="session", autouse=True)
 def botocore_once() -> Iterator[None]:
-    """Make once what all of a service's clients have in common: its model, and a method for each operation."""
+    """Make once what all of a service's clients have in common: its model, and a method per operation."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", _loader)
         patch.setattr(ClientCreator, "_load_service_model", _load_service_model)
