@@ -3,12 +3,11 @@
 import contextlib
 import hashlib
 import threading
-import time
 import uuid
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -21,6 +20,7 @@ from provisioner.aws_errors import (
     explain_waiter,
     not_enabled,
 )
+from provisioner.clock import Clock, SystemClock
 from provisioner.errors import AwsError
 from provisioner.silence import Watch
 
@@ -44,28 +44,6 @@ _CONFIG = Config(
 
 DEADLINE = "Deadline"
 """Our own code: what was waited for has not come true in time."""
-
-
-class Clock(Protocol):
-    """Time, so that tests need not wait for it."""
-
-    def now(self) -> float:
-        """Seconds on a clock that never goes back."""
-
-    def sleep(self, seconds: float) -> None:
-        """Do nothing for a while."""
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    def now(self) -> float:
-        """Seconds on a clock that never goes back."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Do nothing for a while."""
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from provisioner import known_hosts
-from provisioner.aws import Clock
+from provisioner.clock import Clock
 from provisioner.errors import FlowsteadError
 from provisioner.systems import systems
 

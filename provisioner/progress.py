@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from provisioner.aws import Clock
+from provisioner.clock import Clock
 
 if TYPE_CHECKING:
     from rich.live import Live as RichLive

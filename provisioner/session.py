@@ -139,7 +139,7 @@ class Session:
 
         """
         from provisioner import graph, progress  # noqa: PLC0415 - each command imports what it needs
-        from provisioner.aws import SystemClock  # noqa: PLC0415
+        from provisioner.clock import SystemClock  # noqa: PLC0415
 
         with progress.show(found, SystemClock()) as shown:
             return graph.apply(found, self.aws, shown.on_event, patient=patient)

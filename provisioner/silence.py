@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from provisioner.aws import Clock
+from provisioner.clock import Clock
 
 _SILENT_S = 12
 """Seconds without an answer that are worth a word: chosen, no ordinary call takes so long."""
