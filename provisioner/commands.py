@@ -153,16 +153,14 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
 
 def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_data: bool) -> None:
     from provisioner import plan as planning  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.resources.base import Parting  # noqa: PLC0415
 
     lock.check()
-    graph = session.names()
-    found = planning.destroy(graph, session.aws, keep_data=not delete_data)
+    graph, parting = session.names(), Parting(keep_data=not delete_data)
+    found = planning.destroy(graph, session.aws, parting)
     name = session.deployment.name
     if not found.changes:
-        session.inventory.remove()
-        _check_left(found)
-        text = f"Nothing to remove: {name} has nothing in {session.deployment.region}."
-        session.print(plan_text.data(session, found), [text, *plan_text.kept(found)])
+        _end_destroy(session, found, f"Nothing to remove: {name} has nothing in {session.deployment.region}.")
         return
     for line in [*plan_text.changes(session, found), *plan_text.kept(found)]:
         session.say(line)
@@ -171,7 +169,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     with lock.held("destroy"):
         # What was true before the lock was ours need not be so any more, and no more goes than was shown.
         shown = {change.live.id for change in found.changes if change.live}
-        found = planning.destroy(graph, session.aws, keep_data=not delete_data)
+        found = planning.destroy(graph, session.aws, parting)
         if more := sorted(
             change.live.id for change in found.changes if change.live and change.live.id not in shown
         ):
@@ -181,10 +179,18 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
             )
         session.execute(found)
         left = planning.left(found, session.aws)
+    _end_destroy(session, left, f"{name} is removed.")
+
+
+def _end_destroy(session: Session, found: Plan, text: str) -> None:
+    """Say what is kept; what is left and goes on to cost money is an error."""
     session.inventory.remove()
-    _check_left(left)
-    text = f"{name} is removed; nothing else carries its tag."
-    session.print(plan_text.data(session, left), [text, *plan_text.kept(left)])
+    session.print(plan_text.data(session, found), [text, *plan_text.kept(found)])
+    if found.unknown:
+        raise FlowsteadError(
+            f"Not all that carries the tag of {found.graph.deployment} is gone: {len(found.unknown)} left.",
+            next_step="Run destroy again; what it lists once more, remove by hand, or take its tag away.",
+        )
 
 
 def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool = False) -> None:
@@ -279,7 +285,7 @@ def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
 
 def _meet_host(session: Session, host: Host, pins_path: Path) -> str:
     from provisioner import first_contact  # noqa: PLC0415 - each command imports what it needs
-    from provisioner.aws import SystemClock  # noqa: PLC0415
+    from provisioner.clock import SystemClock  # noqa: PLC0415
 
     how = first_contact.meet(
         host,
@@ -313,16 +319,6 @@ def _console(session: Session, instance_id: str) -> str:
             return ""
         raise
     return str(answer.get("Output") or "")
-
-
-def _check_left(found: Plan) -> None:
-    """See that a destroy has left nothing that goes on to cost money."""
-    if found.unknown:
-        left = "\n".join(f"  - {one}" for one in found.unknown)
-        raise FlowsteadError(
-            f"{found.graph.deployment} is removed, but not all that carries its tag:\n{left}\n",
-            next_step="Run destroy again; what it lists once more, remove by hand, or take its tag away.",
-        )
 
 
 def _confirm(session: Session) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Literal
 
 from provisioner import tagged
@@ -103,9 +102,9 @@ def make(graph: Graph, aws: Aws) -> Plan:
         if (live := state.get(resource))
         for notice in resource.notices(live, state)
     ]
-    unknown = [one for one in tagged.unknown(listed, state.lives()) if not one.is_backup]
+    unknown, _ = tagged.unknown(listed, state.lives())
     notices += [f"{one}: {_ADVICE}" for one in unknown]
-    return Plan(graph, tuple(changes), state, notices=tuple(notices), unknown=tuple(unknown))
+    return Plan(graph, tuple(changes), state, notices=tuple(notices), unknown=unknown)
 
 
 def _compare(resource: Resource, state: State) -> Change:
@@ -118,22 +117,20 @@ def _compare(resource: Resource, state: State) -> Change:
     return Change(resource, "none" if live.ready else "wait", live)
 
 
-def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: bool = True) -> Plan:
+def destroy(graph: Graph, aws: Aws, parting: Parting | None = None) -> Plan:
     """Plan the removal of everything that carries the deployment's tags; works on a half-made one too.
 
     Args:
         graph: the deployment.
         aws: the door to AWS.
-        keep_data: leave the artifact bucket as it is.
-        final_snapshot: take a last snapshot of the database.
+        parting: how it goes about data; None: as little as possible is lost.
 
     Raises:
         FlowsteadError: something would stop it half-way; names all that would.
         AwsError: AWS could not be asked.
 
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    parting = Parting(keep_data=keep_data, final_snapshot=final_snapshot, stamp=stamp)
+    parting = parting or Parting()
     state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
     found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
     changes = tuple(
@@ -141,10 +138,9 @@ def destroy(graph: Graph, aws: Aws, *, keep_data: bool = True, final_snapshot: b
     )
     _check_way(changes, frozenset(tagged.known_ids(state.lives())), aws)
     kept = [text for resource, live in found if (text := resource.remains(live, parting))]
-    unknown = tagged.unknown(listed, state.lives())
-    kept += [f"{one.kind} {one.id}, a copy of the data" for one in unknown if one.is_backup]
-    left = tuple(one for one in unknown if not one.is_backup)
-    return Plan(graph, changes, state, unknown=left, kept=tuple(kept), parting=parting)
+    unknown, backups = tagged.unknown(listed, state.lives())
+    kept += [f"{one.kind} {one.id}, a copy of the data" for one in backups]
+    return Plan(graph, changes, state, unknown=unknown, kept=tuple(kept), parting=parting)
 
 
 def left(done: Plan, aws: Aws) -> Plan:
@@ -162,10 +158,9 @@ def left(done: Plan, aws: Aws) -> Plan:
 
     """
     lives = {change.resource: change.live for change in done.changes if change.live} | done.state.lives()
-    aws.forget()
     listed = [one for find in _LISTINGS for one in find(aws, done.graph.deployment)]
-    unknown = tagged.unknown(listed, lives)
-    return replace(done, unknown=tuple(one for one in unknown if not one.is_backup))
+    unknown, _ = tagged.unknown(listed, lives)
+    return replace(done, unknown=unknown)
 
 
 def _check_way(changes: Iterable[Change], own: Collection[str], aws: Aws) -> None:

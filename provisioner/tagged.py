@@ -100,17 +100,23 @@ def find_others(aws: Aws, deployment: str) -> list[Tagged]:
     return found
 
 
-def unknown(listed: Iterable[Tagged], lives: Mapping[Resource, Live]) -> tuple[Tagged, ...]:
-    """Pick what no resource accounts for; backups are among it, but for those that RDS keeps by itself.
+def unknown(
+    listed: Iterable[Tagged], lives: Mapping[Resource, Live]
+) -> tuple[tuple[Tagged, ...], tuple[Tagged, ...]]:
+    """Pick what no resource accounts for.
 
     Args:
         listed: what was found by its tag.
         lives: what there is of each resource.
 
+    Returns:
+        what nobody knows, and the copies of data, but for those that RDS keeps by itself.
+
     """
     known = set(known_ids(lives))
-    others = (one for one in listed if not known & {one.id, one.arn})
-    return tuple(one for one in others if not (one.is_backup and one.id.startswith(_AUTOMATIC)))
+    others = [one for one in listed if not known & {one.id, one.arn}]
+    backups = (one for one in others if one.is_backup and not one.id.startswith(_AUTOMATIC))
+    return tuple(one for one in others if not one.is_backup), tuple(backups)
 
 
 def known_ids(lives: Mapping[Resource, Live]) -> Iterable[str]:

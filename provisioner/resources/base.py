@@ -10,6 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -76,13 +77,13 @@ class Parting:
     Args:
         keep_data: leave the artifact bucket as it is.
         final_snapshot: take a last snapshot of the database.
-        stamp: date and time that the snapshot's name carries.
+        stamp: date and time that the snapshot's name carries: it is shown before it is made.
 
     """
 
     keep_data: bool = True
     final_snapshot: bool = True
-    stamp: str = ""
+    stamp: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
 
 
 @dataclass(frozen=True, eq=False)

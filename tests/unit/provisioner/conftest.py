@@ -17,6 +17,7 @@ from moto.core.utils import method_names_from_class
 from moto.ec2.models import amis
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.models.tags import TagBackend
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.key_pairs import KeyPairs
@@ -29,6 +30,7 @@ from tests.unit.provisioner.in_account import (
     associated_profile,
     create_image,
     delete_key_pair,
+    delete_security_group,
     describe_tags,
     described_credits,
     modify_credits,
@@ -85,6 +87,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         shown = property(associated_profile, lambda _, __: None)
         monkeypatch.setattr(Instance, "iam_instance_profile", shown, raising=False)
         monkeypatch.setattr(InstanceBackend, "run_instances", run_instances(InstanceBackend.run_instances))
+        original = SecurityGroupBackend.delete_security_group
+        monkeypatch.setattr(SecurityGroupBackend, "delete_security_group", delete_security_group(original))
         monkeypatch.setattr(TagBackend, "describe_tags", describe_tags(TagBackend.describe_tags))
         # A host may be terminated twice; moto looks for its interface each time.
         monkeypatch.setattr(

@@ -106,6 +106,19 @@ def run_instances(original: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def delete_security_group(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse what a rule of another group names, as EC2 does."""
+
+    def delete(self: Any, name: str | None = None, group_id: str | None = None) -> Any:
+        others = [one for groups in self.groups.values() for one in groups.values() if one.id != group_id]
+        rules = [rule for one in others for rule in (*one.ingress_rules, *one.egress_rules)]
+        if any(rule.source_group and rule.source_group.get("GroupId") == group_id for rule in rules):
+            raise EC2ClientError("DependencyViolation", f"resource {group_id} has a dependent object")
+        return original(self, name, group_id)
+
+    return delete
+
+
 def describe_tags(original: Callable[..., Any]) -> Callable[..., Any]:
     """Leave out the tags of what is gone; moto keeps them."""
 
@@ -273,7 +286,7 @@ class Account:
 
     def destroy(self, **choices: bool) -> Plan:
         aws = self.open()
-        planned = plan.destroy(self.unprotected(), aws, **choices)
+        planned = plan.destroy(self.unprotected(), aws, plan.Parting(**choices))
         graph.apply(planned, aws)
         return planned
 

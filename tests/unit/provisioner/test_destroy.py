@@ -77,7 +77,7 @@ def test_secrets_can_be_had_back_for_seven_days(stacked: Account) -> None:
 
 def test_the_same_destroy_twice_is_no_error(stacked: Account) -> None:
     aws = stacked.open()
-    planned = plan.destroy(stacked.unprotected(), aws, keep_data=False)
+    planned = plan.destroy(stacked.unprotected(), aws, plan.Parting(keep_data=False))
     graph.apply(planned, aws)
     graph.apply(planned, aws)
     assert remaining(stacked) == []

@@ -1,6 +1,7 @@
 """What is not a resource of the deployment: listed when it carries its tag, named when it stops a destroy."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,14 @@ def interface(account: Account) -> str:
     return str(made["NetworkInterface"]["NetworkInterfaceId"])
 
 
+def attached_interface(account: Account) -> str:
+    """Attach an interface to the host: it does not go with it."""
+    id_ = interface(account)
+    host = account.live("server").id
+    account.call("ec2", "attach_network_interface", NetworkInterfaceId=id_, InstanceId=host, DeviceIndex=1)
+    return id_
+
+
 def subnet(account: Account) -> str:
     vpc = account.live("network").id
     return str(
@@ -29,7 +38,22 @@ def group(account: Account) -> str:
     made = account.call("ec2", "create_security_group", GroupName="theirs", Description="theirs", VpcId=vpc)
     rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 2, "UserIdGroupPairs": [{"GroupId": server}]}
     account.call("ec2", "authorize_security_group_ingress", GroupId=made["GroupId"], IpPermissions=[rule])
-    return str(made["GroupId"])
+    return f"a rule of the security group {made['GroupId']} names it"
+
+
+def lone_group(account: Account) -> str:
+    vpc = account.live("network").id
+    made = account.call("ec2", "create_security_group", GroupName="lone", Description="lone", VpcId=vpc)
+    return f"the security group {made['GroupId']} is in it"
+
+
+def outbound_group(account: Account) -> str:
+    """Make a group whose rule about what goes out names the database's."""
+    vpc, named = account.live("network").id, account.live("database_firewall").id
+    made = account.call("ec2", "create_security_group", GroupName="out", Description="out", VpcId=vpc)
+    rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 2, "UserIdGroupPairs": [{"GroupId": named}]}
+    account.call("ec2", "authorize_security_group_egress", GroupId=made["GroupId"], IpPermissions=[rule])
+    return f"a rule of the security group {made['GroupId']} names it"
 
 
 def route_table(account: Account) -> str:
@@ -54,20 +78,29 @@ def vpn_gateway(account: Account) -> str:
     return str(made)
 
 
-def database(account: Account) -> str:
+def _database(account: Account, name: str, **settings: str) -> str:
     account.call(
         "rds",
         "create_db_instance",
-        DBInstanceIdentifier="theirs",
+        DBInstanceIdentifier=name,
         DBInstanceClass="db.t4g.micro",
         Engine="postgres",
         MasterUsername="somebody",
         MasterUserPassword="something-long",
         AllocatedStorage=20,
-        DBSubnetGroupName=account.live("database_subnets").id,
-        DBParameterGroupName=account.live("database_parameters").id,
+        **settings,
     )
-    return "theirs"
+    return f"the database {name}"
+
+
+def database(account: Account) -> str:
+    """Make a database in the network."""
+    return _database(account, "neighbour", DBSubnetGroupName=account.live("database_subnets").id)
+
+
+def database_elsewhere(account: Account) -> str:
+    """Make a database that only uses the parameters."""
+    return _database(account, "borrower", DBParameterGroupName=account.live("database_parameters").id)
 
 
 def profile(account: Account) -> str:
@@ -92,13 +125,17 @@ def protected_host(account: Account) -> str:
 
 HINDRANCES = (
     interface,
+    attached_interface,
     subnet,
     group,
+    lone_group,
     route_table,
     network_acl,
     endpoint,
     vpn_gateway,
     database,
+    database_elsewhere,
+    outbound_group,
     profile,
     copied_secret,
     protected_host,
@@ -134,6 +171,28 @@ def test_a_destroy_names_all_that_would_stop_it(stacked: Account) -> None:
 def test_a_protected_database_is_a_mistake_of_usage(stacked: Account) -> None:
     with pytest.raises(UsageError, match=r"database\.deletion_protection"):
         plan.destroy(stacked.graph(), stacked.open())
+
+
+def tagged_as(account: Account, name: str, kind: str) -> list[dict[str, Any]]:
+    tags = account.live(name).tags
+    return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}]
+
+
+def test_a_second_one_is_told_of_as_that_only(stacked: Account) -> None:
+    stacked.call(
+        "ec2",
+        "allocate_address",
+        Domain="vpc",
+        TagSpecifications=tagged_as(stacked, "server_address", "elastic-ip"),
+    )
+    assert stacked.plan().unknown == ()
+
+
+def test_what_is_in_a_second_network_is_named_too(stacked: Account) -> None:
+    tags = tagged_as(stacked, "network", "vpc")
+    vpc = stacked.call("ec2", "create_vpc", CidrBlock="10.80.0.0/16", TagSpecifications=tags)["Vpc"]["VpcId"]
+    made = stacked.call("ec2", "create_subnet", VpcId=vpc, CidrBlock="10.80.0.0/24")["Subnet"]
+    assert made["SubnetId"] in refused(stacked)
 
 
 def test_groups_of_ours_that_name_each_other_go(stacked: Account) -> None:
@@ -175,6 +234,9 @@ def lost_volume(account: Account) -> str:
     zone = account.live("public_1").facts["AvailabilityZone"]
     tags = [{"ResourceType": "volume", "Tags": [OURS]}]
     made = account.call("ec2", "create_volume", AvailabilityZone=zone, Size=1, TagSpecifications=tags)
+    # On the host, and stays when the host goes.
+    host = account.live("server").id
+    account.call("ec2", "attach_volume", VolumeId=made["VolumeId"], InstanceId=host, Device="/dev/sdf")
     return str(made["VolumeId"])
 
 

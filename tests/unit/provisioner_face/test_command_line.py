@@ -6,6 +6,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -242,9 +243,18 @@ def test_destroy_asks_for_the_name_and_goes_on_only_with_it(made, monkeypatch):
     assert wrong.code == 2
     assert "nothing was removed" in wrong.err
     assert files(made) == before
-    monkeypatch.setattr(sys.stdin, "readline", lambda: "flowstead\n", raising=False)
+
+    def think_for_a_second():
+        time.sleep(1.1)
+        return "flowstead\n"
+
+    monkeypatch.setattr(sys.stdin, "readline", think_for_a_second, raising=False)
     right = made.run("destroy")
     assert right.code == 0, right.err
+    # The snapshot has the name that was shown before it was made.
+    (snapshot,) = made.account.call("rds", "describe_db_snapshots", SnapshotType="manual")["DBSnapshots"]
+    assert f"kept: final snapshot {snapshot['DBSnapshotIdentifier']} " in right.err
+    assert f"kept: final snapshot {snapshot['DBSnapshotIdentifier']} " in right.out
     assert "kept: bucket flowstead-123456789012-us-east-1" in right.out
     assert files(made) == {}
     assert made.account.live("network") is None
@@ -271,7 +281,7 @@ def test_destroy_ends_with_what_it_does_not_know(made):
     for _ in range(2):
         result = made.run("destroy", "--yes")
         assert result.code == 1
-        assert f"{address['AllocationId']} carries flowstead:deployment=flowstead" in result.err
+        assert f"left: ec2/vpc-elastic-ip {address['AllocationId']}" in result.out
         assert "remove by hand" in result.err
     assert made.account.live("network") is None
     made.account.call("ec2", "release_address", AllocationId=address["AllocationId"])
