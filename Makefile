@@ -72,7 +72,7 @@ lint-scenarios:
 types:
 	@mypy --no-error-summary
 	@mypy --no-error-summary roles/database_access/plugin_utils
-	@mypy --no-error-summary plugins/modules plugins/callback
+	@mypy --no-error-summary plugins/modules plugins/callback plugins/inventory
 	@mypy --no-error-summary plugins/action/flowstead_files.py
 
 # The local AWS changes moto inside its process: its tests run in one of their own.

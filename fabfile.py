@@ -119,7 +119,11 @@ def find(inventory: str) -> Server:
         # The loader is a safe one.
         options = yaml.load(edited.read_text(encoding="utf-8"), _WithoutTags) if edited.is_file() else {}  # noqa: S506
     except yaml.YAMLError as error:
-        raise FlowsteadError(f"{edited} is not YAML: {error}", next_step="Correct it.") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"{edited}:{mark.line + 1}" if mark else str(edited)
+        raise FlowsteadError(
+            f"{where}: this is not YAML: {getattr(error, 'problem', error)}.", next_step="Correct it."
+        ) from error
     return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")), options or {})
 
 

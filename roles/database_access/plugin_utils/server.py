@@ -10,10 +10,14 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
+from .errors import DatabaseAccessError, one_line
 from .logins import Login
 from .statements import Statement, quoted
 
 CONNECT_TIMEOUT_S = 15
+# Signs that there was an answer: the login refused, or a word about TLS
+# (https://www.postgresql.org/docs/current/protocol-error-fields.html)
+ANSWERED = ("FATAL:", "SSL error", "certificate")
 
 
 class Session:
@@ -65,9 +69,17 @@ class Server:
     @contextlib.contextmanager
     def session(self, database: str, login: Login, *, one_by_one: bool = False) -> Iterator[Session]:
         """Log in for the block, which is one transaction; with `one_by_one`, each statement is its own."""
-        connection = psycopg2.connect(
-            **self.where, dbname=database, user=login.username, password=login.password
-        )
+        try:
+            connection = psycopg2.connect(
+                **self.where, dbname=database, user=login.username, password=login.password
+            )
+        except psycopg2.OperationalError as error:
+            if any(sign in str(error) for sign in ANSWERED):
+                raise
+            raise DatabaseAccessError(
+                f"The database server {self.where['host']} does not answer: {one_line(error)}. If it is "
+                "stopped, start it (aws rds start-db-instance); then run this again."
+            ) from error
         try:
             connection.autocommit = one_by_one
             yield Session(connection)

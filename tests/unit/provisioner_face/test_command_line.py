@@ -91,7 +91,7 @@ def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     assert fabfile.find(str(inventory)).url == "https://mlflow.example.com"
     assert fabfile.find(str(inventory)).ca_file is None
     edited.write_text("tracking_server_names: [")
-    with pytest.raises(FlowsteadError, match=r"tracking_servers\.yml is not YAML"):
+    with pytest.raises(FlowsteadError, match=r"tracking_servers\.yml:\d+: this is not YAML"):
         fabfile.find(str(inventory))
 
 

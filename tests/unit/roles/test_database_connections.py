@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import tempfile
+import threading
 
 import boto3
 import pytest
 from botocore.stub import Stubber
+from flowstead_database_access.convergence import Convergence, Wish
 from flowstead_database_access.errors import DatabaseAccessError
-from flowstead_database_access.logins import read_login
+from flowstead_database_access.logins import Login, read_login
+from flowstead_database_access.server import Server
 from flowstead_database_access.tunnel import ssh_command, tunnel, wait_until_open
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flowstead/x/database-owner-AbCdEf"
@@ -112,3 +117,33 @@ def test_the_tunnels_ssh_ends_with_the_block(tmp_path):
     assert subprocess.run(
         ["kill", "-0", pid.read_text().strip()], check=False, capture_output=True
     ).returncode
+
+
+def test_a_stopped_server_is_told_once_by_its_own_name(tmp_path):
+    """As ssh does for a connection that the host cannot make: the tunnel takes it, and ends it."""
+    with socket.create_server(("127.0.0.1", 0)) as near_end:
+        met = []
+
+        def end_each():
+            while True:
+                try:
+                    connection, _ = near_end.accept()
+                except OSError:
+                    return
+                met.append(connection)
+                connection.close()
+
+        threading.Thread(target=end_each, daemon=True).start()
+        port = near_end.getsockname()[1]
+        server = Server(endpoint="db.example.com", local_port=port, ca_path=tmp_path / "ca.pem")
+        wish = Wish(("mlflow",), Login("owner", "x"), Login("application", "y"))
+        convergence = Convergence(server, wish, maintenance_database="postgres", check=False)
+        with pytest.raises(DatabaseAccessError) as caught:
+            convergence.run(lambda: pytest.fail("the master's secret was read"))
+        near_end.shutdown(socket.SHUT_RDWR)
+
+    said = str(caught.value)
+    assert said.startswith("The database server db.example.com does not answer: server closed the connection")
+    assert re.search(r"start it .*run this again", said)
+    assert "127.0.0.1" not in said
+    assert len(met) == 1, "it was tried again"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow/files/host"))
 
@@ -170,3 +173,51 @@ def test_a_migration_that_takes_too_long_is_ended_and_so_is_the_other(
     with pytest.raises(host.ChangeError, match="not done after 1 s"):
         migrations.run("exec sleep 600", "exec sleep 600", timeout_s=1)
     assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_a_change_beside_another_is_refused_and_says_nothing_of_undoing(
+    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, report = tmp_path / "change.json", tmp_path / "report.json"
+    settings.write_text(json.dumps({"config_dir": str(tmp_path)}))
+    (tmp_path / "serving.json").write_text('{"version": "3.16.1", "port": 5000}')
+    monkeypatch.setattr(change, "SETTINGS", settings)
+    monkeypatch.setattr(change, "LOCK", tmp_path / "lock")
+    # What the other one notes while all goes well.
+    monkeypatch.setattr(change, "JOURNAL", tmp_path / "journal.json")
+    (tmp_path / "journal.json").write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["change", "--report", str(report), "upgrade", "3.17.2"])
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("upgrade 3.17.2, since 10:00:00 UTC (process 1)")
+        file.flush()
+        assert change.main() == 1
+
+    told = json.loads(report.read_text())
+    assert (told["outcome"], told["undone"], told["serves"]) == ("refused", True, "3.16.1")
+    assert "busy with: upgrade 3.17.2, since 10:00:00 UTC" in told["why"]
+    assert "run this again" in told["why"]
+
+
+def test_a_backup_that_is_not_there_is_told_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import data  # noqa: PLC0415 - found only now
+
+    place = {"bucket": "flowstead-1", "prefix": "backups", "region": "eu-west-1"}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setattr(data, "SPOOL", tmp_path)
+    backups = data.Data({"databases": [], "backups": place})
+    found = [f"backups/2026112{day}T023000Z-3.17.2-nightly/manifest.json" for day in range(7)]
+    with Stubber(backups.s3) as stubber:
+        stubber.add_response("list_objects_v2", {"Contents": [{"Key": key} for key in found]})
+        # What S3 answers whoever may not list the whole bucket.
+        stubber.add_client_error("get_object", "AccessDenied", http_status_code=403)
+        with pytest.raises(SystemExit) as refused:
+            backups.manifest("20261101T023000Z-3.17.2-nightly")
+
+    said = str(refused.value)
+    assert "no complete backup 20261101T023000Z-3.17.2-nightly in s3://flowstead-1/backups/" in said
+    assert "20261126T023000Z-3.17.2-nightly" in said
+    assert "20261121T023000Z" not in said

@@ -95,3 +95,11 @@ def test_the_tracking_servers_give_every_required_input() -> None:
     required = {name for role in ROLES for name, option in options(role).items() if option.get("required")}
 
     assert required - set(load(PROJECT / "inventory" / "group_vars" / "tracking_servers.yml")) == set()
+
+
+@pytest.mark.parametrize(
+    "path", [*PROJECT.glob("roles/*/tasks/*.yml"), *PROJECT.glob("playbooks/*.yml")], ids=str
+)
+def test_no_answer_is_mixed_with_what_sudo_says(path: Path) -> None:
+    """Over SSH `script` and `raw` run on a terminal: there is no standard error, all stands in the answer."""
+    assert not re.search(r"^ *(- )?(ansible\.builtin\.)?(script|raw):", path.read_text(), re.MULTILINE)

@@ -54,7 +54,8 @@ def only_one(doing):
         except OSError:
             file.seek(0)
             raise RefusedError(
-                f"This host is busy with: {file.read().strip()}. Wait until that is over."
+                f"This host is busy with: {file.read().strip()}. "
+                "Wait until that is over, then run this again."
             ) from None
         file.truncate(0)
         file.write(f"{doing}, since {time.strftime('%H:%M:%S %Z')} (process {os.getpid()})")
@@ -368,7 +369,9 @@ def main():
         report["outcome"] = "done"
     except (ChangeError, OSError) as failed:
         outcome = "refused" if isinstance(failed, RefusedError) else "failed"
-        report |= {"outcome": outcome, "why": str(failed), "undone": not JOURNAL.exists()}
+        # The journal of a change that goes on meanwhile is somebody else's.
+        undone = outcome == "refused" or not JOURNAL.exists()
+        report |= {"outcome": outcome, "why": str(failed), "undone": undone}
     report["serves"] = host.serving()["version"]
     print(json.dumps(report, indent=4))
     if arguments.report:

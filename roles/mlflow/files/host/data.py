@@ -36,6 +36,8 @@ TABLES = (
 UNKNOWN_TO_OLDER = b"\nSET transaction_timeout = 0;\n"
 FIRST_BYTES = 4096
 DATABASE_DEADLINE_S = 120
+# So many backups are named to whoever asks for one that is not there.
+NAMED = 5
 
 
 def libpq(uri):
@@ -220,6 +222,13 @@ class Data:
         here = SPOOL / name / "manifest.json"
         if here.is_file():
             return json.loads(here.read_text())
+        # Who may not list the whole bucket is told "AccessDenied" about an object that is not there.
+        if name not in (names := self.backups()["backups"]):
+            newest = ", ".join(names[-NAMED:]) or "none"
+            raise SystemExit(
+                f"There is no complete backup {name} in s3://{self.bucket}/{self.prefix}/. "
+                f"The newest there: {newest}"
+            )
         key = f"{self.prefix}/{name}/manifest.json"
         return json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 

@@ -1,0 +1,60 @@
+"""Have the hosts looked up, and say plainly why when they cannot be."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.plugins.inventory import auto
+
+DOCUMENTATION = """
+name: flowstead_hosts
+short_description: Has the hosts looked up, and says plainly why when they cannot be
+description:
+  - Hands C(*.aws_ec2.yml) files to the inventory plugin that each of them names, amazon.aws.aws_ec2.
+  - When that one fails, Ansible tries its other plugins on the file, warns about each, and ends with
+    "Completely failed to parse inventory source". Here the run ends with one error, which has the reason.
+  - Variables beside it, in C(group_vars), that are not YAML end the run too, with file and line.
+  - Where C(any_unparsed_is_failed) is off, a failed lookup is left to Ansible.
+options: {}
+"""
+
+
+class InventoryModule(auto.InventoryModule):  # type: ignore[misc]  # Ansible has no types
+    """Reads the inventory files that look hosts up in EC2."""
+
+    NAME = "flowstead_hosts"
+
+    def verify_file(self, path: str) -> bool:
+        """Tell whether a file is one of those."""
+        return path.endswith((".aws_ec2.yml", ".aws_ec2.yaml")) and bool(super().verify_file(path))
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        """Fill the inventory.
+
+        Raises:
+            SystemExit: it could not be filled; the error has been shown. After any other exception Ansible
+                tries its next plugin.
+
+        """
+        try:
+            # Ansible reads them only later, and drops an error's file and line then.
+            for variables in sorted(Path(path).parent.glob("group_vars/**/*.yml")):
+                loader.load_from_file(str(variables), trusted_as_template=True)
+        except AnsibleError as error:
+            self.display.error(error)
+            sys.exit(1)
+        try:
+            super().parse(inventory, loader, path, cache=cache)
+        except AnsibleError as error:
+            if not constants.INVENTORY_ANY_UNPARSED_IS_FAILED:
+                raise
+            self.display.error(
+                f"The hosts of {path} cannot be looked up: {error}. They are looked up with the AWS "
+                "credentials that provision.py uses too: once `python provision.py status` works in this "
+                "shell, run this again."
+            )
+            sys.exit(1)
