@@ -39,7 +39,7 @@ demo: ## Set everything up and run the two commands against a local AWS; ends wi
 	@scripts/setup tools sandbox
 	@scripts/demo
 
-stop: ## Stop the demo's local AWS; images stay, so the next demo is quick
+stop: ## Stop the demo's local AWS and forget its runs; images stay, so the next demo is quick
 	@if [ -x .venv/bin/python ]; then python -m sandbox down --name demo; fi
 
 clean: ## Remove everything but apt packages: containers, networks, images, .venv, caches

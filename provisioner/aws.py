@@ -1,6 +1,7 @@
 """The one door to AWS: clients, pages, retries, waits, and errors in words."""
 
 import contextlib
+import functools
 import hashlib
 import threading
 import uuid
@@ -121,6 +122,17 @@ class Aws:
                 self._watch.listen(client)
                 self._clients[service, tries] = client
             return self._clients[service, tries]
+
+    @functools.cached_property
+    def endpoint(self) -> str:
+        """Where calls go when the configuration sends them elsewhere than to AWS; empty otherwise.
+
+        Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+        """
+        asked = str(self.client("sts").meta.endpoint_url)
+        own = boto3.session.Session(region_name=self.region)
+        plain = own.client("sts", config=Config(ignore_configured_endpoint_urls=True))
+        return "" if asked == plain.meta.endpoint_url else asked
 
     def identity(self) -> Mapping[str, str]:
         """Tell who is calling: Account, Arn, UserId. One call, remembered.

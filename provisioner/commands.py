@@ -26,7 +26,8 @@ DRIFTED = 3
 
 
 def plan(session: Session) -> int:
-    """Show what apply would do; changes nothing, writes nothing."""
+    """Show what apply would do, and refuse what it would refuse; changes nothing, writes nothing."""
+    _check_inventory(session)
     found = session.plan(session.wanted(session.key(make=False)))
     if found.is_empty:
         lines = plan_text.nothing_to_do(session, found)
@@ -83,12 +84,13 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
 
 def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
+    _check_inventory(session)
     found = session.plan(session.wanted(session.key(make=False)))
     lines = plan_text.table(found)
     if found.is_empty:
-        lines += ["", f"The account is as {session.options.config} says."]
+        lines += ["", f"{session.where}: all is as {session.options.config} says."]
     else:
-        lines += ["", f"{plan_text.count(found)}. To do it: {session.again}"]
+        lines += ["", f"{session.where}: {plan_text.count(found)}. To do it: {session.again}"]
     session.print(plan_text.data(session, found), lines)
     return 0 if found.is_empty else DRIFTED
 
@@ -160,7 +162,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     found = planning.destroy(graph, session.aws, parting)
     name = session.deployment.name
     if not found.changes:
-        _end_destroy(session, found, f"Nothing to remove: {name} has nothing in {session.deployment.region}.")
+        _end_destroy(session, found, f"Nothing to remove: {name} has nothing in {session.where}.")
         return
     for line in [*plan_text.changes(session, found), *plan_text.kept(found)]:
         session.say(line)

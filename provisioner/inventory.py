@@ -16,6 +16,7 @@ from provisioner.outputs import Outputs
 # Before the certificate in its file stands which secret it was read from: another secret is another CA.
 _written_for = re.compile(r"^# Written by provision\.py.* deployment ([a-z0-9-]+)\.", re.MULTILINE)
 _place = re.compile(r'^flowstead_(account_id|region): "?([a-z0-9-]+)"?$', re.MULTILINE)
+_endpoint = re.compile(r'^flowstead_endpoint_url: "?([^"\s]+)"?$', re.MULTILINE)
 _origin = "# CA of Flowstead's deployment "
 
 
@@ -51,6 +52,12 @@ class Inventory:
     def hosts(self) -> Path:
         """Configuration of the dynamic inventory."""
         return self.directory / f"{self.deployment}.aws_ec2.yml"
+
+    @property
+    def endpoint(self) -> str:
+        """The configured endpoint that the files were written with; empty for AWS's own."""
+        found = _endpoint.search(_text(self.provisioned))
+        return found[1] if found else ""
 
     def check_owner(self, account_id: str, region: str) -> None:
         """See that the directory is free or this deployment's: Ansible would mix two of them up.
@@ -110,7 +117,10 @@ class Inventory:
                 "inventory.aws_ec2.yml.j2", deployment=outputs.deployment, region=outputs.region
             ),
             self.provisioned: rendering.render(
-                "provisioned.yml.j2", outputs=outputs, private_key=self._yaml_path(private_key)
+                "provisioned.yml.j2",
+                outputs=outputs,
+                endpoint=aws.endpoint,
+                private_key=self._yaml_path(private_key),
             ),
         }
         changed = [path for path, text in texts.items() if files.write(path, text)]

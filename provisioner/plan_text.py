@@ -15,8 +15,7 @@ _WORDS = {"create": "make", "update": "change", "delete": "delete", "wait": "wai
 
 def changes(session: Session, found: Plan) -> list[str]:
     """Say where something is to be done, and what."""
-    deployment = session.deployment
-    lines = [f"{deployment.name} in {deployment.region}, account {session.account_id}:"]
+    lines = [f"{session.deployment.name} in {session.where}:"]
     for change in found.changes:
         if change.action == "none":
             continue
@@ -28,8 +27,8 @@ def changes(session: Session, found: Plan) -> list[str]:
 
 def nothing_to_do(session: Session, found: Plan) -> list[str]:
     """Say that all is as wanted."""
-    deployment = session.deployment
-    text = f"Nothing to do: {deployment.name} in {deployment.region} is as {session.options.config.name} says"
+    name = session.deployment.name
+    text = f"Nothing to do: {name} in {session.where}, is as {session.options.config.name} says"
     return [f"{text} ({len(found.changes)} resources).", *notes(found)]
 
 

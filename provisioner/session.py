@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provisioner import config
-from provisioner.errors import FlowsteadError, NotOfferedError
+from provisioner.aws_errors import CREDENTIAL_CODES
+from provisioner.errors import AwsError, FlowsteadError, NotOfferedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,24 @@ class Session:
     @functools.cached_property
     def account_id(self) -> str:
         """The AWS account."""
-        return self.aws.identity()["Account"]
+        try:
+            return self.aws.identity()["Account"]
+        except AwsError as error:
+            there = self.inventory.endpoint
+            if error.code not in CREDENTIAL_CODES or there in {"", self.aws.endpoint}:
+                raise
+            raise FlowsteadError(
+                error.message,
+                next_step=f"{shorten(self.inventory.provisioned)} was written for AWS_ENDPOINT_URL={there}, "
+                "which this shell does not have: set up the same environment as then. "
+                f"For AWS itself: {error.next_step}",
+            ) from error
+
+    @property
+    def where(self) -> str:
+        """What is addressed: region, account, and where that is if not at AWS."""
+        place = f"{self.deployment.region}, account {self.account_id}"
+        return f"{place}, at {self.aws.endpoint} instead of AWS" if self.aws.endpoint else place
 
     def names(self) -> Graph:
         """Compose the resources so that they can be found; not for comparing or making them."""
@@ -228,7 +246,7 @@ class Session:
 
     def _access_cidrs(self) -> tuple[str, ...]:
         # Credentials are missing more often than the internet is: that shows first.
-        self.aws.identity()
+        _ = self.account_id
         cidrs = self.deployment.access.cidrs
         if cidrs != "auto":
             return cidrs

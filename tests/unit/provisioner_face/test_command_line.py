@@ -42,7 +42,8 @@ def test_a_second_run_does_nothing_and_says_so(made):
     again = made.run()
     assert again.code == 0
     assert again.out.startswith(
-        "Nothing to do: flowstead in us-east-1 is as deployment.yml says (25 resources)."
+        "Nothing to do: flowstead in us-east-1, account 123456789012, is as deployment.yml says "
+        "(25 resources)."
     )
     assert "Next: ansible-playbook -i inventory site.yml" in again.out
     assert again.err == ""
@@ -179,7 +180,10 @@ def test_an_inventory_of_another_deployment_is_left_alone(made):
     ("place", "words"),
     [
         ("region", ()),
+        ("region", ("plan",)),
+        ("region", ("status",)),
         ("account", ()),
+        ("account", ("plan",)),
         ("account", ("client",)),
         ("account", ("destroy", "--yes", "--delete-data")),
     ],
@@ -205,6 +209,35 @@ def test_the_inventory_of_another_account_or_region_is_left_alone(made, place, w
     assert (made.inventory / "ssh" / "flowstead").exists()
     if place == "account":
         assert made.run().code == 0
+
+
+def test_an_endpoint_that_is_not_awss_own_is_named_wherever_something_would_be_changed(made, monkeypatch):
+    assert "instead of AWS" not in made.run("plan").out + made.run("status").out
+    elsewhere = "https://sts.eu-west-3.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", elsewhere)
+    made.configure("server: {volume_gib: 30}\n")
+    for command in ("plan", "status"):
+        assert f"account 123456789012, at {elsewhere} instead of AWS" in made.run(command).out
+
+
+def test_missing_credentials_lead_to_the_endpoint_that_the_inventory_was_written_for(made, monkeypatch):
+    provisioned = made.inventory / "group_vars/all/provisioned.yml"
+    with provisioned.open("a") as file:
+        file.write('flowstead_endpoint_url: "http://127.0.0.1:4566"\n')
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for command in ("plan", "status", "apply", "client"):
+        result = made.run(command)
+        assert result.code == 1
+        assert "Unable to locate credentials" in result.err
+        assert (
+            "provisioned.yml was written for AWS_ENDPOINT_URL=http://127.0.0.1:4566, which this shell"
+            in result.err
+        )
+        assert "For AWS itself: Run `aws configure`" in result.err
 
 
 def test_a_deployment_made_elsewhere_asks_for_its_private_key(made):
