@@ -1,16 +1,20 @@
-"""Day-2 commands over SSH: fab status, fab logs, fab tunnel, fab password.
+"""Day-2 commands: fab status, logs, tunnel, password, backups, user.add and the like (fab --list).
 
 They learn everything from the inventory that provision.py wrote, and accept the pinned host key only.
 """
 
 import base64
 import contextlib
+import getpass
 import json
+import os
+import secrets
 import shlex
 import ssl
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,16 +24,22 @@ from typing import Any
 import jinja2
 import yaml
 from fabric import Connection, task
+from invoke import Collection
+from invoke.exceptions import ThreadException
 
 from provisioner import first_contact, known_hosts
 from provisioner.aws import Aws
-from provisioner.errors import FlowsteadError
+from provisioner.errors import FlowsteadError, UsageError
 from provisioner.inventory import secret_value
 
 PROJECT = Path(__file__).resolve().parent
 ANSWER_DEADLINE_S = 20
 # The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
-PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+PROBE = "2.0/mlflow/experiments/get?experiment_id=0"
+# MLflow's own list, the least first: https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth/
+PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
+# Random bytes of a password that is made up. MLflow asks for 12 characters (mlflow/utils/validation.py).
+PASSWORD_LENGTH = 18
 
 
 @dataclass(frozen=True)
@@ -134,23 +144,69 @@ class _WithoutTags(yaml.SafeLoader):
 _WithoutTags.add_multi_constructor("!", lambda *_: None)
 
 
-def ask(server: Server) -> str:
-    """Ask the server a real question, and say how it went in a few words."""
+class AnswerError(Exception):
+    """MLflow, or the gateway before it, answered with an error.
+
+    Args:
+        status: HTTP's.
+        code: MLflow's own; empty when the answer has none.
+        text: what it says.
+
+    """
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+def call(server: Server, path: str, method: str = "GET", **values: str) -> dict[str, Any]:
+    """Ask MLflow's REST API, as the admin.
+
+    Args:
+        server: the tracking server.
+        path: where below /api.
+        method: HTTP's.
+        values: what it is told; in the address with GET, as JSON otherwise.
+
+    Raises:
+        AnswerError: it answered with an error.
+        OSError: it did not answer.
+
+    """
     login = base64.b64encode(f"admin:{server.password()}".encode()).decode()
+    query = f"?{urllib.parse.urlencode(values)}" if values and method == "GET" else ""
     request = urllib.request.Request(  # noqa: S310 - provision.py wrote the address: https
-        server.url + PROBE, headers={"Authorization": f"Basic {login}"}
+        f"{server.url}/api/{path}{query}",
+        data=None if method == "GET" else json.dumps(values).encode(),
+        headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        method=method,
     )
+    context = ssl.create_default_context(cafile=server.ca_file)
     try:
-        context = ssl.create_default_context(cafile=server.ca_file)
         with urllib.request.urlopen(  # noqa: S310 - as above
             request, timeout=ANSWER_DEADLINE_S, context=context
         ) as answer:
-            name = json.load(answer)["experiment"]["name"]
-            return f"answers (experiment {name!r} read from the database)"
+            return dict(json.loads(answer.read() or b"{}"))
     except urllib.error.HTTPError as error:
-        return f"HTTP {error.code} {error.reason}"
+        said = error.read().decode(errors="replace")
+        try:
+            told = json.loads(said)
+        except ValueError:
+            told = {}
+        text = told.get("message") or f"HTTP {error.code} {error.reason}"
+        raise AnswerError(error.code, told.get("error_code", ""), text) from error
+
+
+def ask(server: Server) -> str:
+    """Ask the server a real question, and say how it went in a few words."""
+    try:
+        name = call(server, PROBE)["experiment"]["name"]
+    except AnswerError as error:
+        return str(error)
     except (OSError, ValueError, KeyError) as error:
         return f"does not answer: {getattr(error, 'reason', None) or error}"
+    return f"answers (experiment {name!r} read from the database)"
 
 
 @task
@@ -209,13 +265,181 @@ def password(_context: Any, inventory: str = "inventory") -> None:
         print(find(inventory).password())
 
 
+@task
+def backups(_context: Any, inventory: str = "inventory") -> None:
+    """List the backups in the bucket: when (UTC), MLflow's release, why, size, name."""
+    with _words():
+        server = find(inventory)
+        bucket, prefix = (server.values[f"flowstead_{one}"] for one in ("bucket", "backups_prefix"))
+        aws = Aws(server.values["flowstead_region"])
+        objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=f"{prefix}/")
+        for line in list_backups([(one["Key"], one["Size"]) for one in objects]):
+            print(line)
+        print("To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_backup=NAME")
+
+
+def list_backups(objects: list[tuple[str, int]]) -> list[str]:
+    """Give a line for each backup, the oldest first.
+
+    Args:
+        objects: key and size in bytes of what lies in the bucket below the backups' prefix.
+
+    """
+    sizes: dict[str, int] = {}
+    complete = set()
+    for key, size in objects:
+        *_, name, file = key.split("/")
+        sizes[name] = sizes.get(name, 0) + size
+        if file == "manifest.json":
+            complete.add(name)
+    lines = []
+    for name, size in sorted(sizes.items()):
+        made, _, rest = name.partition("-")
+        release, _, reason = rest.partition("-")
+        when = f"{made[:4]}-{made[4:6]}-{made[6:8]} {made[9:11]}:{made[11:13]}"
+        why = reason if name in complete else f"{reason} (not complete)"
+        lines.append(f"{when}  {release:8} {why:24} {size / 1048576:9.1f} MiB  {name}")
+    return lines or ["There is none yet."]
+
+
+@task(name="add", help={"name": "The new user's."})
+def add_user(_context: Any, name: str, inventory: str = "inventory") -> None:
+    """Make a user; asks for the password, or reads it from a pipe; makes one up if there is none."""
+    with _words(), _answers():
+        server, chosen = find(inventory), _new_password()
+        call(server, "2.0/mlflow/users/create", "POST", username=name, password=chosen.value)
+        print(f"{name} is a user.{chosen.shown}")
+
+
+@task(name="remove")
+def remove_user(_context: Any, name: str, inventory: str = "inventory") -> None:
+    """Remove a user; what they logged stays."""
+    with _words(), _answers():
+        call(find(inventory), "2.0/mlflow/users/delete", "DELETE", username=name)
+        print(f"{name} is no user any more.")
+
+
+@task(name="list")
+def list_users(_context: Any, inventory: str = "inventory") -> None:
+    """List the users."""
+    with _words(), _answers():
+        for user in call(find(inventory), "2.0/mlflow/users/list")["users"]:
+            print(f"{user['username']}  (administrator)" if user["is_admin"] else user["username"])
+
+
+@task(name="password")
+def change_password(_context: Any, name: str, inventory: str = "inventory") -> None:
+    """Give a user another password; asks for it, or reads it from a pipe."""
+    with _words(), _answers():
+        if name == "admin":
+            raise FlowsteadError(
+                "The admin's password is in Secrets Manager too.",
+                next_step="docs/look_after_it.md says how to change both.",
+            )
+        server, chosen = find(inventory), _new_password()
+        path = "2.0/mlflow/users/update-password"
+        call(server, path, "PATCH", username=name, password=chosen.value)
+        print(f"{name} has another password.{chosen.shown}")
+
+
+@task(
+    name="grant",
+    help={"permission": ", ".join(PERMISSIONS), "experiment": "An experiment's name.", "model": "A model's."},
+)
+def grant(
+    _context: Any,
+    name: str,
+    permission: str,
+    experiment: str = "",
+    model: str = "",
+    inventory: str = "inventory",
+) -> None:
+    """Say what a user may do with an experiment or a registered model."""
+    with _words(), _answers():
+        if permission not in PERMISSIONS or bool(experiment) == bool(model):
+            raise UsageError(
+                "Say one permission, and one experiment or model.",
+                next_step=f"fab user.grant USER {'|'.join(PERMISSIONS)} --experiment NAME (or --model NAME)",
+            )
+        server = find(inventory)
+        what = {"username": name, "resource_type": "registered_model", "resource_id": model}
+        if experiment:
+            asked = call(server, "2.0/mlflow/experiments/get-by-name", experiment_name=experiment)
+            found = asked["experiment"]["experiment_id"]
+            what |= {"resource_type": "experiment", "resource_id": found}
+        try:
+            call(server, "3.0/mlflow/users/permissions/grant", "POST", permission=permission, **what)
+        except AnswerError as error:
+            if error.code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            call(server, "3.0/mlflow/users/permissions/revoke", "POST", **what)
+            call(server, "3.0/mlflow/users/permissions/grant", "POST", permission=permission, **what)
+        print(f"{name} has {permission} on {experiment or model}.")
+
+
+@dataclass(frozen=True)
+class Password:
+    """A user's new password.
+
+    Args:
+        value: itself.
+        is_made_up: nobody but this program has it yet.
+
+    """
+
+    value: str
+    is_made_up: bool
+
+    @property
+    def shown(self) -> str:
+        """What whoever asked has to be told."""
+        return f" Password: {self.value}" if self.is_made_up else ""
+
+
+def _new_password() -> Password:
+    """Ask for a password at the terminal, or take the first line of what is piped in; else make one up."""
+    if sys.stdin.isatty():
+        chosen = getpass.getpass("Password (Return: one is made up): ")
+        if chosen and getpass.getpass("Once more: ") != chosen:
+            raise FlowsteadError("These are two passwords; nothing was changed.")
+    else:
+        chosen = sys.stdin.readline().rstrip("\n")
+    return Password(chosen or secrets.token_urlsafe(PASSWORD_LENGTH), is_made_up=not chosen)
+
+
 @contextlib.contextmanager
-def _words() -> Iterator[None]:
-    """Tell an error in a sentence, and end."""
+def _answers() -> Iterator[None]:
+    """Make a sentence of what MLflow or the network says."""
     try:
         yield
+    except AnswerError as error:
+        raise FlowsteadError(f"MLflow refuses: {error}.") from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise FlowsteadError(
+            f"The server does not answer: {getattr(error, 'reason', None) or error}.", next_step="fab status"
+        ) from error
+
+
+@contextlib.contextmanager
+def _words() -> Iterator[None]:
+    """Tell an error in a sentence, and end; quietly when whoever reads has gone."""
+    try:
+        yield
+        sys.stdout.flush()
     except FlowsteadError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except (BrokenPipeError, ThreadException) as error:
+        threads = getattr(error, "exceptions", ())
+        if not all(issubclass(one.type, BrokenPipeError) for one in threads):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+users = Collection("user", add_user, remove_user, list_users, change_password, grant)
+namespace = Collection(status, logs, tunnel, password, backups, users)

@@ -157,6 +157,27 @@ def test_fab_logs_and_password(deployment: Deployment, client_environment: dict[
     assert password.strip() == client_environment["MLFLOW_TRACKING_PASSWORD"]
 
 
+def test_fab_makes_a_user_who_may_log_and_takes_them_away(
+    deployment: Deployment, client_environment: dict[str, str]
+) -> None:
+    def fab(*words: str, told: str = "") -> str:
+        return run("fab", *words, cwd=deployment.clone, env=deployment.environment, text=told).stdout
+
+    assert fab("user.add", "ada", told="a password of hers\n") == "ada is a user.\n"
+    hers = client_environment | {
+        "MLFLOW_TRACKING_USERNAME": "ada",
+        "MLFLOW_TRACKING_PASSWORD": "a password of hers",
+    }
+    assert ask(hers)[0] == 200
+    assert "ada has NO_PERMISSIONS on Default" in fab(
+        "user.grant", "ada", "NO_PERMISSIONS", "--experiment", "Default"
+    )
+    assert ask(hers)[0] == 403
+    assert "ada\n" in fab("user.list")
+    fab("user.remove", "ada")
+    until(lambda: ask(hers)[0] == 401, "refused")
+
+
 def test_guessing_passwords_is_slowed_down(
     deployment: Deployment, client_environment: dict[str, str]
 ) -> None:

@@ -1,0 +1,176 @@
+"""What fab asks of MLflow and of the bucket, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke import Context
+
+import fabfile
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+class MLflow(ThreadingHTTPServer):
+    """As much of MLflow's API as fab uses; `asked` has each request, `refusals` an answer for a path."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.refusals: dict[str, list[tuple[int, dict[str, str]]]] = {}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server: MLflow
+
+    def answer(self) -> None:
+        login = base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
+        assert login == "admin:the admin's: password"
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append((self.command, self.path, json.loads(body or b"{}")))
+        waiting = self.server.refusals.get(self.path, [])
+        status, told = waiting.pop(0) if waiting else (200, self.found())
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(told).encode())
+
+    do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
+
+    def found(self) -> dict[str, Any]:
+        if self.path.startswith("/api/2.0/mlflow/experiments/get-by-name?experiment_name=two+words"):
+            return {"experiment": {"experiment_id": "7"}}
+        if self.path.endswith("/users/list"):
+            return {
+                "users": [{"username": "admin", "is_admin": True}, {"username": "ada", "is_admin": False}]
+            }
+        return {}
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
+    """MLflow, found by fab."""
+    with MLflow() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        values = {"flowstead_url": f"http://127.0.0.1:{server.server_port}", "flowstead_ca_file": "/x"}
+        found = fabfile.Server(Path(), values, {"gateway_certificate": "own.pem"})
+        monkeypatch.setattr(fabfile.Server, "own_name", "x")
+        monkeypatch.setattr(fabfile.Server, "url", values["flowstead_url"])
+        monkeypatch.setattr(fabfile.Server, "password", lambda _self: "the admin's: password")
+        monkeypatch.setattr(fabfile, "find", lambda _inventory: found)
+        yield server
+        server.shutdown()
+
+
+def run(task: Any, *words: str, **options: str) -> None:
+    task.body(Context(), *words, **options)
+
+
+def test_a_user_is_made_with_the_password_that_is_piped_in(
+    mlflow: MLflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a password of hers\n"))
+    run(fabfile.add_user, "ada")
+    body = {"username": "ada", "password": "a password of hers"}
+    assert mlflow.asked == [("POST", "/api/2.0/mlflow/users/create", body)]
+    assert capsys.readouterr().out == "ada is a user.\n"
+
+
+def test_a_password_that_nobody_gave_is_made_up_and_shown(
+    mlflow: MLflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    run(fabfile.change_password, "ada")
+    ((method, path, body),) = mlflow.asked
+    assert (method, path) == ("PATCH", "/api/2.0/mlflow/users/update-password")
+    assert len(body["password"]) >= 12
+    assert capsys.readouterr().out == f"ada has another password. Password: {body['password']}\n"
+
+
+def test_the_admins_password_is_not_changed_in_one_place_only(
+    mlflow: MLflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(fabfile.change_password, "admin")
+    assert "docs/look_after_it.md" in capsys.readouterr().err
+    assert mlflow.asked == []
+
+
+def test_users_are_listed_and_removed(mlflow: MLflow, capsys: pytest.CaptureFixture[str]) -> None:
+    run(fabfile.list_users)
+    run(fabfile.remove_user, "ada")
+    assert capsys.readouterr().out == "admin  (administrator)\nada\nada is no user any more.\n"
+    assert mlflow.asked[1] == ("DELETE", "/api/2.0/mlflow/users/delete", {"username": "ada"})
+
+
+def test_a_grant_takes_the_place_of_an_earlier_one(mlflow: MLflow) -> None:
+    path = "/api/3.0/mlflow/users/permissions/grant"
+    mlflow.refusals[path] = [(400, {"error_code": "RESOURCE_ALREADY_EXISTS", "message": "There is one"})]
+    run(fabfile.grant, "ada", "EDIT", experiment="two words")
+    what = {"username": "ada", "resource_type": "experiment", "resource_id": "7"}
+    assert [(one[1].rpartition("/")[2], one[2]) for one in mlflow.asked[1:]] == [
+        ("grant", what | {"permission": "EDIT"}),
+        ("revoke", what),
+        ("grant", what | {"permission": "EDIT"}),
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"experiment": "a", "model": "b"}])
+def test_a_grant_on_nothing_or_on_both_is_wrong_usage(mlflow: MLflow, options: dict[str, str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(fabfile.grant, "ada", "READ", **options)
+    assert ended.value.code == 2
+    assert mlflow.asked == []
+
+
+def test_a_refusal_is_told_in_mlflows_words(mlflow: MLflow, capsys: pytest.CaptureFixture[str]) -> None:
+    mlflow.refusals["/api/2.0/mlflow/users/delete"] = [(404, {"message": "User with username=bob not found"})]
+    with pytest.raises(SystemExit) as ended:
+        run(fabfile.remove_user, "bob")
+    assert ended.value.code == 1
+    assert "MLflow refuses: User with username=bob not found" in capsys.readouterr().err
+
+
+def test_backups_are_listed_with_date_release_reason_size_and_what_is_not_complete() -> None:
+    nightly, before = "20261125T023000Z-3.17.1-nightly", "20261126T101500Z-3.17.1-before-3.17.2"
+    found = [
+        (f"backups/{before}/mlflow.dump", 1 << 20),
+        (f"backups/{nightly}/mlflow.dump", 5 << 20),
+        (f"backups/{nightly}/manifest.json", 1 << 19),
+    ]
+    first, second = (" ".join(line.split()) for line in fabfile.list_backups(found))
+    assert first == f"2026-11-25 02:30 3.17.1 nightly 5.5 MiB {nightly}"
+    assert second == f"2026-11-26 10:15 3.17.1 before-3.17.2 (not complete) 1.0 MiB {before}"
+    assert fabfile.list_backups([]) == ["There is none yet."]
+
+
+def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+    """As `fab password | true`."""
+    program = (
+        "import sys, types; sys.path.insert(0, sys.argv[1]); import fabfile\n"
+        "fabfile.find = lambda _: types.SimpleNamespace(password=lambda: 'x' * 1000000)\n"
+        "from invoke import Context; fabfile.password.body(Context())\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(PROJECT)], stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert done.stderr == b""
+    assert done.returncode == 1
