@@ -42,7 +42,7 @@ demo: ## Set everything up and run the two commands against a local AWS; ends wi
 stop: ## Stop the demo's local AWS and forget its runs; images stay, so the next demo is quick
 	@if [ -x .venv/bin/python ]; then python -m sandbox down --name demo; fi
 
-clean: ## Remove everything but apt packages: containers, networks, images, .venv, caches
+clean: ## Remove all but apt packages and uv's downloads: containers, networks, images, .venv, caches
 	@scripts/clean
 
 check: ## The fast part: lint, types, unit tests

@@ -14,14 +14,18 @@ _WORDS = {"create": "make", "update": "change", "delete": "delete", "wait": "wai
 
 
 def changes(session: Session, found: Plan) -> list[str]:
-    """Say where something is to be done, and what."""
+    """Say where something is to be done, and what; a tag that several resources lack is told once."""
     lines = [f"{session.deployment.name} in {session.where}:"]
+    said = Counter(str(one) for change in found.changes for one in change.differences)
+    shared = [text for text, times in said.items() if times > 1 and text.startswith("tag ")]
+    lines += [f"{_SIGNS['update']} {said[text]} resources: {text}" for text in shared]
     for change in found.changes:
-        if change.action == "none":
+        own = [text for text in map(str, change.differences) if text not in shared]
+        if change.action == "none" or (change.differences and not own):
             continue
         live = f" ({change.live.id})" if change.live else ""
         lines.append(f"{_SIGNS[change.action]} {change.resource}{live}")
-        lines += [f"    {difference}" for difference in change.differences]
+        lines += [f"    {text}" for text in own]
     return [*lines, *notes(found), f"{count(found)}."]
 
 

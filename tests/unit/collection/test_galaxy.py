@@ -77,6 +77,14 @@ def test_the_roles_are_documented_where_it_is_installed(elsewhere: Path) -> None
     assert [role for role in ROLES if f"flowstead.mlflow.{role}:" not in listed] == []
 
 
+def test_the_page_says_how_a_roles_variables_are_shown(elsewhere: Path) -> None:
+    page = (PROJECT / "docs/use_the_roles.md").read_text(encoding="utf-8")
+    (documented,) = re.findall(r"^ansible-doc [^#\n]+", page, re.MULTILINE)
+    # As there, nothing tells Ansible of the directory beforehand.
+    command = ("env", "--unset=ANSIBLE_COLLECTIONS_PATH", *documented.split())
+    assert "gateway_server_names" in run(elsewhere, *command).stdout
+
+
 def test_a_playbook_names_the_roles_in_full(elsewhere: Path) -> None:
     text = yaml.safe_dump([{"hosts": "all", "roles": [f"flowstead.mlflow.{role}" for role in ROLES]}])
     (elsewhere / "site.yml").write_text(text)

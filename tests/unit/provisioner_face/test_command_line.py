@@ -211,6 +211,23 @@ def test_the_inventory_of_another_account_or_region_is_left_alone(made, place, w
         assert made.run().code == 0
 
 
+def test_a_tag_that_all_lack_is_told_once_and_json_tells_each(made):
+    made.configure("tags: {team: ml}\nserver: {volume_gib: 30}\n")
+    said = made.run("plan").out
+    found = made.run("plan", "--json").data["changes"]
+    several = sum(
+        [one["setting"], one["new"]] == ["tag team", "ml"]
+        for change in found
+        for one in change["differences"]
+    )
+    assert several > 15
+    assert said.count("tag team: none -> ml") == 1
+    assert f"~ {several} resources: tag team: none -> ml" in said
+    # What one resource alone lacks is told with its name, and each is counted.
+    assert "~ instance server" in said
+    assert f"{sum(change['action'] == 'update' for change in found)} to change" in said
+
+
 def test_an_endpoint_that_is_not_awss_own_is_named_wherever_something_would_be_changed(made, monkeypatch):
     assert "instead of AWS" not in made.run("plan").out + made.run("status").out
     elsewhere = "https://sts.eu-west-3.amazonaws.com"
