@@ -103,3 +103,12 @@ def test_the_tracking_servers_give_every_required_input() -> None:
 def test_no_answer_is_mixed_with_what_sudo_says(path: Path) -> None:
     """Over SSH `script` and `raw` run on a terminal: there is no standard error, all stands in the answer."""
     assert not re.search(r"^ *(- )?(ansible\.builtin\.)?(script|raw):", path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("roles/*/tasks/install*.yml")), ids=str)
+def test_packages_are_waited_for_while_a_new_host_updates_itself(path: Path) -> None:
+    text = path.read_text()
+    installs = re.findall(
+        r"ansible\.builtin\.(?:apt|dnf|package): (?!\*)|ansible\.builtin\.(?:apt|dnf|package):\n", text
+    )
+    assert text.count("lock_timeout: 300") == len(installs)
