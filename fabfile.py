@@ -36,8 +36,6 @@ PROJECT = Path(__file__).resolve().parent
 ANSWER_DEADLINE_S = 20
 # The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
 PROBE = "2.0/mlflow/experiments/get?experiment_id=0"
-# MLflow's own list, the least first: https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth/
-PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
 # Random bytes of a password that is made up. MLflow asks for 12 characters (mlflow/utils/validation.py).
 PASSWORD_LENGTH = 18
 
@@ -195,6 +193,8 @@ def call(server: Server, path: str, method: str = "GET", **values: str) -> dict[
         except ValueError:
             told = {}
         text = told.get("message") or f"HTTP {error.code} {error.reason}"
+        # After its own sentence MLflow quotes the SQL with all values, a password's hash among them.
+        text = text.partition(" Error: ")[0].splitlines()[0].rstrip(".")
         raise AnswerError(error.code, told.get("error_code", ""), text) from error
 
 
@@ -344,7 +344,11 @@ def change_password(_context: Any, name: str, inventory: str = "inventory") -> N
 
 @task(
     name="grant",
-    help={"permission": ", ".join(PERMISSIONS), "experiment": "An experiment's name.", "model": "A model's."},
+    help={
+        "permission": "READ, USE, EDIT, MANAGE or DENY.",
+        "experiment": "An experiment's name.",
+        "model": "A model's.",
+    },
 )
 def grant(
     _context: Any,
@@ -356,10 +360,10 @@ def grant(
 ) -> None:
     """Say what a user may do with an experiment or a registered model."""
     with _words(), _answers():
-        if permission not in PERMISSIONS or bool(experiment) == bool(model):
+        if bool(experiment) == bool(model):
             raise UsageError(
-                "Say one permission, and one experiment or model.",
-                next_step=f"fab user.grant USER {'|'.join(PERMISSIONS)} --experiment NAME (or --model NAME)",
+                "Say one experiment or one model.",
+                next_step="fab user.grant USER READ|USE|EDIT|MANAGE|DENY --experiment NAME (or --model NAME)",
             )
         server = find(inventory)
         what = {"username": name, "resource_type": "registered_model", "resource_id": model}

@@ -169,9 +169,7 @@ def test_fab_makes_a_user_who_may_log_and_takes_them_away(
         "MLFLOW_TRACKING_PASSWORD": "a password of hers",
     }
     assert ask(hers)[0] == 200
-    assert "ada has NO_PERMISSIONS on Default" in fab(
-        "user.grant", "ada", "NO_PERMISSIONS", "--experiment", "Default"
-    )
+    assert "ada has DENY on Default" in fab("user.grant", "ada", "DENY", "--experiment", "Default")
     assert ask(hers)[0] == 403
     assert "ada\n" in fab("user.list")
     fab("user.remove", "ada")

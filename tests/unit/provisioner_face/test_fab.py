@@ -174,3 +174,14 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
         )
     assert done.stderr == b""
     assert done.returncode == 1
+
+
+def test_a_name_that_is_taken_is_told_without_the_sql_and_its_values(
+    mlflow: MLflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a password of hers\n"))
+    said = "User (username=ada) already exists. Error: (psycopg2.errors.UniqueViolation)\n[SQL: x scrypt:1]"
+    mlflow.refusals["/api/2.0/mlflow/users/create"] = [(400, {"message": said})]
+    with pytest.raises(SystemExit):
+        run(fabfile.add_user, "ada")
+    assert capsys.readouterr().err == "error: MLflow refuses: User (username=ada) already exists.\n"
