@@ -187,7 +187,9 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
 def _end_destroy(session: Session, found: Plan, text: str) -> None:
     """Say what is kept; what is left and goes on to cost money is an error."""
     session.inventory.remove()
-    session.print(plan_text.data(session, found), [text, *plan_text.kept(found)])
+    kept = plan_text.kept(found)
+    again = ["To bring kept data back: docs/bring_data_back.md"] if kept else []
+    session.print(plan_text.data(session, found), [text, *kept, *again])
     if found.unknown:
         raise FlowsteadError(
             f"Not all that carries the tag of {found.graph.deployment} is gone: {len(found.unknown)} left.",

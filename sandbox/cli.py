@@ -168,7 +168,8 @@ def down(
         known = state.stop_daemon() or state.directory.exists()
         Site.clear(state.name, state.clone)
         state.forget()
-        typer.echo(f"sandbox {one} is gone, with all that was in it" if known else f"no sandbox {one} was up", err=True)
+        gone = f"sandbox {one} is gone, with all that was in it"
+        typer.echo(gone if known else f"no sandbox {one} was up", err=True)
     if purge:
         images.remove_all()
         shutil.rmtree(states.CLONE / ".sandbox", ignore_errors=True)

@@ -306,6 +306,8 @@ def test_destroy_asks_for_the_name_and_goes_on_only_with_it(made, monkeypatch):
     assert f"kept: final snapshot {snapshot['DBSnapshotIdentifier']} " in right.err
     assert f"kept: final snapshot {snapshot['DBSnapshotIdentifier']} " in right.out
     assert "kept: bucket flowstead-123456789012-us-east-1" in right.out
+    page = right.out.rpartition("bring kept data back: ")[2].strip()
+    assert (PROJECT / page).is_file()
     assert files(made) == {}
     assert made.account.live("network") is None
     assert made.account.live("artifacts") is not None
