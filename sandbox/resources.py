@@ -212,7 +212,20 @@ def conditions(call: Call, action: str) -> dict[str, str]:
         return {"iam:passedtoservice": service}
     if action == "iam:CreateServiceLinkedRole":
         return {"iam:awsservicename": str(call.params.get("AWSServiceName") or service)}
+    if action == "s3:PutObject":
+        return _write_conditions(call)
     return {}
+
+
+def _write_conditions(call: Call) -> dict[str, str]:
+    """Tell whether a write makes an object, and what it asks for; parts of one make none.
+
+    Source: "Enforce conditional writes on Amazon S3 buckets", Amazon S3 User Guide.
+    """
+    makes = call.action not in {"CreateMultipartUpload", "UploadPart", "UploadPartCopy"}
+    found = {"s3:objectcreationoperation": str(makes).lower()}
+    asked = call.request.headers.get("If-None-Match")
+    return found if asked is None else {**found, "s3:if-none-match": asked}
 
 
 _READERS: dict[str, Callable[[Call], list[Demand]]] = {

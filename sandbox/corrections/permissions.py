@@ -1,4 +1,4 @@
-"""IAM: sizes and trusted principals that AWS refuses, and tags that differ in case only."""
+"""IAM: sizes, trusted principals and lengths of sessions that AWS refuses; tags that differ in case only."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _INLINE_BYTES = {"Role": 10_240, "User": 2_048, "Group": 5_120}
 
 Source: "IAM and AWS STS quotas", IAM User Guide.
 """
+
+_HOUR_S = 3600
 
 
 def patch() -> None:
@@ -52,6 +54,23 @@ def _check_inline_size(call: Call) -> None:
             f"Maximum policy size of {_INLINE_BYTES[kind]} bytes exceeded for {kind.lower()} {name}",
             409,
         )
+
+
+@refuses("sts", "AssumeRole")
+def _check_duration(call: Call) -> None:
+    """Refuse a session that is too long: an hour at most for whoever is in a session already.
+
+    Source: AssumeRole, AWS STS API reference.
+    """
+    role = _holder("Role", str(call.params.get("RoleArn")).rpartition("/")[2])
+    wanted_s = int(call.params.get("DurationSeconds") or _HOUR_S)
+    if call.principal.role_name and wanted_s > _HOUR_S:
+        which = "1 hour session limit for roles assumed by role chaining"
+    elif wanted_s > role.max_session_duration:
+        which = "MaxSessionDuration set for this role"
+    else:
+        return
+    raise Refusal("ValidationError", f"The requested DurationSeconds exceeds the {which}.")
 
 
 @follows("iam", "TagRole", "TagInstanceProfile")

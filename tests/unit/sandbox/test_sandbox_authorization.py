@@ -173,3 +173,96 @@ def test_a_deny_without_tls_leaves_tls_alone(client, unique):
     del statement["Condition"]
     s3.put_bucket_policy(Bucket=unique, Policy=policy(statement | {"Action": "s3:GetObject"}))
     assert code_of(s3.get_object, Bucket=unique, Key="k") == "AccessDenied"
+
+
+@pytest.fixture
+def chained(server, client, unique):
+    """A second role that the server's may take; returns its name and what takes it."""
+    name = f"{unique}-2"
+    trust = policy(
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::123456789012:role/{unique}"},
+            "Action": "sts:AssumeRole",
+        }
+    )
+    arn = client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{unique}/two/*"}
+    client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy(statement))
+
+    def take(of=server, **more):
+        credentials = of("sts").assume_role(RoleArn=arn, RoleSessionName="one", **more)["Credentials"]
+        keys = ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        return lambda service: client(service, tuple(credentials[key] for key in keys))
+
+    return name, take
+
+
+def test_a_role_that_another_takes_has_its_own_rights_and_not_the_others(chained, unique):
+    name, take = chained
+    mine = take()
+    assert mine("sts").get_caller_identity()["Arn"].endswith(f":assumed-role/{name}/one")
+    mine("s3").put_object(Bucket=unique, Key="two/a", Body=b"1")
+    assert code_of(mine("s3").put_object, Bucket=unique, Key="artifacts/a", Body=b"1") == "AccessDenied"
+    get = mine("secretsmanager").get_secret_value
+    assert code_of(get, SecretId=f"{unique}/mine") == "AccessDeniedException"
+
+
+def test_a_sessions_own_policy_narrows_it(chained, unique):
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{unique}/two/b"}
+    narrow = chained[1](Policy=policy(statement))("s3")
+    narrow.put_object(Bucket=unique, Key="two/b", Body=b"1")
+    assert code_of(narrow.put_object, Bucket=unique, Key="two/a", Body=b"1") == "AccessDenied"
+
+
+def test_whom_the_trust_policy_does_not_name_takes_no_role(chained, client, unique):
+    _, take = chained
+    mine = take()
+    assert code_of(take, of=mine) == "AccessDenied"
+    iam = client("iam")
+    iam.create_user(UserName=unique)
+    key = iam.create_access_key(UserName=unique)["AccessKey"]
+    everything = policy({"Effect": "Allow", "Action": "*", "Resource": "*"})
+    iam.put_user_policy(UserName=unique, PolicyName="p", PolicyDocument=everything)
+    stranger = (key["AccessKeyId"], key["SecretAccessKey"])
+    assert code_of(take, of=lambda service: client(service, stranger)) == "AccessDenied"
+
+
+def test_a_session_taken_in_a_session_lasts_an_hour_at_most(chained, client):
+    name, take = chained
+    client("iam").update_role(RoleName=name, MaxSessionDuration=7200)
+    assert code_of(take, DurationSeconds=3601) == "ValidationError"
+    take(DurationSeconds=3600)
+
+
+def test_a_write_that_must_not_replace_is_refused_without_the_header(server, client, unique):
+    denied = {
+        "Effect": "Deny",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{unique}/artifacts/*",
+        "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+    }
+    client("iam").put_role_policy(RoleName=unique, PolicyName="add", PolicyDocument=policy(denied))
+    s3, there = server("s3"), {"Bucket": unique, "Key": "artifacts/a"}
+    assert code_of(s3.put_object, **there, Body=b"1") == "AccessDenied"
+    s3.put_object(**there, Body=b"1", IfNoneMatch="*")
+    assert code_of(s3.put_object, **there, Body=b"2", IfNoneMatch="*") == "PreconditionFailed"
+    source = {"Bucket": unique, "Key": "artifacts/a"}
+    assert code_of(s3.copy_object, Bucket=unique, Key="artifacts/b", CopySource=source) == "AccessDenied"
+
+
+def test_an_upload_in_parts_says_at_its_end_that_it_must_not_replace(server, client, unique):
+    denied = {
+        "Effect": "Deny",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{unique}/artifacts/*",
+        "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+    }
+    client("iam").put_role_policy(RoleName=unique, PolicyName="add", PolicyDocument=policy(denied))
+    s3, there = server("s3"), {"Bucket": unique, "Key": "artifacts/a"}
+    upload = {**there, "UploadId": s3.create_multipart_upload(**there)["UploadId"]}
+    etag = s3.upload_part(**upload, PartNumber=1, Body=b"1")["ETag"]
+    parts = {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}
+    assert code_of(s3.complete_multipart_upload, **upload, **parts) == "AccessDenied"
+    s3.complete_multipart_upload(**upload, **parts, IfNoneMatch="*")
+    assert s3.get_object(**there)["Body"].read() == b"1"
