@@ -22,6 +22,7 @@ _needed = (
     "server",
     "server_address",
     "server_role",
+    "artifacts_role",
     "database",
     "artifacts",
     *(f"secret_{name}" for name in _secrets),
@@ -42,6 +43,7 @@ class Outputs:
         instance_id: the server's EC2 id.
         instance_role_name: the role that the server has.
         instance_role_arn: its ARN.
+        artifacts_role_arn: the role that MLflow's server on it has.
         bucket: artifact bucket.
         artifacts_prefix: the server's folder in it.
         backups_prefix: the folder in it for backups of the databases.
@@ -64,6 +66,7 @@ class Outputs:
     instance_id: str
     instance_role_name: str
     instance_role_arn: str
+    artifacts_role_arn: str
     bucket: str
     artifacts_prefix: str
     backups_prefix: str
@@ -141,6 +144,7 @@ def collect(deployment: Deployment, graph: Graph, state: State, account_id: str)
         instance_id=state[graph["server"]].id,
         instance_role_name=role.id,
         instance_role_arn=role.arn,
+        artifacts_role_arn=state[graph["artifacts_role"]].arn,
         bucket=state[graph["artifacts"]].id,
         artifacts_prefix=deployment.artifacts.prefix,
         backups_prefix=deployment.backups.prefix,

@@ -29,9 +29,32 @@ def user_data(deployment: str, *, lifetime_min: int = 0) -> str:
     return render("user_data.yml.j2", deployment=deployment, lifetime_min=lifetime_min)
 
 
-def assume_role_policy() -> dict[str, Any]:
-    """Render who may take the instance's role: EC2, for its instances."""
-    return _json("assume_role_policy.json.j2")
+def assume_role_policy(*, role_arn: str = "") -> dict[str, Any]:
+    """Render who may take a role.
+
+    Args:
+        role_arn: ARN of the role that may; none: EC2, for its instances.
+
+    Returns:
+        The policy document.
+
+    """
+    principal = {"AWS": role_arn} if role_arn else {"Service": "ec2.amazonaws.com"}
+    return _json("assume_role_policy.json.j2", principal=principal)
+
+
+def artifacts_policy(*, bucket_arn: str, prefix: str) -> dict[str, Any]:
+    """Render what MLflow's server may do: use the artifacts, nothing else.
+
+    Args:
+        bucket_arn: ARN of the artifact bucket.
+        prefix: the artifacts' folder, without slashes at its ends.
+
+    Returns:
+        The policy document.
+
+    """
+    return _json("artifacts_policy.json.j2", bucket_arn=bucket_arn, prefix=prefix)
 
 
 def instance_policy(
@@ -42,7 +65,7 @@ def instance_policy(
     Args:
         bucket_arn: ARN of the artifact bucket.
         prefix: the artifacts' folder, without slashes at its ends.
-        backups_prefix: the folder that it may add to and not delete from, likewise.
+        backups_prefix: the folder that it may add to, and not overwrite in or delete from, likewise.
         secret_arns: ARNs of the secrets that it may read.
 
     Returns:

@@ -176,6 +176,15 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         backups_prefix=deployment.backups.prefix,
         secrets=(database_owner, database_application, admin, keys),
     )
+    # What the process that users talk to may do: root on the host takes it, and hands it on.
+    artifacts_role = Role(
+        "artifacts_role",
+        owner,
+        role_name=f"{full_name}-mlflow",
+        bucket=artifacts,
+        prefix=deployment.artifacts.prefix,
+        taken_by=role,
+    )
     host = Instance(
         "server",
         owner,
@@ -199,7 +208,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     )
     address = ElasticIp("server_address", owner, gateway=gateway, instance=host)
 
-    return Graph([address, s3_endpoint, database_instance, tls_ca])
+    return Graph([address, s3_endpoint, database_instance, tls_ca, artifacts_role])
 
 
 def build_bake_host(deployment: Deployment, facts: Facts) -> BakeHost:

@@ -1,4 +1,4 @@
-"""What the host may do in AWS, without keys."""
+"""What the host and MLflow's server on it may do in AWS, without keys."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,17 +19,20 @@ from provisioner.resources.state import State
 
 _POLICY_NAME = "flowstead"
 _TAGS = TagCalls("iam", "tag_role", "untag_role")
+_STRANGER = Lag(("MalformedPolicyDocument",), "Invalid principal")
+"""A role that was made a moment ago may not be known yet where it is named."""
 
 
 @dataclass(frozen=True, eq=False)
 class Role(Resource):
-    """An IAM role with one policy: two prefixes of one bucket and some secrets, and nothing else.
+    """An IAM role with one policy: prefixes of one bucket and some secrets, and nothing else.
 
     Args:
         role_name: its name; the account has one of a name for all regions.
         bucket: the bucket.
         prefix: the part of it that may be read, written and deleted from.
-        backups_prefix: the part of it that may be read and added to.
+        taken_by: the role that may take this one, which then has that prefix alone; none: EC2's instances.
+        backups_prefix: the part of the bucket that may be read and added to.
         secrets: those that may be read.
 
     """
@@ -39,11 +42,18 @@ class Role(Resource):
     role_name: str
     bucket: Bucket
     prefix: str
-    backups_prefix: str
+    taken_by: "Role | None" = None
+    backups_prefix: str = ""
     secrets: tuple[Secret, ...] = field(default=())
+
+    def trust(self, state: State) -> Policy:
+        """Write who may take it; a role of this account that is named here needs no permission of its own."""
+        return rendering.assume_role_policy(role_arn=state.arn(self.taken_by) if self.taken_by else "")
 
     def permissions(self, state: State) -> Policy:
         """Write the policy; "*" stands only for keys under the prefixes."""
+        if self.taken_by:
+            return rendering.artifacts_policy(bucket_arn=state.arn(self.bucket), prefix=self.prefix)
         return rendering.instance_policy(
             bucket_arn=state.arn(self.bucket),
             prefix=self.prefix,
@@ -88,11 +98,11 @@ class Role(Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Who may take the role, and what it may do: nothing but the one policy."""
-        trust = rendering.assume_role_policy()
+        trust = self.trust(state)
         yield Setting(
             "trust policy",
             "other",
-            "EC2 only",
+            f"{self.taken_by.role_name} only" if self.taken_by else "EC2 only",
             self._set_trust,
             {"PolicyDocument": as_json(trust)},
             is_wanted=is_same_policy(live.facts["AssumeRolePolicyDocument"], trust),
@@ -112,7 +122,7 @@ class Role(Resource):
             yield Setting(f"policy {arn}", "attached", "none", partial(self._detach, arn))
 
     def _set_trust(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
-        aws.call("iam", "update_assume_role_policy", RoleName=live.id, **to)
+        aws.call("iam", "update_assume_role_policy", _STRANGER, RoleName=live.id, **to)
 
     def _put_policy(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         lag = Lag((NO_SUCH,))
@@ -126,14 +136,14 @@ class Role(Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the role."""
-        del state
         aws.call_or(
             (TAKEN,),
             "iam",
             "create_role",
+            _STRANGER,
             RoleName=self.role_name,
             Description=f"MLflow server of the Flowstead deployment {self.owner.deployment}",
-            AssumeRolePolicyDocument=as_json(rendering.assume_role_policy()),
+            AssumeRolePolicyDocument=as_json(self.trust(state)),
             Tags=as_items(self.tags),
         )
         return self.found(aws)

@@ -1,11 +1,14 @@
-"""Who breaks into the host finds the backups, and can destroy none of them."""
+"""Who breaks into the host finds the backups, and can destroy none; who logs in to MLflow finds none."""
 
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlencode
 
 import pytest
-from deployed import Deployment
+from deployed import Deployment, ask
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -31,8 +34,14 @@ def attempt(name, call, **arguments):
         found[name] = "done"
         return answer
 
-first = attempt("add", s3.put_object, Body=b"first", **mine)
+first = attempt("add", s3.put_object, Body=b"first", IfNoneMatch="*", **mine)
 attempt("overwrite", s3.put_object, Body=b"second", **mine)
+attempt("add again", s3.put_object, Body=b"third", IfNoneMatch="*", **mine)
+upload = s3.create_multipart_upload(**mine)["UploadId"]
+part = s3.upload_part(Body=b"fourth", PartNumber=1, UploadId=upload, **mine)["ETag"]
+parts = {"UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": part}]}}
+attempt("overwrite in parts", s3.complete_multipart_upload, **mine, **parts)
+s3.abort_multipart_upload(UploadId=upload, **mine)
 attempt("read", s3.get_object, **mine)
 attempt("list", s3.list_objects_v2, Bucket=bucket, Prefix=f"{prefix}/")
 attempt("delete", s3.delete_object, **mine)
@@ -53,7 +62,8 @@ def test_the_host_adds_backups_and_destroys_none(deployment: Deployment) -> None
     words = json.dumps([bucket, prefix, KEY, facts["flowstead_region"]])
     found = json.loads(deployment.host(ATTEMPTS.replace("@WORDS@", words)))
     allowed = {name for name, answer in found.items() if answer == "done"}
-    assert allowed - {"delete many"} == {"add", "overwrite", "read", "list"}
+    assert allowed - {"delete many"} == {"add", "read", "list"}
+    assert found.pop("add again") == "PreconditionFailed"
     assert set(found.values()) == {"done", "AccessDenied"}
     s3 = deployment.sandbox.client("s3")
     versions = s3.list_object_versions(Bucket=bucket, Prefix=f"{prefix}/{KEY}")
@@ -62,6 +72,77 @@ def test_the_host_adds_backups_and_destroys_none(deployment: Deployment) -> None
         s3.get_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])["Body"].read()
         for one in versions["Versions"]
     ]
-    assert sorted(bodies) == [b"first", b"second"]
+    assert bodies == [b"first"]
     for one in versions["Versions"]:
         s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+
+
+API = "/api/2.0/mlflow"
+BACKUP = "end-to-end/for-nobody"
+SECRET = b'{"spans": [], "secret": "hashes of passwords"}'
+
+
+@pytest.fixture(scope="module")
+def backup(deployment: Deployment) -> str:
+    """The address of a backup: what it holds is worth finding."""
+    facts = deployment.provisioned
+    s3, bucket = deployment.sandbox.client("s3"), facts["flowstead_bucket"]
+    folder = f"{facts['flowstead_backups_prefix']}/{BACKUP}"
+    # MLflow looks for a trace's spans under this name.
+    for name in ("mlflow.dump", "traces.json"):
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=SECRET)
+    return f"s3://{bucket}/{folder}"
+
+
+@pytest.fixture(scope="module")
+def user(client_environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a client whose user is no administrator."""
+    login = {"username": f"user-{secrets.token_hex(4)}", "password": secrets.token_hex(12)}
+    status, answer = ask(client_environment, f"{API}/users/create", method="POST", body=login)
+    assert status == 200, answer
+    mine = {"USERNAME": login["username"], "PASSWORD": login["password"]}
+    return dict(client_environment) | {f"MLFLOW_TRACKING_{name}": value for name, value in mine.items()}
+
+
+def post(user: Mapping[str, str], path: str, **body: object) -> dict[str, object]:
+    status, answer = ask(user, f"{API}/{path}", method="POST", body=body)
+    assert status == 200, answer
+    return dict(json.loads(answer))
+
+
+def test_a_backup_cannot_be_registered_as_a_model(user: dict[str, str], backup: str) -> None:
+    name = f"model-{secrets.token_hex(4)}"
+    post(user, "registered-models/create", name=name)
+    version = {"name": name, "source": backup}
+    status, answer = ask(user, f"{API}/model-versions/create", method="POST", body=version)
+    assert status == 400, answer
+    assert b"Invalid model version source" in answer
+
+
+def test_an_experiment_at_the_backups_shows_and_adds_nothing(
+    deployment: Deployment, user: dict[str, str], backup: str
+) -> None:
+    name = f"experiment-{secrets.token_hex(4)}"
+    experiment = post(user, "experiments/create", name=name, artifact_location=backup)["experiment_id"]
+    made = post(user, "runs/create", experiment_id=experiment, start_time=1)["run"]
+    run_id = made["info"]["run_id"]  # type: ignore[index]
+    # The run's own folder lies in the backup's: MLflow itself would list it and write there.
+    asked = urlencode({"run_uuid": run_id, "path": "mine.json"})
+    status, _ = ask(user, f"/ajax-api/2.0/mlflow/upload-artifact?{asked}", method="POST", body={"a": "b"})
+    assert status >= 400
+    status, _ = ask(user, f"{API}/artifacts/list?{urlencode({'run_id': run_id})}")
+    assert status >= 400
+    bucket, _, folder = backup.removeprefix("s3://").partition("/")
+    listed = deployment.sandbox.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder)
+    assert {one["Key"].rpartition("/")[2] for one in listed["Contents"]} == {"mlflow.dump", "traces.json"}
+
+
+def test_a_trace_at_the_backups_shows_nothing(user: dict[str, str], backup: str) -> None:
+    experiment = post(user, "experiments/create", name=f"traces-{secrets.token_hex(4)}")["experiment_id"]
+    trace = post(user, "traces", experiment_id=experiment, timestamp_ms=1, execution_time_ms=1, status="OK")
+    trace_id = trace["trace_info"]["request_id"]  # type: ignore[index]
+    tag = {"key": "mlflow.artifactLocation", "value": backup}
+    ask(user, f"{API}/traces/{trace_id}/tags", method="PATCH", body=tag)
+    asked = urlencode({"request_id": trace_id})
+    _, answer = ask(user, f"/ajax-api/2.0/mlflow/get-trace-artifact?{asked}")
+    assert b"hashes of passwords" not in answer

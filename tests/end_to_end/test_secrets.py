@@ -62,10 +62,18 @@ def test_the_server_keeps_its_secrets_in_memory_only_for_itself(
     *files, filesystem = listed.splitlines()
     assert filesystem == "tmpfs"
     assert files
-    assert [line for line in files if not line.startswith("600 ")] == []
+    assert [line for line in files if not line.startswith(("600 ", "400 mlflow "))] == []
     assert not any("owner" in line for line in files), "the owner's password stayed after the migration"
     # The tests of this file would find one if it were there.
     assert leaks(deployment.host("cat /run/flowstead/*"), secrets)
+
+
+def test_the_server_cannot_ask_for_the_hosts_credentials(deployment: Deployment) -> None:
+    ask = "curl --silent --max-time 5 --request PUT http://169.254.169.254/latest/api/token"
+    ask += " --header X-aws-ec2-metadata-token-ttl-seconds:60"
+    assert deployment.host(ask)
+    tried = f"systemd-run --quiet --pipe --wait --property=User=mlflow {ask}; echo status $?"
+    assert deployment.host(tried).split() == ["status", "7"], "curl's 7: the connection is refused"
 
 
 def test_no_aws_key_on_the_host(deployment: Deployment) -> None:

@@ -1,7 +1,8 @@
 #!/opt/flowstead/tools/bin/python -I
 """Prove that this instance's role is the expected one, works, and can do no more than it should.
 
-Every proof is an attempt, made with the credentials of the instance metadata service and no others. Prints a
+So too for the role that MLflow's server gets. Every proof is an attempt, made with the credentials of the
+instance metadata service, or those of the server's role that these give, and no others. Prints a
 JSON object {proofs: [{what, outcome, detail}]}; the outcome is "proved", "unproved" (nothing could be
 learnt: no failure) or "failed". Exit status: 0 no proof failed, 1 one failed, 2 wrong usage.
 
@@ -15,10 +16,11 @@ import functools
 import json
 import re
 import sys
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ METADATA_URL = "http://169.254.169.254/latest"
 REFUSALS = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "403"}
 # A version that no secret has: whoever may read the secret learns only that; the others are refused first.
 NO_VERSION = "00000000-0000-4000-8000-000000000000"
+# How long AWS may take to know everywhere that a role was made a moment ago.
+NEWS_S = 30
 KEY_PLACES = ("/etc/environment", "/etc/systemd/system.conf", "/root/.aws/credentials")
 
 
@@ -53,9 +57,12 @@ class Expectation:
     role_name: str
     bucket: str
     prefix: str
+    backups_prefix: str
+    server_role_arn: str
     foreign_bucket: str
     foreign_prefix: str
     refused_secret_arns: tuple[str, ...]
+    secret_arns: tuple[str, ...]
     read_only: bool
 
 
@@ -164,7 +171,7 @@ def works(what: str, attempt: Callable[[], object]) -> Proof:
 
 
 def prove_storage(s3: Any, expected: Expectation, instance: str) -> Iterator[Proof]:
-    """Prove that the own prefix works, and that other prefixes, other buckets and their list are refused."""
+    """Prove that the artifacts' prefix works, and that other prefixes, buckets and their list are refused."""
     own = {"Bucket": expected.bucket, "Key": f"{expected.prefix}/.flowstead/{instance}"}
     other = {"Bucket": expected.bucket, "Key": f"{expected.foreign_prefix}/.flowstead/{instance}"}
     place = f"s3://{expected.bucket}/{expected.prefix}/"
@@ -193,6 +200,79 @@ def prove_storage(s3: Any, expected: Expectation, instance: str) -> Iterator[Pro
         lambda: s3.list_objects_v2(Bucket=expected.foreign_bucket, MaxKeys=1),
     )
     yield refused("listing the account's buckets is refused", s3.list_buckets)
+
+
+def prove_backups_are_kept(s3: Any, expected: Expectation, instance: str) -> Iterator[Proof]:
+    """Prove that the host may add backups, and not replace one."""
+    place = f"s3://{expected.bucket}/{expected.backups_prefix}/"
+    yield works(
+        f"{place} can be listed",
+        lambda: s3.list_objects_v2(Bucket=expected.bucket, Prefix=f"{expected.backups_prefix}/", MaxKeys=1),
+    )
+    if not expected.read_only:
+        one = {"Bucket": expected.bucket, "Key": f"{expected.backups_prefix}/.flowstead/{instance}"}
+        yield refused(f"replacing what is in {place} is refused", lambda: s3.put_object(**one, Body=b"proof"))
+
+
+def prove_no_backups(s3: Any, expected: Expectation) -> Iterator[Proof]:
+    """Prove that the backups are out of reach."""
+    place = f"s3://{expected.bucket}/{expected.backups_prefix}/"
+    one = {"Bucket": expected.bucket, "Key": f"{expected.backups_prefix}/.flowstead/none"}
+    yield refused(f"reading from {place} is refused", lambda: s3.get_object(**one))
+    yield refused(
+        f"listing {place} is refused",
+        lambda: s3.list_objects_v2(Bucket=expected.bucket, Prefix=f"{expected.backups_prefix}/", MaxKeys=1),
+    )
+    if not expected.read_only:
+        yield refused(
+            f"writing to {place} is refused", lambda: s3.put_object(**one, Body=b"proof", IfNoneMatch="*")
+        )
+
+
+def prove_no_secrets(secretsmanager: Any, arns: Iterable[str]) -> Iterator[Proof]:
+    """Prove that secrets are refused."""
+    for arn in arns:
+        attempt = functools.partial(secretsmanager.get_secret_value, SecretId=arn, VersionId=NO_VERSION)
+        yield refused(f"the secret {arn} is refused", attempt)
+
+
+def prove_server(clients: Clients, expected: Expectation, instance: str) -> Iterator[Proof]:
+    """Prove what the credentials that MLflow's server gets may do."""
+    what = f"the instance's role may take the server's, {expected.server_role_arn}"
+    deadline = time.monotonic() + NEWS_S
+    taken = works(what, lambda: clients.take(expected.server_role_arn))
+    while taken.outcome != "proved" and time.monotonic() < deadline:
+        time.sleep(3)
+        taken = works(what, lambda: clients.take(expected.server_role_arn))
+    yield taken
+    if taken.outcome != "proved":
+        return
+    server = clients.take(expected.server_role_arn)
+    s3 = server.open("s3")
+    yield from prove_storage(s3, expected, instance)
+    yield from prove_no_backups(s3, expected)
+    every = (*expected.secret_arns, *expected.refused_secret_arns)
+    yield from prove_no_secrets(server.open("secretsmanager"), every)
+
+
+class Clients:
+    """Clients with one set of credentials."""
+
+    def __init__(self, session: botocore.session.Session, region: str) -> None:
+        self.session = session
+        self.region = region
+
+    def open(self, service: str) -> Any:
+        """Return a client of a service."""
+        settings = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})
+        return self.session.create_client(service, region_name=self.region, config=settings)
+
+    def take(self, role_arn: str) -> Clients:
+        """Return clients with the credentials of another role."""
+        answer = self.open("sts").assume_role(RoleArn=role_arn, RoleSessionName="proof")["Credentials"]
+        session = botocore.session.get_session()
+        session.set_credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+        return Clients(session, self.region)
 
 
 def own_session(what: str) -> botocore.session.Session:
@@ -226,20 +306,15 @@ def prove(expected: Expectation) -> Iterator[Proof]:
         yield from prove_metadata(expected)
         yield from prove_no_keys()
         what = "AWS knows the instance by its role"
-        session = own_session(what)
-        settings = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})
-
-        def client(service: str) -> Any:
-            return session.create_client(service, region_name=expected.region, config=settings)
-
-        proof, instance = prove_identity(client("sts"), what, expected.role_name)
+        clients = Clients(own_session(what), expected.region)
+        proof, instance = prove_identity(clients.open("sts"), what, expected.role_name)
         yield proof
-        yield from prove_storage(client("s3"), expected, instance)
-        if expected.refused_secret_arns:
-            read = client("secretsmanager").get_secret_value
-        for arn in expected.refused_secret_arns:
-            attempt = functools.partial(read, SecretId=arn, VersionId=NO_VERSION)
-            yield refused(f"the secret {arn} is refused", attempt)
+        s3 = clients.open("s3")
+        yield from prove_storage(s3, expected, instance)
+        yield from prove_backups_are_kept(s3, expected, instance)
+        yield from prove_no_secrets(clients.open("secretsmanager"), expected.refused_secret_arns)
+        for proof in prove_server(clients, expected, instance):
+            yield replace(proof, what=f"for MLflow's server, {proof.what}")
     except Stop as stop:
         yield stop.proof
 
@@ -251,12 +326,17 @@ def main() -> int:
     parser.add_argument("--role-name", required=True, help="name of the IAM role that the instance must have")
     parser.add_argument("--bucket", required=True, help="bucket that the role may use, below the prefix only")
     parser.add_argument("--prefix", required=True, help="prefix that the role may use")
+    parser.add_argument("--backups-prefix", required=True, help="prefix that the role may add to")
+    parser.add_argument("--server-role", required=True, help="ARN of the role that MLflow's server gets")
     parser.add_argument("--foreign-bucket", required=True, help="bucket that the role must be refused")
     parser.add_argument(
         "--foreign-prefix", required=True, help="prefix of its own bucket that the role must be refused"
     )
     parser.add_argument(
         "--refused-secret", action="append", default=[], help="ARN that the role must be refused; repeatable"
+    )
+    parser.add_argument(
+        "--secret", action="append", default=[], help="ARN that the server's role must be refused; repeatable"
     )
     parser.add_argument("--read-only", action="store_true", help="write nothing")
     given = parser.parse_args()
@@ -265,9 +345,12 @@ def main() -> int:
         role_name=given.role_name,
         bucket=given.bucket,
         prefix=given.prefix.strip("/"),
+        backups_prefix=given.backups_prefix.strip("/"),
+        server_role_arn=given.server_role,
         foreign_bucket=given.foreign_bucket,
         foreign_prefix=given.foreign_prefix.strip("/"),
         refused_secret_arns=tuple(given.refused_secret),
+        secret_arns=tuple(given.secret),
         read_only=given.read_only,
     )
     proofs = list(prove(expected))

@@ -1,5 +1,7 @@
 #!/opt/flowstead/tools/bin/python -I
-"""Write a file of secrets from AWS Secrets Manager, with the credentials of the instance's own role.
+"""Write a file of secrets: from AWS Secrets Manager, or credentials of another role.
+
+Both are asked for with the credentials of the instance's own role, which root alone reaches.
 
 What to write stands in /etc/flowstead/secrets.d/NAME.json (no secret in it):
 
@@ -10,6 +12,8 @@ What to write stands in /etc/flowstead/secrets.d/NAME.json (no secret in it):
                      password from the keys "username" and "password" of the secret's JSON
              env     entries {secret_arn, key, variable}: lines of a systemd EnvironmentFile
              file    entries {secret_arn, key}: the values as they are, one after the other
+             role    one entry {role_arn}: credentials of that role, as botocore's credential_process gives
+                     them; written anew when they have less than half of their hour left
 
 The file is replaced at once or not at all, and left alone when nothing in it has changed. Nothing of a secret
 is ever printed. Exit status: 0 done, 1 secrets not read or not written, 2 wrong usage or configuration.
@@ -21,6 +25,7 @@ import argparse
 import grp
 import hashlib
 import json
+import math
 import os
 import pwd
 import re
@@ -49,7 +54,11 @@ ENTRY_KEYS = {
     "pgpass": {"secret_arn", "host", "port", "database"},
     "env": {"secret_arn", "key", "variable"},
     "file": {"secret_arn", "key"},
+    "role": {"role_arn"},
 }
+# The most that AWS gives to whoever has a role already, and its own default:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining
+SESSION_S = 3600
 
 
 class SpecificationError(Exception):
@@ -108,8 +117,17 @@ def read_target(name: str) -> Target:
         raise SpecificationError(f"{source}: {error} is missing or unknown on this host") from error
 
 
-def fetch_secrets(region: str, arns: set[str]) -> dict[str, dict[str, str]]:
-    """Return the JSON of each secret, read with the instance role's credentials and no others."""
+@dataclass(frozen=True)
+class Content:
+    """What a file is to hold, what it was made of, and until when it is good (seconds since 1970)."""
+
+    text: bytes
+    origin: bytes
+    good_until: float
+
+
+def open_client(service: str, region: str) -> Any:
+    """Return a client with the instance role's credentials and no others."""
     fetcher = InstanceMetadataFetcher(timeout=2, num_attempts=3)
     credentials = InstanceMetadataProvider(iam_role_fetcher=fetcher).load()
     if credentials is None:
@@ -121,7 +139,33 @@ def fetch_secrets(region: str, arns: set[str]) -> dict[str, dict[str, str]]:
     session = botocore.session.get_session()
     session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
     settings = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})
-    client = session.create_client("secretsmanager", region_name=region, config=settings)
+    return session.create_client(service, region_name=region, config=settings)
+
+
+def take_role(region: str, role_arn: str) -> bytes:
+    """Return credentials of a role in the form that botocore reads from a process.
+
+    Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
+    """
+    client = open_client("sts", region)
+    try:
+        answer = client.assume_role(RoleArn=role_arn, RoleSessionName="flowstead", DurationSeconds=SESSION_S)[
+            "Credentials"
+        ]
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise SecretsError(
+            f"AWS refused AssumeRole on {role_arn} ({code}). The instance's role must be allowed to take it: "
+            "run provision.py, which sets that role right"
+        ) from error
+    named = ("AccessKeyId", "SecretAccessKey", "SessionToken")
+    given = {"Version": 1} | {name: answer[name] for name in named}
+    return json.dumps(given | {"Expiration": answer["Expiration"].isoformat()}).encode() + b"\n"
+
+
+def fetch_secrets(region: str, arns: set[str]) -> dict[str, dict[str, str]]:
+    """Return the JSON of each secret."""
+    client = open_client("secretsmanager", region)
     secrets = {}
     for arn in sorted(arns):
         try:
@@ -175,23 +219,23 @@ def render(target: Target, secrets: dict[str, dict[str, str]]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def look(target: Target, content: bytes) -> list[object] | None:
-    """Return what tells this content, untouched in its file, from anything else; None without a file."""
+def look(target: Target, origin: bytes) -> list[object] | None:
+    """Return what tells a file made of this, and untouched, from any other; None without a file."""
     try:
         state = target.path.lstat()
     except FileNotFoundError:
         return None
     owned = (state.st_uid, state.st_gid, state.st_mode & 0o7777) == (target.uid, target.gid, target.mode)
-    return [hashlib.sha256(content).hexdigest(), owned, state.st_ino, state.st_ctime_ns]
+    return [hashlib.sha256(origin).hexdigest(), owned, state.st_ino, state.st_ctime_ns]
 
 
-def is_current(target: Target, content: bytes, record: Path) -> bool:
-    """Tell whether the file holds this content under the right owner and mode already."""
+def is_current(target: Target, origin: bytes, record: Path) -> bool:
+    """Tell whether the file holds what is made of this, still good, under the right owner and mode."""
     try:
-        recorded = json.loads(record.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        seen, good_until = json.loads(record.read_text())
+    except (FileNotFoundError, ValueError):
         return False
-    return recorded == look(target, content)
+    return bool(seen == look(target, origin) and time.time() < good_until)
 
 
 def replace(path: Path, content: bytes, *, mode: int, uid: int, gid: int) -> None:
@@ -208,12 +252,12 @@ def replace(path: Path, content: bytes, *, mode: int, uid: int, gid: int) -> Non
         raise
 
 
-def write(target: Target, content: bytes, record: Path) -> None:
+def write(target: Target, content: Content, record: Path) -> None:
     """Write the file, and the record of it."""
     target.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace(target.path, content, mode=target.mode, uid=target.uid, gid=target.gid)
-    known = json.dumps(look(target, content)).encode()
+    replace(target.path, content.text, mode=target.mode, uid=target.uid, gid=target.gid)
+    known = json.dumps([look(target, content.origin), content.good_until]).encode()
     replace(record, known, mode=0o600, uid=os.geteuid(), gid=os.getegid())
 
 
@@ -234,9 +278,18 @@ def patiently(action: Callable[[], T], wait_s: float) -> T:
         time.sleep(RETRY_PAUSE_S)
 
 
+def make(target: Target) -> Content:
+    """Return what is to be written."""
+    if target.format == "role":
+        role_arn = target.entries[0]["role_arn"]
+        return Content(take_role(target.region, role_arn), role_arn.encode(), time.time() + SESSION_S / 2)
+    text = render(target, fetch_secrets(target.region, {entry["secret_arn"] for entry in target.entries}))
+    return Content(text, text, math.inf)
+
+
 def main() -> int:
     """Run the command line; return its exit status."""
-    parser = argparse.ArgumentParser(description="Write a file of secrets from AWS Secrets Manager.")
+    parser = argparse.ArgumentParser(description="Write a file of secrets, or of a role's credentials.")
     parser.add_argument("name", help=f"the configuration, a file NAME.json in {CONFIGURATION_DIR}")
     parser.add_argument("--check", action="store_true", help="only say whether the file would change")
     parser.add_argument(
@@ -245,11 +298,13 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         target = read_target(arguments.name)
-        arns = {entry["secret_arn"] for entry in target.entries}
-        secrets = patiently(lambda: fetch_secrets(target.region, arns), arguments.wait_s)
-        content = render(target, secrets)
         record = RECORDS_DIR / f"{arguments.name}.json"
-        if is_current(target, content, record):
+        # Credentials are others each time: whether the file is good shows without new ones.
+        if target.format == "role" and is_current(target, target.entries[0]["role_arn"].encode(), record):
+            print(f"{target.path}: unchanged")
+            return 0
+        content = patiently(lambda: make(target), arguments.wait_s)
+        if is_current(target, content.origin, record):
             print(f"{target.path}: unchanged")
             return 0
         if not arguments.check:

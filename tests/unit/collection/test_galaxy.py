@@ -94,7 +94,7 @@ def test_a_playbook_names_the_roles_in_full(elsewhere: Path) -> None:
 def test_a_missing_input_is_named(elsewhere: Path) -> None:
     done = run(elsewhere, "ansible-playbook", play(elsewhere, "iam_credentials"), check=False)
     assert done.returncode == 2
-    assert "missing required arguments: iam_credentials_bucket" in done.stdout
+    assert re.search(r"missing required arguments: .*\biam_credentials_bucket\b", done.stdout)
 
 
 def test_a_wrong_input_is_refused_before_anything_changes(elsewhere: Path) -> None:
@@ -109,4 +109,4 @@ def test_the_roles_find_the_plugin_that_writes_their_files(elsewhere: Path) -> N
     name = play(elsewhere, "iam_credentials", tasks_from="configure", __iam_credentials_unit_validate="")
     done = run(elsewhere, "ansible-playbook", "--check", name)
     assert "The programs are in place" in done.stdout
-    assert re.search(r"ok=[34]\s+changed=[123]\s.*failed=0", done.stdout), done.stdout
+    assert re.search(r"ok=[3-6]\s+changed=[1-5]\s.*failed=0", done.stdout), done.stdout

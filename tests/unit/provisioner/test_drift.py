@@ -166,6 +166,17 @@ DRIFT: dict[str, tuple[str, str, By]] = {
             ],
         ),
     ),
+    "server's role for EC2": (
+        "artifacts_role",
+        "trust policy",
+        lambda a, live: a.call(
+            "iam",
+            "update_assume_role_policy",
+            RoleName=live.id,
+            PolicyDocument='{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action":'
+            ' "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}]}',
+        ),
+    ),
     "role for others": (
         "server_role",
         "trust policy",

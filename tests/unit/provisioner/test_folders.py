@@ -3,8 +3,12 @@
 import pytest
 from moto.iam.models import iam_backends
 
+from provisioner import stack
+from provisioner.config import Deployment
 from provisioner.errors import DriftError
-from tests.unit.provisioner.in_account import Account, changes
+from provisioner.resources.base import Parting
+from provisioner.resources.role import Role
+from tests.unit.provisioner.in_account import ACCESS, PUBLIC_KEY, Account, changes
 
 # Each starts from a stack of its own: these run in `make test`, not in `make check`.
 
@@ -56,9 +60,31 @@ def test_backups_expire_and_the_server_can_delete_none(stacked: Account) -> None
     assert rule["Expiration"]["Days"] == rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 35
     statements = stacked.live("server_role").facts["Policies"]["flowstead"]["Statement"]
     about = [s for s in statements if s["Resource"] == f"{stacked.live('artifacts').arn}/backups/*"]
-    assert [set(s["Action"]) for s in about] == [{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}]
+    allowed, denied = about
+    assert set(allowed["Action"]) == {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}
+    assert (denied["Effect"], denied["Action"]) == ("Deny", "s3:PutObject")
     deleting = [s["Resource"] for s in statements if "s3:DeleteObject" in s["Action"]]
     assert deleting == [f"{stacked.live('artifacts').arn}/artifacts/*"]
+
+
+def test_only_the_instances_role_may_take_the_servers(stacked: Account) -> None:
+    role = stacked.live("artifacts_role")
+    (trust,) = role.facts["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"AWS": stacked.live("server_role").arn}
+    policies = role.facts["Policies"]
+    assert list(policies) == ["flowstead"]
+    about = str(policies["flowstead"])
+    assert "/artifacts/*" in about
+    assert "backups" not in about
+    assert "secretsmanager" not in about
+
+
+def test_a_deployment_of_an_earlier_release_gets_the_servers_role(stacked: Account) -> None:
+    resource = stacked.graph()["artifacts_role"]
+    resource.delete(stacked.open(), stacked.live("artifacts_role"), Parting())
+    assert changes(stacked.plan()) == {"artifacts_role": "create"}
+    stacked.apply()
+    assert stacked.plan().is_empty
 
 
 def test_the_role_may_read_its_prefix_and_its_secrets_only(stacked: Account) -> None:
@@ -69,3 +95,11 @@ def test_the_role_may_read_its_prefix_and_its_secrets_only(stacked: Account) -> 
     assert "rds!" not in policy
     for allowed in ("database-owner", "database-application", "admin", "server-keys"):
         assert stacked.live(f"secret_{allowed.replace('-', '_')}").arn in policy
+
+
+def test_the_longest_name_in_the_longest_region_makes_names_that_iam_takes() -> None:
+    deployment = Deployment.model_validate({"name": "n" * 31, "region": "ap-southeast-2"})
+    graph = stack.build(deployment, stack.Facts("123456789012", ACCESS, PUBLIC_KEY))
+    names = [one.role_name for one in graph if isinstance(one, Role)]
+    assert [len(name) for name in names] == [63, 63]
+    assert len(set(names)) == 2

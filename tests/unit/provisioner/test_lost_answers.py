@@ -137,6 +137,7 @@ def test_an_empty_second_one_is_shown_and_removed_and_the_one_in_use_stays(
 
 ABSENT = {
     "server_role": ("GetRole", "NoSuchEntity"),
+    "artifacts_role": ("GetRole", "NoSuchEntity"),
     "server_profile": ("GetInstanceProfile", "NoSuchEntity"),
     "secret_admin": ("DescribeSecret", "ResourceNotFoundException"),
     "artifacts": ("GetBucketTagging", "NoSuchBucket"),

@@ -43,7 +43,7 @@ def test_a_second_run_does_nothing_and_says_so(made):
     assert again.code == 0
     assert again.out.startswith(
         "Nothing to do: flowstead in us-east-1, account 123456789012, is as deployment.yml says "
-        "(25 resources)."
+        "(26 resources)."
     )
     assert "Next: ansible-playbook -i inventory site.yml" in again.out
     assert again.err == ""
@@ -141,7 +141,7 @@ def test_a_lost_ca_certificate_is_written_again(made):
 def test_plan_changes_nothing_and_writes_nothing(machine):
     result = machine.run("plan")
     assert result.code == 3
-    assert "25 to make." in result.out
+    assert "26 to make." in result.out
     assert machine.account.live("network") is None
     assert not machine.inventory.exists()
 

@@ -133,6 +133,13 @@ def test_the_role_may_touch_its_folder_and_its_secrets_and_nothing_else():
     }
     assert ("s3:DeleteObject", '"arn:aws:s3:::b/kept/*"') not in allowed
     assert not [action for action, _ in allowed if "*" in action]
+
+
+def test_the_servers_role_may_touch_the_artifacts_and_nothing_else():
+    policy = rendering.artifacts_policy(bucket_arn="arn:aws:s3:::b", prefix="p/q")
+    assert [one["Resource"] for one in policy["Statement"]] == ["arn:aws:s3:::b/p/q/*", "arn:aws:s3:::b"]
+    (listing,) = (one for one in policy["Statement"] if one["Action"] == "s3:ListBucket")
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["p/q", "p/q/*"]}}
     assert all(one["Effect"] == "Allow" for one in policy["Statement"])
 
 
@@ -182,13 +189,13 @@ def test_a_terminal_shows_what_waits_on_what_and_the_time(monkeypatch):
     assert "VPC network: created (3 min 20 s)" in text
     assert "instance server" in text
     assert "waits for" in text
-    assert "2 of 25 done" in text
+    assert "2 of 26 done" in text
 
 
 def test_a_small_terminal_keeps_the_last_line_in_sight(monkeypatch):
     monkeypatch.setenv("LINES", "12")
     monkeypatch.setenv("TERM", "xterm")
-    assert "2 of 25 done" in shown(Terminal(), Clock())
+    assert "2 of 26 done" in shown(Terminal(), Clock())
 
 
 def test_a_line_about_something_else_stands_alone_above_the_table(monkeypatch):

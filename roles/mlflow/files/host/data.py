@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Dump, restore and copy MLflow's databases, with backups in the bucket. Managed by Ansible.
 
-Run with a release's own Python (psycopg2, boto3) as MLflow's user; prints JSON. Passwords are read by libpq
-from its files: the application's, and the owner's where something is written.
+Run as root with a release's own Python (psycopg2, boto3); prints JSON. Passwords are read by libpq from its
+files: the application's, and the owner's where something is written.
 
 A backup NAME is, in the bucket below <prefix>/NAME/: one dump (pg_dump's custom format) for each database,
 and manifest.json, which is written last: a backup without it is not complete, and does not count.
@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import boto3
+import boto3.exceptions
 import botocore.exceptions
 import psycopg2
 from schema import dump_version
@@ -92,6 +93,11 @@ def make_known_to_older(script):
             file.write(b"-- ")
 
 
+def must_be_new(params, **_):
+    """Have S3 refuse to replace an object (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html)."""
+    params["IfNoneMatch"] = "*"
+
+
 class Data:
     """The databases, and their backups in the bucket."""
 
@@ -101,6 +107,9 @@ class Data:
         self.bucket = settings["backups"]["bucket"]
         self.prefix = settings["backups"]["prefix"].strip("/")
         self.s3 = boto3.client("s3", region_name=settings["backups"]["region"])
+        # The host may add to the bucket and replace nothing there; boto3's transfers have no option for it.
+        for operation in ("PutObject", "CompleteMultipartUpload"):
+            self.s3.meta.events.register(f"before-parameter-build.s3.{operation}", must_be_new)
 
     def connect(self, uri):
         """Open a connection, waiting for a database that is just restarting."""
@@ -184,7 +193,12 @@ class Data:
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=4))
         for path in (*sorted(folder.glob("*.dump")), folder / "manifest.json"):
             key = f"{self.prefix}/{name}/{path.name}"
-            self.s3.upload_file(str(path), self.bucket, key)
+            try:
+                self.s3.upload_file(str(path), self.bucket, key)
+            except boto3.exceptions.S3UploadFailedError as error:
+                # What boto3 sent again because an answer was lost is there already.
+                if "PreconditionFailed" not in str(error):
+                    raise
             if self.s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"] != path.stat().st_size:
                 raise SystemExit(f"s3://{self.bucket}/{key} has not the size of what was sent")
         rows = sum(sum(file["rows"].values()) for file in files)
