@@ -146,3 +146,12 @@ def test_a_trace_at_the_backups_shows_nothing(user: dict[str, str], backup: str)
     asked = urlencode({"request_id": trace_id})
     _, answer = ask(user, f"/ajax-api/2.0/mlflow/get-trace-artifact?{asked}")
     assert b"hashes of passwords" not in answer
+
+
+def test_a_place_on_the_servers_disk_takes_nothing(user: dict[str, str]) -> None:
+    place = {"name": f"local-{secrets.token_hex(4)}", "artifact_location": "file:///var/lib/mlflow"}
+    experiment = post(user, "experiments/create", **place)["experiment_id"]
+    run = post(user, "runs/create", experiment_id=experiment, start_time=1)["run"]
+    asked = urlencode({"run_uuid": run["info"]["run_id"], "path": "mine.json"})  # type: ignore[index]
+    status, _ = ask(user, f"/ajax-api/2.0/mlflow/upload-artifact?{asked}", method="POST", body={"a": "b"})
+    assert status >= 400
