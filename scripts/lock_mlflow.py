@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parent.parent / "roles" / "mlflow" / "files" / "locks"
@@ -17,15 +19,17 @@ LOCKS = Path(__file__).resolve().parent.parent / "roles" / "mlflow" / "files" / 
 OLDEST_PYTHON = "3.10"
 
 # What the server needs beside MLflow itself: its login (Flask-WTF), the database driver of the store URI
-# (postgresql+psycopg2) and the S3 client. None of them is in MLflow's plain installation.
-REQUIREMENTS = ("mlflow[auth]=={version}", "psycopg2-binary", "boto3")
+# (postgresql+psycopg2), the S3 client, what the app around MLflow counts wrong logins with (limits), and the
+# event loop and HTTP parser that uvicorn takes when they are there. None is in MLflow's plain installation.
+REQUIREMENTS = ("mlflow[auth]=={version}", "psycopg2-binary", "boto3", "limits", "uvloop", "httptools")
 
 
-def compile_lock(version: str) -> str:
+def compile_lock(version: str, lock: Path) -> str:
     """Resolve a release and return the text of its lock.
 
     Args:
         version: an MLflow release, such as ``3.17.2``.
+        lock: the lock that is there, if any: its pins stay as far as they can. Without it all are the newest.
 
     Returns:
         The lock: a comment, then one pinned requirement with hashes per package.
@@ -38,9 +42,20 @@ def compile_lock(version: str) -> str:
         "uv", "pip", "compile", "-", "--quiet", "--universal", "--python-version", OLDEST_PYTHON,
         "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links",
     ]  # fmt: skip
-    done = subprocess.run(command, input=requirements, text=True, stdout=subprocess.PIPE, check=True)
+    with tempfile.TemporaryDirectory() as directory:
+        written = Path(directory) / "lock.txt"
+        if lock.exists():
+            shutil.copy(lock, written)
+        subprocess.run(
+            [*command, "--output-file", written],
+            input=requirements,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        text = written.read_text()
     head = f"# MLflow {version} and all it needs on a host. Written by: make lock MLFLOW={version}"
-    return f"{head}\n{done.stdout}"
+    return f"{head}\n{text}"
 
 
 def main(arguments: list[str]) -> int:
@@ -56,13 +71,13 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("Name one MLflow release, as in: make lock MLFLOW=3.17.2\n")
         return 2
     version = arguments[0]
+    path = LOCKS / f"{version}.txt"
     try:
-        text = compile_lock(version)
+        text = compile_lock(version, path)
     except subprocess.CalledProcessError:
         sys.stderr.write(f"MLflow {version} could not be locked; uv said why above. No lock was written.\n")
         return 1
     LOCKS.mkdir(parents=True, exist_ok=True)
-    path = LOCKS / f"{version}.txt"
     path.write_text(text)
     pinned = sum(1 for line in text.splitlines() if re.match(r"\S+==", line))
     sys.stdout.write(f"{path}: {pinned} packages pinned\n")

@@ -1,0 +1,100 @@
+"""The one part that knows MLflow: what is taken from it, and the app around its own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import secrets
+from importlib.metadata import version
+from typing import Any
+
+from flowstead_server.asgi import App, Refusals
+from flowstead_server.places import Places
+from flowstead_server.settings import Settings
+
+# What this app calls, and with how many arguments. `create_app` makes MLflow's app with its login; the other is what
+# `mlflow server --app-name basic-auth`, and no other name, does before it has workers.
+CALLS: tuple[tuple[str, str, int], ...] = (
+    ("mlflow.server.auth", "create_app", 0),
+    ("mlflow.server", "_bootstrap_basic_auth", 0),
+)
+# What the server needs beside MLflow: a lock of one's own may lack it.
+NEEDED = ("boto3", "psycopg2", "uvicorn")
+# What such a server tells its workers (mlflow/environment_variables.py).
+BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"
+INTERNAL_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - a name
+
+
+class AnotherMlflowError(Exception):
+    """MLflow has changed where this app touches it."""
+
+
+def taken(module: str, name: str) -> Any:  # noqa: ANN401 - MLflow's own
+    """Return something of MLflow's; importing it takes seconds, and the other parts do without."""
+    return getattr(importlib.import_module(module), name)
+
+
+def differences() -> list[str]:
+    """Say where this MLflow is not as this app knows it."""
+    found = []
+    for module in NEEDED:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            found.append(f"{module}: {error}")
+    for module, name, arguments in CALLS:
+        try:
+            inspect.signature(taken(module, name)).bind(*[None] * arguments)
+        except (AttributeError, ImportError, TypeError) as error:
+            found.append(f"{module}.{name}: {error}")
+    for name in (BOOTSTRAPPED, INTERNAL_TOKEN):
+        try:
+            taken("mlflow.environment_variables", name)
+        except AttributeError as error:
+            found.append(str(error))
+    return found
+
+
+def check() -> None:
+    """See that MLflow is one that this app knows.
+
+    Raises:
+        AnotherMlflowError: it is not.
+
+    """
+    if found := differences():
+        raise AnotherMlflowError(
+            f"Flowstead's server app does not know MLflow {version('mlflow')}: {'; '.join(found)}. Stay with the"
+            " release that serves until there is a Flowstead for this one."
+        )
+
+
+def prepare() -> None:
+    """Do what `mlflow server` does before it has workers, for the app basic-auth alone (mlflow/server/__init__.py).
+
+    Raises:
+        AnotherMlflowError: MLflow is none that this app knows.
+
+    """
+    check()
+    taken("mlflow.server", "_bootstrap_basic_auth")()
+    os.environ[BOOTSTRAPPED] = "true"
+    # By it MLflow knows its own jobs.
+    os.environ[INTERNAL_TOKEN] = secrets.token_hex(32)
+
+
+def create_app() -> App:
+    """Make the app of a worker: MLflow calls it by its entry point.
+
+    Raises:
+        AnotherMlflowError: MLflow is none that this app knows.
+
+    """
+    check()
+    return around(taken("mlflow.server.auth", "create_app")(), Settings.from_environment())
+
+
+def around(mlflow: App, settings: Settings) -> App:
+    """Put the parts around MLflow's app, in their order."""
+    return Refusals(Places(mlflow, settings.requests_at_once))

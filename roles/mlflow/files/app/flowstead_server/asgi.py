@@ -1,0 +1,69 @@
+"""What the parts share: ASGI's types, and answers of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class RefusedError(Exception):
+    """A request that is answered here.
+
+    Args:
+        status: the HTTP status.
+        code: one of MLflow's error codes, which its clients know.
+        message: what is wrong and what to do, for a person.
+        headers: further headers of the answer.
+
+    """
+
+    def __init__(self, status: int, code: str, message: str, headers: Iterable[Header] = ()) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers
+
+    async def answer(self, send: Send) -> None:
+        """Send the answer, in the form of MLflow's own errors."""
+        body = json.dumps({"error_code": self.code, "message": self.message}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            *self.headers,
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Refusals:
+    """Answers what the parts inside refuse.
+
+    Args:
+        app: the parts inside. They refuse before they answer.
+
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "websocket":
+            # MLflow has none; and none comes through the gateway.
+            await send({"type": "websocket.close"})
+            return
+        try:
+            await self._app(scope, receive, send)
+        except RefusedError as refused:
+            await refused.answer(send)
+
+
+def header(scope: Scope, name: bytes) -> list[bytes]:
+    """Return each value of a header, whose name is in small letters (ASGI has them so)."""
+    return [value for key, value in scope["headers"] if key == name]

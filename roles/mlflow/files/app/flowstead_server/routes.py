@@ -1,0 +1,32 @@
+"""What kinds of paths MLflow has (mlflow/server/{__init__,handlers,artifact_router,fastapi_app}.py)."""
+
+from __future__ import annotations
+
+import re
+
+from flowstead_server.asgi import Scope
+
+_OPEN = re.compile(r"/health|/favicon\.ico|/static-files/.*|/(ajax-)?api/3\.0/mlflow/server-info")
+_ARTIFACTS = re.compile(
+    r"/(ajax-)?api/2\.0/mlflow-artifacts/.*|/(model-versions/)?get-artifact"
+    r"|/ajax-api/[23]\.0/mlflow/(upload-artifact|get-trace-artifact|logged-models/[^/]+/artifacts/files)"
+)
+# Answers come in pieces, over minutes: of language models.
+_STREAMS = re.compile(r"/gateway/.*|/ajax-api/2\.0/mlflow/gateway-proxy|/ajax-api/3\.0/mlflow/assistant/.*")
+_UPLOAD = re.compile(r"/(ajax-)?api/2\.0/mlflow-artifacts/artifacts/.*")
+
+
+def is_open(scope: Scope) -> bool:
+    """Whether MLflow answers without a login: a question after its health, the UI's files, what the server can."""
+    return scope["method"] in {"GET", "HEAD"} and _OPEN.fullmatch(scope["path"]) is not None
+
+
+def is_counted(scope: Scope) -> bool:
+    """Whether MLflow works on the request for a moment, with processor and database: no transfer, no stream."""
+    path = scope["path"]
+    return path != "/health" and not _ARTIFACTS.fullmatch(path) and not _STREAMS.fullmatch(path)
+
+
+def is_upload(scope: Scope) -> bool:
+    """Whether the body is a file, of any size, that MLflow takes as it comes."""
+    return scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"]) is not None
