@@ -1,4 +1,4 @@
-"""Log in sixty times at once: try_passwords.py URL CA_FILE, with a password on the input or else wrong ones.
+"""Log in sixty times at once: try_passwords.py URL CA_FILE NAME, with a password on the input or wrong ones.
 
 Prints how often each status was answered, as JSON.
 """
@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 TRIES = 60
 
 
-def status(url: str, context: ssl.SSLContext, password: str) -> str:
+def status(url: str, context: ssl.SSLContext, name: str, password: str) -> str:
     """Ask once; a refusal that does not say when to come again is marked."""
-    login = base64.b64encode(f"admin:{password}".encode()).decode()
+    login = base64.b64encode(f"{name}:{password}".encode()).decode()
     request = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})  # noqa: S310 - https
     try:
         with urllib.request.urlopen(request, context=context, timeout=120) as answer:  # noqa: S310 - https
@@ -29,10 +29,10 @@ def status(url: str, context: ssl.SSLContext, password: str) -> str:
         return "no answer"
 
 
-url, ca_file = sys.argv[1:]
+url, ca_file, name = sys.argv[1:]
 trusted = ssl.create_default_context(cafile=ca_file)
 right = sys.stdin.read()
 passwords = [right or f"wrong-{number}" for number in range(TRIES)]
 with ThreadPoolExecutor(TRIES) as pool:
-    answers = collections.Counter(pool.map(lambda password: status(url, trusted, password), passwords))
+    answers = collections.Counter(pool.map(lambda password: status(url, trusted, name, password), passwords))
 json.dump(answers, sys.stdout)

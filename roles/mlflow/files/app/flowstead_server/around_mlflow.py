@@ -10,14 +10,19 @@ from importlib.metadata import version
 from typing import Any
 
 from flowstead_server.asgi import App, Refusals
+from flowstead_server.bodies import Bodies
+from flowstead_server.logins import Check, Logins
+from flowstead_server.names import Nul
 from flowstead_server.places import Places
 from flowstead_server.settings import Settings
 
-# What this app calls, and with how many arguments. `create_app` makes MLflow's app with its login; the other is what
-# `mlflow server --app-name basic-auth`, and no other name, does before it has workers.
+# What this app calls, and with how many arguments. `create_app` makes the app with its login; the next is
+# what `mlflow server` does before it has workers for the name basic-auth, and no other; the last looks a
+# login up, and remembers it for MLflow's own check.
 CALLS: tuple[tuple[str, str, int], ...] = (
     ("mlflow.server.auth", "create_app", 0),
     ("mlflow.server", "_bootstrap_basic_auth", 0),
+    ("mlflow.server.auth", "_authenticate_cached", 2),
 )
 # What the server needs beside MLflow: a lock of one's own may lack it.
 NEEDED = ("boto3", "psycopg2", "uvicorn")
@@ -30,7 +35,7 @@ class AnotherMlflowError(Exception):
     """MLflow has changed where this app touches it."""
 
 
-def taken(module: str, name: str) -> Any:  # noqa: ANN401 - MLflow's own
+def taken(module: str, name: str) -> Any:
     """Return something of MLflow's; importing it takes seconds, and the other parts do without."""
     return getattr(importlib.import_module(module), name)
 
@@ -65,13 +70,13 @@ def check() -> None:
     """
     if found := differences():
         raise AnotherMlflowError(
-            f"Flowstead's server app does not know MLflow {version('mlflow')}: {'; '.join(found)}. Stay with the"
-            " release that serves until there is a Flowstead for this one."
+            f"Flowstead's server app does not know MLflow {version('mlflow')}: {'; '.join(found)}."
+            " Stay with the release that serves until there is a Flowstead for this one."
         )
 
 
 def prepare() -> None:
-    """Do what `mlflow server` does before it has workers, for the app basic-auth alone (mlflow/server/__init__.py).
+    """Do what `mlflow server` does before it has workers, for basic-auth alone (mlflow/server/__init__.py).
 
     Raises:
         AnotherMlflowError: MLflow is none that this app knows.
@@ -92,9 +97,25 @@ def create_app() -> App:
 
     """
     check()
-    return around(taken("mlflow.server.auth", "create_app")(), Settings.from_environment())
+    look_up = taken("mlflow.server.auth", "_authenticate_cached")
+    return around(
+        taken("mlflow.server.auth", "create_app")(),
+        lambda name, password: look_up(name, password) is not None,
+        Settings.from_environment(),
+        internal_token=os.environ.get(INTERNAL_TOKEN, ""),
+    )
 
 
-def around(mlflow: App, settings: Settings) -> App:
+def around(mlflow: App, is_right: Check, settings: Settings, *, internal_token: str = "") -> App:
     """Put the parts around MLflow's app, in their order."""
-    return Refusals(Places(mlflow, settings.requests_at_once))
+    places = Places(mlflow, settings.requests_at_once)
+    bodies = Bodies(Nul(places), most=settings.body_bytes, most_together=settings.bodies_bytes)
+    return Refusals(
+        Logins(
+            bodies,
+            is_right,
+            attempts=settings.login_attempts,
+            check_again_s=settings.check_again_s,
+            internal_token=internal_token,
+        )
+    )

@@ -1,7 +1,7 @@
 """A few requests at a time.
 
-MLflow takes 40 at a time in threads that fight for the interpreter, and a request takes a second connection to
-the database while it holds its first. Four at a time answer twice as many in a second, with fewer connections.
+MLflow takes 40 at a time in threads that fight for the interpreter, and a request takes a second connection
+to the database while it holds its first. Four at a time answer more in a second, with fewer connections.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Places:
     """Lets a few requests in at a time; the others wait for a place.
 
     Args:
-        app: what has the places. A body has arrived when a request comes here: none waits for one in its place.
+        app: what has the places. A body has arrived when a request comes here: none waits in its place.
         at_once: places for requests with a login; as many more are for those without.
 
     """

@@ -17,12 +17,12 @@ _UPLOAD = re.compile(r"/(ajax-)?api/2\.0/mlflow-artifacts/artifacts/.*")
 
 
 def is_open(scope: Scope) -> bool:
-    """Whether MLflow answers without a login: a question after its health, the UI's files, what the server can."""
+    """Whether MLflow answers without a login: its health, the UI's files, what the server can."""
     return scope["method"] in {"GET", "HEAD"} and _OPEN.fullmatch(scope["path"]) is not None
 
 
 def is_counted(scope: Scope) -> bool:
-    """Whether MLflow works on the request for a moment, with processor and database: no transfer, no stream."""
+    """Whether MLflow works on it for a moment, with processor and database: no transfer, no stream."""
     path = scope["path"]
     return path != "/health" and not _ARTIFACTS.fullmatch(path) and not _STREAMS.fullmatch(path)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from flowstead_server.logins import WINDOW_S
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -12,10 +14,18 @@ class Settings:
 
     Args:
         requests_at_once: requests that a worker works on at a time.
+        login_attempts: wrong logins under a name from an address in half a minute.
+        check_again_s: seconds for which a right login is not checked again before MLflow does.
+        body_bytes: what a request's body may have, unless it is a file.
+        bodies_bytes: what all bodies together may have that are held at a time.
 
     """
 
     requests_at_once: int
+    login_attempts: int
+    check_again_s: float
+    body_bytes: int
+    bodies_bytes: int
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -26,4 +36,13 @@ class Settings:
             ValueError: one is no whole number.
 
         """
-        return cls(requests_at_once=int(os.environ["FLOWSTEAD_REQUESTS_AT_ONCE"]))
+        workers = int(os.environ["MLFLOW_WORKERS"])
+        body_bytes = int(os.environ["FLOWSTEAD_BODY_MIB"]) * 2**20
+        return cls(
+            requests_at_once=int(os.environ["FLOWSTEAD_REQUESTS_AT_ONCE"]),
+            # Workers count apart.
+            login_attempts=max(int(os.environ["FLOWSTEAD_LOGIN_ATTEMPTS"]) * WINDOW_S // 60 // workers, 1),
+            check_again_s=float(os.environ["FLOWSTEAD_LOGIN_CACHE_S"]) * 0.9,
+            body_bytes=body_bytes,
+            bodies_bytes=4 * body_bytes,
+        )

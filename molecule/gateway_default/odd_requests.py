@@ -1,0 +1,62 @@
+"""Send what no client of MLflow sends: odd_requests.py URL CA_FILE, with the password of admin on the input.
+
+Fails with a line for each request that was answered otherwise than it should have been.
+"""
+
+import base64
+import gzip
+import http.client
+import json
+import socket
+import ssl
+import sys
+import urllib.parse
+
+url, ca_file = sys.argv[1:]
+parts = urllib.parse.urlsplit(url)
+trusted = ssl.create_default_context(cafile=ca_file)
+login = f"Authorization: Basic {base64.b64encode(f'admin:{sys.stdin.read()}'.encode()).decode()}"
+API = "/api/2.0/mlflow"
+
+
+def ask(line: str, *headers: str, body: bytes = b"", length: int | None = None) -> tuple[int, str]:
+    """Return the status of an answer and what it says; the body may be shorter than its announced length."""
+    size = len(body) if length is None else length
+    lines = (f"{line} HTTP/1.1", f"Host: {parts.netloc}", f"Content-Length: {size}", *headers, "", "")
+    plain = socket.create_connection((parts.hostname, parts.port or 443), timeout=20)
+    with trusted.wrap_socket(plain, server_hostname=parts.hostname) as connection:
+        connection.sendall("\r\n".join(lines).encode() + body)
+        answer = http.client.HTTPResponse(connection)
+        try:
+            answer.begin()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return 0, f"no answer: {error}"
+
+
+as_json = "Content-Type: application/json"
+as_traces = (as_json, "Content-Encoding: gzip", "X-MLflow-Experiment-Id: 0")
+nul = json.dumps({"name": "a\0b"}).encode()
+large = b'{"name": "' + b"x" * (40 << 20) + b'"}'
+bomb = gzip.compress(bytes(200 << 20))
+batch = f"POST {API}/runs/log-batch"
+other_header = login.replace("Authorization", "X-MLflow-Authorization")
+cases = {
+    "a large body, never sent, without a login": (ask(batch, length=150 << 20), 401, ""),
+    "one with a wrong login": (ask(batch, "Authorization: Basic bm9ib2R5Om5v", length=150 << 20), 401, ""),
+    "another scheme": (ask(f"GET {API}/experiments/get?experiment_id=0", "Authorization: Bearer x"), 401, ""),
+    "a login in another header": (ask("POST /gateway/x/mlflow/invocations", other_header), 401, ""),
+    "JSON of 40 MiB": (ask(f"POST {API}/experiments/create", login, as_json, body=large), 413, "artifacts"),
+    "200 MiB in little gzip": (ask("POST /v1/traces", login, *as_traces, body=bomb), 413, ""),
+    "a NUL in a name": (
+        ask(f"POST {API}/experiments/create", login, as_json, body=nul),
+        400,
+        "the field name",
+    ),
+}
+wrong = [
+    f"{case}: {answer[0]} instead of {status}: {answer[1][:500]}"
+    for case, (answer, status, said) in cases.items()
+    if answer[0] != status or said not in answer[1]
+]
+sys.exit("\n".join(wrong) or 0)
