@@ -27,7 +27,7 @@ JOBS := 3
 # Notes what a part takes, for the table at the end.
 TIMED = python scripts/timing.py part $@
 
-.PHONY: help tools demo stop clean check check-parts lint lint-ansible lint-scenarios types unit-provisioner unit-face unit-face-apart unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench readmes lock
+.PHONY: help tools demo stop clean check check-parts lint lint-ansible lint-scenarios types unit-provisioner unit-face unit-face-apart unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench bench-serving readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -147,6 +147,10 @@ test: ## Set everything up and run all tests; ends with a table of what took how
 bench: ## Measure, and print a table
 	@scripts/setup tools sandbox
 	@python scripts/bench.py
+
+bench-serving: ## Measure what a server carries beside a plain MLflow, and print a table
+	@scripts/setup tools sandbox load
+	@python scripts/bench_serving.py
 
 readmes: ## Write the tables of variables in the roles' READMEs
 	@scripts/setup tools
