@@ -36,6 +36,19 @@ PROJECT = Path(__file__).resolve().parent
 ANSWER_DEADLINE_S = 20
 # The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
 PROBE = "2.0/mlflow/experiments/get?experiment_id=0"
+# What MLflow's release may open at most (three pools a worker) beside what there is; all by its own settings.
+CONNECTIONS = """
+cd /etc/mlflow
+settings=$(sed -n 's/.*"version": "\\([^"]*\\)".*/\\1/p' serving.json).env
+value() { sed -n "s/^$1=//p" "$settings"; }
+pool=$(($(value MLFLOW_SQLALCHEMYSTORE_POOL_SIZE) + $(value MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW)))
+export PGPASSFILE=$(value PGPASSFILE)
+psql --no-psqlrc --tuples-only --no-align "$(value MLFLOW_BACKEND_STORE_URI | sed s/+psycopg2//)" --command="
+SELECT format('%s open by MLflow, which takes %s at most; %s by all, of the database''s %s',
+count(*) FILTER (WHERE usename = current_user) - 1, $((3 * $(value MLFLOW_WORKERS) * pool)),
+count(*) - 1, current_setting('max_connections'))
+FROM pg_stat_activity WHERE backend_type = 'client backend'"
+"""
 # Random bytes of a password that is made up. MLflow asks for 12 characters (mlflow/utils/validation.py).
 PASSWORD_LENGTH = 18
 
@@ -211,7 +224,7 @@ def ask(server: Server) -> str:
 
 @task
 def status(_context: Any, inventory: str = "inventory") -> None:
-    """Say whether MLflow answers, what runs, and how full the disk and memory are."""
+    """Say whether MLflow answers, what runs, and how full disk, memory and the database's connections are."""
     with _words():
         server = find(inventory)
         print(f"{server.url}: {ask(server)}")
@@ -222,6 +235,7 @@ def status(_context: Any, inventory: str = "inventory") -> None:
                 ("failed", f"{list_units} --failed"),
                 ("disk", "df -h --output=used,avail,pcent,target /"),
                 ("memory", "free -m"),
+                ("connections to the database", f"sudo sh -c {shlex.quote(CONNECTIONS)}"),
                 ("since", "uptime --pretty"),
             ):
                 result = connection.run(command, hide=True, warn=True, in_stream=False)

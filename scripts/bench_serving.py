@@ -63,7 +63,7 @@ systemd-run --quiet --collect --unit={unit} --uid=mlflow --gid=mlflow --working-
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a minute: requests, those refused among them, all that failed, the slowest of a hundred."""
+    """What came of a minute: requests, those refused among them, all that failed, the slowest of 100."""
 
     requests: int
     seconds: float

@@ -148,6 +148,13 @@ def test_fab_status_shows_that_it_answers(deployment: Deployment) -> None:
     said = run("fab", "status", cwd=deployment.clone, env=deployment.environment).stdout
     assert "answers (experiment 'Default' read from the database)" in said
     assert re.search(r"failed:\n\s+none", said)
+    counted = re.search(r"(\d+) open by MLflow, which takes (\d+) at most; (\d+) by all, of .* (\d+)\n", said)
+    assert counted, said
+    mine, most, everybody, there_are = map(int, counted.groups())
+    # Two releases run together during an upgrade.
+    assert 0 < mine <= most, said
+    assert mine <= everybody, said
+    assert 2 * most < there_are, said
 
 
 def test_fab_logs_and_password(deployment: Deployment, client_environment: dict[str, str]) -> None:
