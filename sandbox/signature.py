@@ -12,6 +12,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
 from sandbox.request import Signature
 from sandbox.web import HttpRequest
 
@@ -63,12 +67,6 @@ def _canonical_query(query: str) -> str:
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
-def _payload_hash(request: HttpRequest, signature: Signature) -> str:
-    if signature.expires_s is not None:
-        return "UNSIGNED-PAYLOAD"
-    return request.headers.get("X-Amz-Content-SHA256") or hashlib.sha256(request.body).hexdigest()
-
-
 def body_matches(request: HttpRequest) -> bool:
     """Say whether the body is the one whose digest was signed.
 
@@ -95,33 +93,14 @@ def calculate(request: HttpRequest, signature: Signature, secret_key: str) -> st
     Returns:
         The signature in hexadecimal.
     """
-    # S3 signs the path as it stands on the wire; every other service signs it encoded once more.
-    path = request.path or "/"
-    if signature.service != "s3":
-        path = quote(path, safe=f"/{_SAFE}")
-    names = signature.signed_headers
-    headers = "".join(
-        f"{name}:{','.join(' '.join(v.split()) for v in request.headers.get_all(name, []))}\n"
-        for name in names
-    )
-    canonical = "\n".join(
-        [
-            request.method,
-            path,
-            _canonical_query(request.query),
-            headers,
-            ";".join(names),
-            _payload_hash(request, signature),
-        ]
-    )
-    scope = f"{signature.scope_date}/{signature.region}/{signature.service}/aws4_request"
-    text = "\n".join(
-        ["AWS4-HMAC-SHA256", signature.amz_date, scope, hashlib.sha256(canonical.encode()).hexdigest()]
-    )
-    key = f"AWS4{secret_key}".encode()
-    for part in (signature.scope_date, signature.region, signature.service, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    kinds = {("s3", False): S3SigV4Auth, ("s3", True): S3SigV4QueryAuth}
+    kind = kinds.get((signature.service, signature.expires_s is not None), SigV4Auth)
+    auth = kind(Credentials("", secret_key), signature.service, signature.region)
+    signed = {name: ",".join(request.headers.get_all(name, [])) for name in signature.signed_headers}
+    url = f"https://{request.headers['Host']}{request.path or '/'}?{_canonical_query(request.query)}"
+    again = AWSRequest(request.method, url, signed, request.body)
+    again.context["timestamp"] = signature.amz_date
+    return str(auth.signature(auth.string_to_sign(again, auth.canonical_request(again)), again))
 
 
 def is_valid(request: HttpRequest, signature: Signature, secret_key: str) -> bool:

@@ -6,14 +6,16 @@ import contextlib
 import ipaddress
 import re
 import socket
-import struct
+import socketserver
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from dnslib.dns import DNSError
+from dnslib.server import BaseResolver, DNSHandler, DNSLogger, TCPServer, UDPServer
 
 from sandbox.real.vpc import API_ADDRESS
 
@@ -21,71 +23,45 @@ AWS_DOMAINS = ("amazonaws.com", "api.aws")
 """No host ever learns an address of the real AWS."""
 _TTL_S = 5
 _TIMEOUT_S = 5.0
+_POLL_S = 0.05
+"""How soon a server notices that it is to stop."""
 _DATABASE_NAME = re.compile(r".*\.rds\.amazonaws\.com")
 
 Names = Callable[[str, str], str | None]
 
 
-class Resolver:
-    """Answers DNS questions on sockets of VPCs' routers."""
+@dataclass(frozen=True)
+class Zone(BaseResolver):  # type: ignore[misc]  # dnslib has no types
+    """What the hosts of a VPC are told.
 
-    def __init__(self, names: Names, upstreams: list[str] | None = None) -> None:
-        """Begin without sockets.
+    Args:
+        vpc_id: the VPC.
+        names: `(name, vpc_id)` -> the IPv4 address of one of the sandbox's own names, lower case and
+            without the last dot; None if it is not one.
+        upstreams: addresses of servers that know the rest; the machine's own when None.
 
-        Args:
-            names: `(name, vpc_id)` -> the IPv4 address of one of the sandbox's own names, lower case and
-                without the last dot; None if it is not one.
-            upstreams: addresses of servers that know the rest; the machine's own when None.
-        """
-        self._names = names
-        self._upstreams = upstreams
-        self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="dns")
-        self._sockets: dict[str, list[socket.socket]] = {}
-        self._lock = threading.Lock()
+    """
 
-    def serve(self, vpc_id: str, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer on a VPC's sockets, from threads, until `stop`."""
-        with self._lock:
-            self._sockets.setdefault(vpc_id, []).extend((udp, tcp))
-        for target, sock in ((self._serve_udp, udp), (self._serve_tcp, tcp)):
-            threading.Thread(target=target, args=(vpc_id, sock), name=f"dns {vpc_id}", daemon=True).start()
+    vpc_id: str
+    names: Names
+    upstreams: list[str] | None = None
 
-    def stop(self, vpc_id: str) -> None:
-        """Stop answering in a VPC, and close its sockets."""
-        with self._lock:
-            sockets = self._sockets.pop(vpc_id, [])
-        for sock in sockets:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
-    def close(self) -> None:
-        """Stop answering everywhere."""
-        for vpc_id in list(self._sockets):
-            self.stop(vpc_id)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def answer(self, query: bytes, vpc_id: str, *, tcp: bool = False) -> bytes | None:
-        """Return the answer to one DNS message; None when it is none, or nobody answers."""
-        try:
-            request = DNSRecord.parse(query)
-            question = request.q
-        except (DNSError, IndexError):
-            return None
-        name = str(question.qname).rstrip(".").lower()
-        reply = request.reply(ra=1, aa=0)
-        found = self._own(name, vpc_id)
+    def resolve(self, request: DNSRecord, handler: Any) -> DNSRecord:
+        """Answer a question that came to a handler, over UDP or TCP."""
+        name = str(request.q.qname).rstrip(".").lower()
+        found = self._own(name)
         if found is None:
-            return self._forward(query, tcp=tcp) or _failure(request)
+            return self._forward(request, tcp=handler.protocol == "tcp")
         if isinstance(found, int):
-            reply.header.rcode = found
-        elif question.qtype in (QTYPE.A, QTYPE.ANY):
-            reply.add_answer(RR(question.qname, QTYPE.A, rdata=A(found), ttl=_TTL_S))
-        return bytes(reply.pack())
+            return _reply(request, found)
+        reply = _reply(request)
+        if request.q.qtype in (QTYPE.A, QTYPE.ANY):
+            reply.add_answer(RR(request.q.qname, QTYPE.A, rdata=A(found), ttl=_TTL_S))
+        return reply
 
-    def _own(self, name: str, vpc_id: str) -> str | int | None:
+    def _own(self, name: str) -> str | int | None:
         """Return the address of a name of ours, the failure its question gets, or None for others' names."""
-        address = self._names(name, vpc_id)
+        address = self.names(name, self.vpc_id)
         if address is not None:
             return address
         if name.endswith(".internal") or _DATABASE_NAME.fullmatch(name) or _is_private_reverse(name):
@@ -94,38 +70,70 @@ class Resolver:
             return API_ADDRESS
         return None
 
-    def _forward(self, query: bytes, *, tcp: bool) -> bytes | None:
-        for server in self._upstreams if self._upstreams is not None else machine_servers():
-            with contextlib.suppress(OSError):
-                return _ask_tcp(server, query) if tcp else _ask_udp(server, query)
-        return None
+    def _forward(self, request: DNSRecord, *, tcp: bool) -> DNSRecord:
+        for server in self.upstreams if self.upstreams is not None else machine_servers():
+            with contextlib.suppress(OSError, DNSError):
+                said = request.send(server, tcp=tcp, timeout=_TIMEOUT_S, ipv6=":" in server)
+                return DNSRecord.parse(said)
+        return _reply(request, RCODE.SERVFAIL)
 
-    def _serve_udp(self, vpc_id: str, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError, RuntimeError):  # closed by stop
-            while True:
-                query, sender = sock.recvfrom(65535)
-                self._pool.submit(self._answer_udp, vpc_id, sock, query, sender)
 
-    def _answer_udp(self, vpc_id: str, sock: socket.socket, query: bytes, sender: tuple[str, int]) -> None:
-        answer = self.answer(query, vpc_id)
-        if answer is not None:
-            with contextlib.suppress(OSError):
-                sock.sendto(answer, sender)
+class _Server(socketserver.BaseServer):
+    """What dnslib's servers do, on a socket that a VPC's router has opened."""
 
-    def _serve_tcp(self, vpc_id: str, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError, RuntimeError):  # closed by stop
-            while True:
-                connection, _ = sock.accept()
-                self._pool.submit(self._answer_tcp, vpc_id, connection)
+    def __init__(self, sock: socket.socket, zone: Zone) -> None:
+        socketserver.BaseServer.__init__(self, sock.getsockname(), DNSHandler)
+        self.socket, self.resolver = sock, zone
+        self.logger = DNSLogger("-request,-reply,-truncated,-error")
 
-    def _answer_tcp(self, vpc_id: str, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError, struct.error), connection:
-            connection.settimeout(_TIMEOUT_S)
-            while query := _read_message(connection):
-                answer = self.answer(query, vpc_id, tcp=True)
-                if answer is None:
-                    return
-                connection.sendall(struct.pack("!H", len(answer)) + answer)
+    def handle_error(self, *_: Any) -> None:
+        """Leave who sends junk, or goes, without an answer."""
+
+
+class _Udp(_Server, UDPServer):  # type: ignore[misc]  # dnslib has no types
+    pass
+
+
+class _Tcp(_Server, TCPServer):  # type: ignore[misc]  # dnslib has no types
+    pass
+
+
+class Resolver:
+    """Answers DNS questions on sockets of VPCs' routers, from threads.
+
+    Args:
+        names: the sandbox's own names, as `Zone` has them.
+
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._servers: dict[str, list[_Server]] = {}
+        self._lock = threading.Lock()
+
+    def serve(self, vpc_id: str, udp: socket.socket, tcp: socket.socket) -> None:
+        """Answer on a VPC's sockets until `stop`."""
+        zone = Zone(vpc_id, self._names)
+        servers = [_Udp(udp, zone), _Tcp(tcp, zone)]
+        with self._lock:
+            self._servers.setdefault(vpc_id, []).extend(servers)
+        for server in servers:
+            threading.Thread(
+                target=server.serve_forever, args=(_POLL_S,), name=f"dns {vpc_id}", daemon=True
+            ).start()
+
+    def stop(self, vpc_id: str) -> None:
+        """Stop answering in a VPC, and close its sockets."""
+        with self._lock:
+            servers = self._servers.pop(vpc_id, [])
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+    def close(self) -> None:
+        """Stop answering everywhere."""
+        for vpc_id in list(self._servers):
+            self.stop(vpc_id)
 
 
 def machine_servers(file: Path = Path("/etc/resolv.conf")) -> list[str]:
@@ -149,44 +157,7 @@ def _is_private_reverse(name: str) -> bool:
     return address.is_private
 
 
-def _failure(request: DNSRecord) -> bytes:
+def _reply(request: DNSRecord, rcode: int = RCODE.NOERROR) -> DNSRecord:
     reply = request.reply(ra=1, aa=0)
-    reply.header.rcode = RCODE.SERVFAIL
-    return bytes(reply.pack())
-
-
-def _family(server: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in server else socket.AF_INET
-
-
-def _ask_udp(server: str, query: bytes) -> bytes:
-    with socket.socket(_family(server), socket.SOCK_DGRAM) as asking:
-        asking.settimeout(_TIMEOUT_S)
-        asking.connect((server, 53))
-        asking.send(query)
-        while True:
-            answer = asking.recv(65535)
-            if answer[:2] == query[:2]:
-                return answer
-
-
-def _ask_tcp(server: str, query: bytes) -> bytes:
-    with socket.create_connection((server, 53), timeout=_TIMEOUT_S) as asking:
-        asking.sendall(struct.pack("!H", len(query)) + query)
-        return _read_message(asking)
-
-
-def _read_message(connection: socket.socket) -> bytes:
-    """Return one message of a stream (RFC 1035, 4.2.2); empty at its end."""
-    header = _read(connection, 2)
-    return _read(connection, struct.unpack("!H", header)[0]) if header else b""
-
-
-def _read(connection: socket.socket, length: int) -> bytes:
-    data = b""
-    while len(data) < length:
-        part = connection.recv(length - len(data))
-        if not part:
-            return b""
-        data += part
-    return data
+    reply.header.rcode = rcode
+    return reply
