@@ -85,7 +85,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
 def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
     _check_inventory(session)
-    found = session.plan(session.wanted(session.key(make=False)))
+    found = session.plan(session.wanted(session.key(make=False, needed=False)))
     lines = plan_text.table(found)
     if found.is_empty:
         lines += ["", f"{session.where}: all is as {session.options.config} says."]

@@ -162,11 +162,12 @@ class Session:
         with progress.show(found, SystemClock()) as shown:
             return graph.apply(found, self.aws, shown.on_event, patient=patient)
 
-    def key(self, *, make: bool) -> SshKey | None:
+    def key(self, *, make: bool, needed: bool = True) -> SshKey | None:
         """Return the ssh key.
 
         Args:
             make: make it when it is `auto` and missing; it is in no file until it is saved.
+            needed: whether a missing one whose public part the account has is an error.
 
         Returns:
             The pair; None when there is none and none is to be made.
@@ -179,15 +180,15 @@ class Session:
 
         directory = self.inventory.directory
         found = ssh_key.read(self.deployment, directory)
-        if found or not make:
+        if found:
             return found
-        if self._public_key_in_account():
+        if needed and self._public_key_in_account():
             path = ssh_key.path_of(self.deployment.name, directory)
             raise FlowsteadError(
                 f"The deployment {self.deployment.name} exists, but not its private key {path}.",
                 next_step="Copy it from the machine that made the deployment (mode 0600).",
             )
-        return ssh_key.generate(self.deployment, directory)
+        return ssh_key.generate(self.deployment, directory) if make else None
 
     def plan(self, graph: Graph) -> Plan:
         """Compare the account with what is wanted.
