@@ -54,7 +54,8 @@ def test_only_the_roles_go_in(tmp_path: Path) -> None:
     with tarfile.open(build(tmp_path)) as archive:
         names = {name.split("/")[0] for name in archive.getnames()}
         roles = {name.split("/")[1] for name in archive.getnames() if name.startswith("roles/")}
-    assert names == {"MANIFEST.json", "FILES.json", "README.md", "CHANGELOG.md", "meta", "plugins", "roles"}
+    kept = {"README.md", "CHANGELOG.md", "LICENSE", "meta", "plugins", "roles"}
+    assert names == {"MANIFEST.json", "FILES.json"} | kept
     assert roles == set(ROLES)
 
 
@@ -103,6 +104,24 @@ def test_a_wrong_input_is_refused_before_anything_changes(elsewhere: Path) -> No
     assert done.returncode == 2
     assert "python_uv_path" in done.stdout
     assert re.search(r"changed=0\s", done.stdout)
+
+
+def test_variables_that_are_unknown_or_renamed_are_refused(elsewhere: Path) -> None:
+    given = {
+        "gateway_certifcate": "mine.pem",
+        "gateway_login_attempts_burst": 5,
+        "gateway_server_names": ["mlflow.example.com"],
+        "gateway_upstream_port": 5001,
+    }
+
+    done = run(elsewhere, "ansible-playbook", play(elsewhere, "gateway", **given), check=False)
+    assert done.returncode == 2
+    assert re.search(r"changed=0\s", done.stdout)
+    text = re.sub(r"\s+", " ", done.stdout)
+    assert "gateway_certifcate is no variable of the role gateway. Did you mean gateway_certificate?" in text
+    assert "gateway_login_attempts_burst is mlflow_login_attempts_per_minute now: set that." in text
+    # Ansible shows where it stands.
+    assert re.search(r"play\.yml:\d+", text)
 
 
 def test_the_roles_find_the_plugin_that_writes_their_files(elsewhere: Path) -> None:

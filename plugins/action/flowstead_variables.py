@@ -1,0 +1,67 @@
+"""Action plugin `flowstead_variables`: refuses variables that a role does not know.
+
+The module of the same name has the documentation.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "role": {"type": "path", "required": True},
+    "renamed": {"type": "dict", "default": {}},
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """The task `flowstead_variables`."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task.
+
+        Args:
+            tmp: unused; Ansible passes it.
+            task_vars: the host's variables.
+
+        Returns:
+            The result: nothing changes.
+
+        Raises:
+            AnsibleActionFail: variables have the role's prefix and are none of its own.
+
+        """
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(OPTIONS)
+        variables = task_vars or {}
+        role = Path(args["role"])
+        text = (role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+        options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
+        renamed = args["renamed"]
+        unknown = sorted(
+            name
+            for name in variables
+            if name in renamed or (name.startswith(f"{role.name}_") and name not in options)
+        )
+        if unknown:
+            mistakes = [_unknown(name, role.name, list(options), renamed) for name in unknown]
+            # Ansible shows the line of the first.
+            raise AnsibleActionFail("\n".join(mistakes), obj=variables[unknown[0]])
+        return result | {"changed": False}
+
+
+def _unknown(name: str, role: str, known: list[str], renamed: dict[str, str]) -> str:
+    """Say what is wrong with a name, and which one may be meant."""
+    if name in renamed:
+        return f"{name} is {renamed[name]} now: set that."
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    return f"{name} is no variable of the role {role}.{meant} All of them: roles/{role}/README.md."
