@@ -85,6 +85,6 @@ ONE_OF_EACH = {
     "key pairs": 1,
     "databases": 1,
     "buckets": 1,
-    "roles": 1,
+    "roles": 2,
     "secrets": 5,
 }
