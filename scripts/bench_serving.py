@@ -104,10 +104,12 @@ def make_runs(client: Mapping[str, str]) -> list[str]:
     return [one["run"]["info"]["run_id"] for one in made]
 
 
-def memory_mib(deployment: Deployment, unit: str) -> int:
-    """What a unit's processes hold, in MiB."""
-    said = deployment.host(f"systemctl show --value --property=MemoryCurrent '{unit}'")
-    return int(said.split()[0]) // 2**20
+def memory_mib(deployment: Deployment) -> int:
+    """What MLflow's processes hold, in MiB; what several share counts once."""
+    said = deployment.host(
+        "awk '/^Pss:/ {sum += $2} END {print sum}' $(pgrep -u mlflow | sed 's|.*|/proc/&/smaps_rollup|')"
+    )
+    return int(said) // 1024
 
 
 def open_port(deployment: Deployment, port: int) -> None:
@@ -149,7 +151,7 @@ def main() -> None:
         environment = {"PATH": os.environ["PATH"], "RUNS": " ".join(make_runs(client))}
         ours = environment | {"LOGIN": f"Basic {base64.b64encode(login.encode()).decode()}"}
 
-        def measure(url: str, environment: Mapping[str, str], unit: str) -> tuple[list[Load], int]:
+        def measure(url: str, environment: Mapping[str, str]) -> tuple[list[Load], int]:
             load(url, CALLERS[0], environment, lasts_s=5)
             found = []
             for callers in CALLERS:
@@ -157,9 +159,9 @@ def main() -> None:
                 console.print(f"{url}, {callers} callers: {found[-1]}", style="dim", highlight=False)
                 # What is under way still ends: it is not the next one's.
                 time.sleep(5)
-            return found, memory_mib(deployment, unit)
+            return found, memory_mib(deployment)
 
-        mine, my_memory = measure(client["MLFLOW_TRACKING_URI"], ours, f"mlflow@{version}.service")
+        mine, my_memory = measure(client["MLFLOW_TRACKING_URI"], ours)
         open_port(deployment, PLAIN_PORT)
         deployment.host(PLAIN.format(unit=PLAIN_UNIT, version=version, port=PLAIN_PORT))
         plain = f"http://{deployment.provisioned['flowstead_public_address']}:{PLAIN_PORT}"
@@ -167,7 +169,7 @@ def main() -> None:
         until(
             lambda: run(*probe, cwd=PROJECT, env=environment, check=False).returncode == 0, "plain MLflow up"
         )
-        theirs, their_memory = measure(plain, environment, f"{PLAIN_UNIT}.service")
+        theirs, their_memory = measure(plain, environment)
     for callers, one, other in zip(CALLERS, mine, theirs, strict=True):
         ratio = f"{one.good_per_s / max(other.good_per_s, 0.01):.1f} times"
         table.add_row(f"{callers} callers", str(one), str(other), ratio)
