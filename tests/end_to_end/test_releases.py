@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from deployed import Deployment
+from deployed import Deployment, ask
 from upgrading import (
     END,
     JOURNAL,
@@ -41,6 +41,17 @@ def test_with_the_same_schema_no_request_fails_up_or_down(
     assert [answer for answer in answers if answer[0] != 200] == []
     assert len(answers) > 20
     assert serves(deployment, client_environment, then)
+    # The client that tried it has left nothing in anybody's list.
+    assert "Flowstead checks" not in experiments(client_environment, "ACTIVE_ONLY")
+    assert "Flowstead checks" in experiments(client_environment, "DELETED_ONLY")
+
+
+def experiments(client: dict[str, str], view: str) -> set[str]:
+    """The names of the experiments that are listed."""
+    body = {"view_type": view, "max_results": "1000"}
+    status, said = ask(client, "/api/2.0/mlflow/experiments/search", method="POST", body=body)
+    assert status == 200, said
+    return {one["name"] for one in json.loads(said)["experiments"]}
 
 
 def test_a_change_that_is_killed_after_its_commit_is_finished(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Use MLflow as a client would, through this host's gateway: log a run, read it back, delete it.
+"""Use MLflow as a client would, through this host's gateway: log a run, read it back, delete all of it.
 
 Managed by Ansible. Run with a release's own Python as MLflow's user. On standard input, as JSON: `password`,
 and `pass`, which opens a gateway that holds other clients off.
@@ -46,12 +46,20 @@ def show_pass(token):
 
 
 def use():
-    """Log parameters, metrics and an artifact, and see that they come back."""
+    """Log a run and see that it comes back, in an experiment that is in nobody's list before and after."""
     client = MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment and experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+    try:
+        log_and_read(client, experiment_id)
+    finally:
+        client.delete_experiment(experiment_id)
+
+
+def log_and_read(client, experiment_id):
+    """Log parameters, metrics and an artifact, and see that they come back."""
     run_id = client.create_run(experiment_id).info.run_id
     client.log_param(run_id, "question", "does it answer?")
     for step in range(3):
@@ -64,7 +72,6 @@ def use():
     with tempfile.TemporaryDirectory() as folder:
         text = Path(client.download_artifacts(run_id, "answer.txt", folder)).read_text()
     found = client.search_runs([experiment_id], f"attributes.run_id = '{run_id}'")
-    client.delete_run(run_id)
     seen = (run.data.params, history, text, [one.info.run_id for one in found])
     wanted = ({"question": "does it answer?"}, [0.0, 1.0, 2.0], "it does", [run_id])
     if seen != wanted:
