@@ -1,4 +1,4 @@
-"""Day-2 commands: fab status, logs, tunnel, password, backups, user.add and the like (fab --list).
+"""Day-2 commands: fab status, logs, tunnel, password, backups, gc, user.add and the like (fab --list).
 
 They learn everything from the inventory that provision.py wrote, and accept the pinned host key only.
 """
@@ -49,6 +49,11 @@ count(*) FILTER (WHERE usename = current_user) - 1, $((3 * $(value MLFLOW_WORKER
 count(*) - 1, current_setting('max_connections'))
 FROM pg_stat_activity WHERE backend_type = 'client backend'"
 """
+# Collects garbage on the host, in a unit of its own: it goes on when the connection breaks.
+COLLECT = (
+    *("sudo", "systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
+    *("/usr/bin/python3", "-B", "/usr/local/lib/flowstead/mlflow/change.py", "garbage"),
+)
 # Random bytes of a password that is made up. MLflow asks for 12 characters (mlflow/utils/validation.py).
 PASSWORD_LENGTH = 18
 
@@ -316,6 +321,37 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
     return lines or ["There is none yet."]
 
 
+@task(
+    name="gc",
+    help={
+        "older-than": "How long ago it was deleted at least, such as 30d or 1d12h (mlflow_garbage_age).",
+        "dry-run": "Only count.",
+    },
+)
+def collect_garbage(
+    _context: Any, older_than: str = "", dry_run: bool = False, inventory: str = "inventory"
+) -> None:
+    """Remove for good what users deleted in MLflow long enough ago: rows, and files in the bucket."""
+    words = [
+        *COLLECT,
+        *([f"--older-than={older_than}"] if older_than else []),
+        *(["--dry-run"] if dry_run else []),
+    ]
+    with _words(), find(inventory).connect() as connection:
+        result = connection.run(shlex.join(words), hide=True, warn=True, in_stream=False)
+        try:
+            report = json.loads(result.stdout)
+        except ValueError:
+            why = (result.stderr.strip() or result.stdout.strip() or "no answer").splitlines()[-1]
+            raise FlowsteadError(
+                f"The host could not do it: {why}.",
+                next_step="ansible-playbook site.yml brings its programs up to date.",
+            ) from None
+        if report["outcome"] != "done":
+            raise FlowsteadError(report["why"])
+        print("\n".join(report["told"]))
+
+
 @task(name="add", help={"name": "The new user's."})
 def add_user(_context: Any, name: str, inventory: str = "inventory") -> None:
     """Make a user; asks for the password, or reads it from a pipe; makes one up if there is none."""
@@ -460,4 +496,4 @@ def _words() -> Iterator[None]:
 
 
 users = Collection("user", add_user, remove_user, list_users, change_password, grant)
-namespace = Collection(status, logs, tunnel, password, backups, users)
+namespace = Collection(status, logs, tunnel, password, backups, collect_garbage, users)

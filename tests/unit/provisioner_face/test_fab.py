@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -185,3 +187,50 @@ def test_a_name_that_is_taken_is_told_without_the_sql_and_its_values(
     with pytest.raises(SystemExit):
         run(fabfile.add_user, "ada")
     assert capsys.readouterr().err == "error: MLflow refuses: User (username=ada) already exists.\n"
+
+
+class Host:
+    """A host that collects garbage; `asked` has each command."""
+
+    def __init__(self, stdout: str, stderr: str = "") -> None:
+        self.answer = SimpleNamespace(stdout=stdout, stderr=stderr)
+        self.asked: list[str] = []
+
+    def connect(self) -> Any:
+        return contextlib.nullcontext(self)
+
+    def run(self, command: str, **_options: object) -> Any:
+        self.asked.append(command)
+        return self.answer
+
+
+def test_garbage_is_collected_on_the_host_in_a_unit_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = Host(json.dumps({"outcome": "done", "told": ["Removed for good: 1 run.", "Kept: 1 more."]}))
+    monkeypatch.setattr(fabfile, "find", lambda _inventory: host)
+    fabfile.collect_garbage.body(Context())
+    fabfile.collect_garbage.body(Context(), older_than="1d; reboot", dry_run=True)
+    assert capsys.readouterr().out == "Removed for good: 1 run.\nKept: 1 more.\n" * 2
+    assert all(one.startswith("sudo systemd-run --quiet --wait ") for one in host.asked)
+    assert [one.partition("change.py ")[2] for one in host.asked] == [
+        "garbage",
+        "garbage '--older-than=1d; reboot' --dry-run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (Host('{"outcome": "refused", "why": "This host is busy with: backup."}'), "busy with: backup."),
+        (Host("", "usage: change.py\nerror: invalid choice: 'garbage'"), "site.yml brings its programs up"),
+    ],
+)
+def test_garbage_that_stays_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: Host, said: str
+) -> None:
+    monkeypatch.setattr(fabfile, "find", lambda _inventory: host)
+    with pytest.raises(SystemExit) as ended:
+        fabfile.collect_garbage.body(Context())
+    assert ended.value.code == 1
+    assert said in capsys.readouterr().err

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -36,6 +37,8 @@ UNDO_PAUSE_S = 5
 BACKUP_MIB_PER_S = 10
 # How often clients that wait for somebody's long request to finish are told to come again later.
 DRAIN_NOTICE_S = 20
+# How long ago something was deleted at least, before it is removed for good.
+AGE = re.compile(r"(?=.)(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?")
 # The gateway makes a Retry-After of what is announced: so many of them last as long (flowstead-gateway).
 TRIES = 4
 
@@ -317,6 +320,14 @@ def rehearse(host, report, version, depth):
             write_json(REHEARSAL, {"version": version, "seconds": seconds})
 
 
+def age_s(text):
+    """Return the seconds of an age such as 30d or 1d12h."""
+    found = AGE.fullmatch(text)
+    if not found:
+        raise RefusedError(f"{text!r} is no age: give days, hours and minutes, such as 30d, 12h or 1d12h.")
+    return sum(int(number) * unit for number, unit in zip(found.groups("0"), (86400, 3600, 60), strict=True))
+
+
 def do(host, arguments, report):
     """Do what was asked."""
     asked = arguments.asked
@@ -330,6 +341,12 @@ def do(host, arguments, report):
         serving = host.serving()["version"]
         what = "The databases could not be backed up"
         report |= host.data(serving, "dump", arguments.reason, serving, "--tidy", what=what)
+    elif asked == "garbage":
+        serving = host.serving()["version"]
+        if not serving:
+            raise RefusedError("Nothing serves yet.")
+        age = arguments.older_than or host.settings["garbage_age"]
+        report |= host.collect_garbage(serving, age, age_s(age), dry_run=arguments.dry_run)
 
 
 def parse():
@@ -347,6 +364,9 @@ def parse():
     restore.add_argument("backup")
     restore.add_argument("version")
     asked.add_parser("backup", help="back the databases up, while MLflow serves").add_argument("reason")
+    garbage = asked.add_parser("garbage", help="remove for good what users deleted, while MLflow serves")
+    garbage.add_argument("--older-than", help="how long ago at least, such as 30d or 1d12h")
+    garbage.add_argument("--dry-run", action="store_true", help="only count")
     asked.add_parser("recover", help="finish or undo a change that was broken off")
     return parser.parse_args()
 

@@ -76,10 +76,12 @@ def commands_together(argvs, *, what, timeout_s, **options):
         raise ChangeError("\n".join(f"{what}: {reason}" for reason in reasons))
 
 
-def secrets_in(path):
+def variables_in(path):
     """Return the variables of a file in the form of systemd's EnvironmentFile (systemd.exec(5))."""
     variables = {}
     for line in Path(path).read_text().splitlines():
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
         name, _, value = line.strip().partition("=")
         if len(value) > 1 and value[0] == value[-1] == '"':
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
@@ -90,7 +92,7 @@ def secrets_in(path):
 def administrator_password(path):
     """Return the administrator's password, from the file with the server's secrets."""
     try:
-        return secrets_in(path)["MLFLOW_AUTH_ADMIN_PASSWORD"]
+        return variables_in(path)["MLFLOW_AUTH_ADMIN_PASSWORD"]
     except KeyError:
         raise ChangeError(
             f"{path} has no MLFLOW_AUTH_ADMIN_PASSWORD: look at journalctl -u {SECRETS_UNIT}"
@@ -222,6 +224,21 @@ class Host:
         environment = os.environ | {"PGPASSFILE": self.settings["passfile"]}
         argv = (self.python(version), "-B", str(PROGRAMS / "data.py"), *words)
         return json.loads(command(*argv, what=what, env=environment, cwd="/") or "{}")
+
+    def collect_garbage(self, version, age, age_s, *, dry_run):
+        """Remove what users have deleted, with the settings and the credentials of the server."""
+        spool = Path("/var/lib/mlflow-garbage")
+        spool.mkdir(mode=0o700, exist_ok=True)
+        shutil.chown(spool, self.settings["user"], self.settings["group"])
+        options = self.user_options()
+        options["env"] |= variables_in(Path(self.settings["config_dir"]) / f"{version}.env") | {
+            "AWS_CONFIG_FILE": f"{self.settings['config_dir']}/aws.conf",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        words = (age, str(age_s), *(["--dry-run"] if dry_run else []))
+        argv = (self.python(version), "-B", str(PROGRAMS / "garbage.py"), *words)
+        return json.loads(command(*argv, what="What users deleted could not be removed", **options))
 
     @contextlib.contextmanager
     def owner(self):

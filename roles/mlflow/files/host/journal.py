@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from host import secrets_in
+from host import variables_in
 
 LINES = 40
 
@@ -15,7 +15,7 @@ def main(unit, secrets_file):
     command = ["journalctl", "--unit", unit, "--lines", str(LINES), "--no-pager", "--output", "cat"]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False).stdout
     try:
-        values = secrets_in(secrets_file).values()
+        values = variables_in(secrets_file).values()
     except OSError:
         values = []
     for value in sorted(filter(None, values), key=len, reverse=True):
