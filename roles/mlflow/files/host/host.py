@@ -235,6 +235,7 @@ class Host:
             "AWS_CONFIG_FILE": f"{self.settings['config_dir']}/aws.conf",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "MLFLOW_LOGGING_LEVEL": "WARNING",
         }
         words = (age, str(age_s), *(["--dry-run"] if dry_run else []))
         argv = (self.python(version), "-B", str(PROGRAMS / "garbage.py"), *words)
