@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 from fabric import Connection, task
 from invoke import Collection
@@ -29,6 +28,7 @@ from invoke.exceptions import ThreadException
 
 from provisioner import first_contact, known_hosts
 from provisioner.aws import Aws
+from provisioner.entrance import Entrance, entrance, filled_in, read_options
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.inventory import secret_value
 
@@ -74,20 +74,19 @@ class Server:
     options: dict[str, Any]
 
     @property
-    def own_name(self) -> str:
-        """The name that a certificate of one's own is for; empty with Flowstead's."""
-        names = self.options.get("tracking_server_names") or [""]
-        return str(names[0]) if self.options.get("gateway_certificate") else ""
-
-    @property
     def url(self) -> str:
         """Where MLflow answers."""
-        return f"https://{self.own_name}" if self.own_name else str(self.values["flowstead_url"])
+        return self._entrance.url
 
     @property
     def ca_file(self) -> Path | None:
         """The certificate to trust; None for those that this machine trusts."""
-        return None if self.own_name else self._path("flowstead_ca_file")
+        return self._entrance.ca_file
+
+    @property
+    def _entrance(self) -> Entrance:
+        issued = Entrance(str(self.values["flowstead_url"]), self._path("flowstead_ca_file"))
+        return entrance(self.directory, self.options, issued)
 
     @property
     def ssh_key(self) -> Path | None:
@@ -122,8 +121,7 @@ class Server:
 
     def _path(self, variable: str) -> Path:
         """Give a path that Ansible would work out from the inventory's directory."""
-        with_variable = jinja2.Template(str(self.values[variable]), undefined=jinja2.StrictUndefined)
-        return Path(with_variable.render(inventory_dir=str(self.directory)))
+        return Path(filled_in(self.directory, variable, self.values[variable]))
 
 
 def find(inventory: str) -> Server:
@@ -140,24 +138,7 @@ def find(inventory: str) -> Server:
     path = directory / "group_vars" / "all" / "provisioned.yml"
     if not path.is_file():
         raise FlowsteadError(f"There is no {path}.", next_step="Run: python provision.py")
-    edited = directory / "group_vars" / "tracking_servers.yml"
-    try:
-        # The loader is a safe one.
-        options = yaml.load(edited.read_text(encoding="utf-8"), _WithoutTags) if edited.is_file() else {}  # noqa: S506
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{edited}:{mark.line + 1}" if mark else str(edited)
-        raise FlowsteadError(
-            f"{where}: this is not YAML: {getattr(error, 'problem', error)}.", next_step="Correct it."
-        ) from error
-    return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")), options or {})
-
-
-class _WithoutTags(yaml.SafeLoader):
-    """Reads values with a tag of Ansible's, such as !vault, as None: nothing here needs them."""
-
-
-_WithoutTags.add_multi_constructor("!", lambda *_: None)
+    return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")), read_options(directory))
 
 
 class AnswerError(Exception):
@@ -272,7 +253,7 @@ def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> Non
             print(
                 f"https://localhost:{port}/ is {server.url} until Ctrl-C. User admin; password: fab password."
             )
-            trust = f"is for {server.own_name}" if server.own_name else f"is signed by {server.ca_file}"
+            trust = f"is signed by {server.ca_file}" if server.ca_file else "is one that systems trust"
             print(f"Its certificate {trust}.", flush=True)
             threading.Event().wait()
 

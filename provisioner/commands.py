@@ -109,21 +109,27 @@ def outputs(session: Session) -> None:
 
 def client(session: Session) -> None:
     """Print what an MLflow client needs: lines for `eval`, or JSON."""
+    from provisioner.entrance import Entrance, entrance, read_options  # noqa: PLC0415 - each command imports what it needs
+
     _check_inventory(session)
-    result = _outputs(session)
-    session.inventory.write_ca(result, session.aws)
+    result, directory = _outputs(session), session.inventory.directory
+    issued = Entrance(result.url, session.inventory.ca_file)
+    way = entrance(directory, read_options(directory), issued)
+    if way.ca_file == issued.ca_file:
+        session.inventory.write_ca(result, session.aws)
     command = shlex.join(session.command("password"))
     data = {
-        "tracking_uri": result.url,
+        "tracking_uri": way.url,
         "username": "admin",
         "password_command": command,
-        "ca_file": str(session.inventory.ca_file),
+        "ca_file": str(way.ca_file) if way.ca_file else None,
     }
+    trust = "MLFLOW_TRACKING_SERVER_CERT_PATH"
     lines = [
-        f"export MLFLOW_TRACKING_URI={shlex.quote(result.url)}",
+        f"export MLFLOW_TRACKING_URI={shlex.quote(way.url)}",
         "export MLFLOW_TRACKING_USERNAME=admin",
         f'export MLFLOW_TRACKING_PASSWORD="$({command})"',
-        f"export MLFLOW_TRACKING_SERVER_CERT_PATH={shlex.quote(str(session.inventory.ca_file))}",
+        f"export {trust}={shlex.quote(str(way.ca_file))}" if way.ca_file else f"unset {trust}",
     ]
     session.print(data, lines)
 

@@ -91,6 +91,9 @@ def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     )
     assert fabfile.find(str(inventory)).url == "https://mlflow.example.com"
     assert fabfile.find(str(inventory)).ca_file is None
+    edited.write_text("gateway_certificate: own.pem\ngateway_certificate_ca: /etc/company.pem\n")
+    assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
+    assert fabfile.find(str(inventory)).ca_file == Path("/etc/company.pem")
     edited.write_text("tracking_server_names: [")
     with pytest.raises(FlowsteadError, match=r"tracking_servers\.yml:\d+: this is not YAML"):
         fabfile.find(str(inventory))
@@ -126,6 +129,27 @@ def test_client_prints_what_a_client_needs(made):
     script = script.replace(data["password_command"], "echo right")
     shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert shell.stdout == f"{data['tracking_uri']}|admin"
+
+
+def test_client_prints_the_name_and_the_authority_of_a_certificate_of_ones_own(made):
+    edited = made.inventory / "group_vars" / "tracking_servers.yml"
+    edited.write_text(
+        "tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\n"
+        'gateway_certificate_ca: "{{ inventory_dir }}/company ca.pem"\n'
+    )
+    data = made.run("client", "--json").data
+    assert data["tracking_uri"] == "https://mlflow.example.com"
+    assert data["ca_file"] == str(made.inventory / "company ca.pem")
+    assert "CERT_PATH='" in made.run("client").out
+    # One that everybody's system trusts: what an earlier `eval` set would be in its way.
+    edited.write_text("tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\n")
+    assert made.run("client", "--json").data["ca_file"] is None
+    assert "\nunset MLFLOW_TRACKING_SERVER_CERT_PATH\n" in made.run("client").out
+    edited.write_text('tracking_server_names: ["{{ ours }}"]\ngateway_certificate: own.pem\n')
+    result = made.run("client")
+    assert result.code == 1
+    assert "tracking_server_names" in result.err
+    assert "'ours' is undefined" in result.err
 
 
 def test_a_lost_ca_certificate_is_written_again(made):

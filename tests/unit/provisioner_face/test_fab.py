@@ -71,7 +71,6 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         values = {"flowstead_url": f"http://127.0.0.1:{server.server_port}", "flowstead_ca_file": "/x"}
         found = fabfile.Server(Path(), values, {"gateway_certificate": "own.pem"})
-        monkeypatch.setattr(fabfile.Server, "own_name", "x")
         monkeypatch.setattr(fabfile.Server, "url", values["flowstead_url"])
         monkeypatch.setattr(fabfile.Server, "password", lambda _self: "the admin's: password")
         monkeypatch.setattr(fabfile, "find", lambda _inventory: found)
