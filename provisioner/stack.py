@@ -24,6 +24,7 @@ from provisioner.resources.subnet import Subnet
 from provisioner.resources.vpc import Vpc
 from provisioner.resources.zones import Zones
 from provisioner.secret_values import certificate_authority, login, server_keys
+from provisioner.systems import systems
 
 HTTPS, SSH, POSTGRESQL = 443, 22, 5432
 WORLD = ("0.0.0.0/0",)
@@ -81,6 +82,10 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     owner = Owner(deployment.name, deployment.tags)
     network, server, database = deployment.network, deployment.server, deployment.database
     full_name = f"flowstead-{deployment.name}-{deployment.region}"
+    server_role_name, artifacts_role_name = f"{full_name}-server", f"{full_name}-mlflow"
+    server_role_arn, artifacts_role_arn = (
+        f"arn:aws:iam::{facts.account_id}:role/{name}" for name in (server_role_name, artifacts_role_name)
+    )
 
     # The network: two public and two private subnets in two zones.
     zones = Zones(
@@ -103,7 +108,6 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     gateway = InternetGateway("internet_gateway", owner, vpc=vpc)
     public_routes = RouteTable("public_routes", owner, vpc=vpc, subnets=(public_1, public_2), gateway=gateway)
     private_routes = RouteTable("private_routes", owner, vpc=vpc, subnets=(private_1, private_2))
-    s3_endpoint = S3Endpoint("s3_endpoint", owner, vpc=vpc, route_tables=(public_routes, private_routes))
 
     # Which packets may come: HTTPS and SSH from where the users are, PostgreSQL from the server only.
     server_firewall = SecurityGroup(
@@ -133,6 +137,14 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         backups_prefix=deployment.backups.prefix,
         backups_days=deployment.backups.keep_days,
     )
+    s3_endpoint = S3Endpoint(
+        "s3_endpoint",
+        owner,
+        vpc=vpc,
+        route_tables=(public_routes, private_routes),
+        bucket=artifacts,
+        packages=systems[server.system].packages.format(region=deployment.region),
+    )
     database_instance = DbInstance(
         "database",
         owner,
@@ -153,16 +165,35 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         ),
         artifacts=f"s3://{artifacts.bucket_name}/{artifacts.prefix}",
     )
+    host_reads = {"readers": (server_role_arn,), "strangers": (artifacts_role_arn,)}
+    no_host_reads = {"strangers": (server_role_arn, artifacts_role_arn)}
     database_owner, database_application, admin, keys, tls_ca = (
         Secret(
-            f"secret_{name}", owner, secret_name=_secret_name(owner, name), purpose=purpose, generate=generate
+            f"secret_{name}",
+            owner,
+            secret_name=_secret_name(owner, name),
+            purpose=purpose,
+            generate=generate,
+            account_id=facts.account_id,
+            **who,
         )
-        for name, purpose, generate in (
-            ("database_owner", "Migrates MLflow's schema", login("mlflow_owner")),
-            ("database_application", "MLflow's server at the database", login("mlflow_application")),
-            ("admin", "MLflow's first administrator", login("admin")),
-            ("server_keys", "Keys that MLflow signs and encrypts with", server_keys),
-            ("tls_ca", "Signs the gateway's certificate", certificate_authority(owner.deployment)),
+        for name, purpose, generate, who in (
+            ("database_owner", "Migrates MLflow's schema", login("mlflow_owner"), host_reads),
+            (
+                "database_application",
+                "MLflow's server at the database",
+                login("mlflow_application"),
+                host_reads,
+            ),
+            ("admin", "MLflow's first administrator", login("admin"), host_reads),
+            ("server_keys", "Keys that MLflow signs and encrypts with", server_keys, host_reads),
+            # It signs where provision.py runs.
+            (
+                "tls_ca",
+                "Signs the gateway's certificate",
+                certificate_authority(owner.deployment),
+                no_host_reads,
+            ),
         )
     )
 
@@ -170,7 +201,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     role = Role(
         "server_role",
         owner,
-        role_name=f"{full_name}-server",
+        role_name=server_role_name,
         bucket=artifacts,
         prefix=deployment.artifacts.prefix,
         backups_prefix=deployment.backups.prefix,
@@ -180,7 +211,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     artifacts_role = Role(
         "artifacts_role",
         owner,
-        role_name=f"{full_name}-mlflow",
+        role_name=artifacts_role_name,
         bucket=artifacts,
         prefix=deployment.artifacts.prefix,
         taken_by=role,

@@ -18,6 +18,7 @@ class System:
         user: who logs in.
         release: ID and VERSION_ID of /etc/os-release.
         postgresql: major version of the pg_dump that the role mlflow installs from its packages.
+        packages: name of the S3 bucket that its packages come from, by region; empty: not from S3.
 
     """
 
@@ -26,6 +27,7 @@ class System:
     user: str
     release: tuple[str, str]
     postgresql: int
+    packages: str = ""
 
 
 _DEBIAN, _CANONICAL, _AMAZON = "136693071363", "099720109477", "137112412989"
@@ -49,7 +51,12 @@ systems: Mapping[str, System] = MappingProxyType(
             14,
         ),
         "amazon-linux-2023": System(
-            _AMAZON, "al2023-ami-2023.*-kernel-6.1-{kernel}", "ec2-user", ("amzn", "2023"), 17
+            _AMAZON,
+            "al2023-ami-2023.*-kernel-6.1-{kernel}",
+            "ec2-user",
+            ("amzn", "2023"),
+            17,
+            "al2023-repos-{region}-de612dc2",
         ),
     }
 )
@@ -57,4 +64,5 @@ systems: Mapping[str, System] = MappingProxyType(
 https://docs.aws.amazon.com/linux/al2023/ug/naming-and-versioning.html and connecting-to-instance.html.
 ID and VERSION_ID: https://www.freedesktop.org/software/systemd/man/latest/os-release.html.
 pg_dump: https://tracker.debian.org/pkg/postgresql-common, https://packages.ubuntu.com/postgresql-client,
-https://docs.aws.amazon.com/linux/al2023/release-notes/all-packages.html (postgresql17)."""
+https://docs.aws.amazon.com/linux/al2023/release-notes/all-packages.html (postgresql17).
+Packages: what `dnf repolist -v` shows on a host of that system; Debian's and Ubuntu's are not in S3."""

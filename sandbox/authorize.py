@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sandbox import account, principals, resources, signature
 from sandbox.errors import Refusal
+from sandbox.mapping import topology
 from sandbox.policy import Document, Question, Verdict, evaluate
 from sandbox.principals import Principal
 from sandbox.request import Call
@@ -92,6 +93,15 @@ def _resource_policies(service: str, resource: str, region: str) -> list[Documen
     return []
 
 
+def _endpoint_policies(call: Call) -> list[Document]:
+    """Find the policy of the gateway endpoint that a call from a VPC has come through."""
+    if call.service != "s3" or not call.request.origin:
+        return []
+    backend = account.ec2(call.region)
+    endpoint = topology.s3_endpoint(backend, call.request.origin, call.request.peer)
+    return [json.loads(endpoint.policy_document)] if endpoint is not None else []
+
+
 def verdict(call: Call, principal: Principal | None, action: str, resource: str) -> Verdict:
     """Say whether a caller may do one thing to one resource.
 
@@ -111,6 +121,9 @@ def verdict(call: Call, principal: Principal | None, action: str, resource: str)
         principal_arns=principal.arns if principal else (),
         account_id=principal.account_id if principal else "",
     )
+    of_endpoint = evaluate(way, question) if (way := _endpoint_policies(call)) else Verdict.ALLOW
+    if of_endpoint is not Verdict.ALLOW:
+        return of_endpoint
     documents = _resource_policies(call.service, resource, call.region)
     of_resource = evaluate(documents, question)
     if principal is None:

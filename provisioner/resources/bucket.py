@@ -21,6 +21,9 @@ _ARTIFACTS, _BACKUPS = "flowstead", "flowstead-backups"
 _LIFECYCLE = ("days that overwritten artifacts are kept", "days that backups are kept")
 _ENCRYPTION = "AES256"
 """With S3's own keys; with another's key, whoever takes that key away takes the artifacts away."""
+_OWNERSHIP = "BucketOwnerEnforced"
+"""Nobody but policies decides who may what; ACLs are off. The default of new buckets, said all the same:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html"""
 _BATCH = 1000
 """DeleteObjects takes no more: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 
@@ -34,9 +37,9 @@ _CLOSED = {
 
 @dataclass(frozen=True, eq=False)
 class Bucket(Resource):
-    """An S3 bucket: closed to the public, TLS only, encrypted, versioned, old versions and backups expire.
+    """An S3 bucket: closed to the public, without ACLs, TLS only, encrypted, versioned.
 
-    Every object is encrypted since January 2023, and nobody can turn it off
+    Old versions and backups expire. Every object is encrypted since January 2023, and nobody can turn it off
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html);
     the key can be changed.
 
@@ -111,7 +114,12 @@ class Bucket(Resource):
         lifecycle = aws.call_or(
             ("NoSuchLifecycleConfiguration",), "s3", "get_bucket_lifecycle_configuration", **self._mine
         )
+        ownership = aws.call_or(
+            ("OwnershipControlsNotFoundError",), "s3", "get_bucket_ownership_controls", **self._mine
+        )
+        rules = ownership["OwnershipControls"]["Rules"] if ownership else []
         return {
+            "ownership": rules[0]["ObjectOwnership"] if rules else "ObjectWriter",
             "encryption": _key(encryption),
             "versioning": aws.call("s3", "get_bucket_versioning", **self._mine).get("Status", "off"),
             "policy": as_policy(policy["Policy"]) if policy else None,
@@ -150,6 +158,7 @@ class Bucket(Resource):
             "blocked",
             self._close,
         )
+        yield Setting("ownership of objects", facts["ownership"], _OWNERSHIP, self._own)
         yield Setting("versioning", facts["versioning"], "Enabled", self._version)
         yield Setting("encryption", facts["encryption"], _ENCRYPTION, self._encrypt)
         for wanted, name in zip(self._rules(), _LIFECYCLE, strict=True):
@@ -185,6 +194,12 @@ class Bucket(Resource):
 
     def _close(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
+
+    def _own(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
+        """Turn ACLs off; S3 refuses it while one of them lets others in."""
+        rule = {"ObjectOwnership": _OWNERSHIP}
+        aws.call("s3", "put_bucket_acl", ACL="private", **self._mine)
+        aws.call("s3", "put_bucket_ownership_controls", OwnershipControls={"Rules": [rule]}, **self._mine)
 
     def _version(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         status = {"Status": "Enabled"}
@@ -223,6 +238,7 @@ class Bucket(Resource):
                 Lag(("OperationAborted",)),
                 Bucket=self.bucket_name,
                 CreateBucketConfiguration=configuration,
+                ObjectOwnership=_OWNERSHIP,
             )
         except AwsError as error:
             if error.code == "BucketAlreadyExists":

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from provisioner import rendering
 from provisioner.aws import Aws, Lag
 from provisioner.resources.base import Live
+from provisioner.resources.bucket import Bucket
 from provisioner.resources.ec2 import Description, Ec2Resource
+from provisioner.resources.iam import as_json, as_policy, is_same_policy
 from provisioner.resources.route_table import RouteTable
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -15,11 +18,13 @@ from provisioner.resources.vpc import Vpc
 
 @dataclass(frozen=True, eq=False)
 class S3Endpoint(Ec2Resource):
-    """A gateway endpoint for S3: free, and packets for S3 stay on AWS's network.
+    """A gateway endpoint for S3: free, and packets for S3 stay on AWS's network. It leads to one bucket.
 
     Args:
         vpc: the network.
         route_tables: whose packets for S3 take it.
+        bucket: the bucket that it leads to.
+        packages: name of the bucket in which the hosts' system has its packages; none: elsewhere.
 
     """
 
@@ -35,6 +40,16 @@ class S3Endpoint(Ec2Resource):
 
     vpc: Vpc
     route_tables: tuple[RouteTable, ...]
+    bucket: Bucket
+    packages: str = ""
+
+    @property
+    def _policy(self) -> dict[str, Any]:
+        return rendering.s3_endpoint_policy(
+            bucket_arn=self.bucket.arn,
+            account_id=self.bucket.account_id,
+            packages_arn=f"arn:aws:s3:::{self.packages}" if self.packages else "",
+        )
 
     def exists(self, item: dict[str, Any]) -> bool:
         """Leave out those that are going."""
@@ -52,13 +67,22 @@ class S3Endpoint(Ec2Resource):
         return super().live({**item, "State": state})
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
-        """The network (for ever) and the route tables."""
+        """The network (for ever), the route tables, and what may pass."""
         yield Setting("vpc", live.facts["VpcId"], state.id(self.vpc))
         has = set(live.facts.get("RouteTableIds", []))
         wanted = {state.id(table) for table in self.route_tables}
         changes = {"AddRouteTableIds": sorted(wanted - has), "RemoveRouteTableIds": sorted(has - wanted)}
         to = {key: ids for key, ids in changes.items() if ids}
         yield Setting("route tables", ", ".join(sorted(has)), ", ".join(sorted(wanted)), self._modify, to)
+        policy = as_policy(live.facts["PolicyDocument"])
+        yield Setting(
+            "policy",
+            as_json(policy),
+            f"{self.bucket.bucket_name} only" + (f", and {self.packages}" if self.packages else ""),
+            self._modify,
+            {"PolicyDocument": as_json(self._policy)},
+            is_wanted=is_same_policy(policy, self._policy),
+        )
 
     def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         aws.call("ec2", "modify_vpc_endpoint", VpcEndpointId=live.id, **to)
@@ -75,6 +99,7 @@ class S3Endpoint(Ec2Resource):
             VpcId=state.id(self.vpc),
             ServiceName=f"com.amazonaws.{aws.region}.s3",
             RouteTableIds=[state.id(table) for table in self.route_tables],
+            PolicyDocument=as_json(self._policy),
         )
 
     def wait(self, aws: Aws, live: Live) -> Live:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from provisioner import rendering
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
 from provisioner.resources.base import Live, Parting, Resource
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
+from provisioner.resources.iam import as_json, is_same_policy
 from provisioner.resources.refusals import foreign, in_the_way
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -31,6 +33,9 @@ class Secret(Resource):
         secret_name: its name.
         purpose: one line for the AWS console.
         generate: makes up the value, an object of strings.
+        account_id: the account; nobody of another one gets at it.
+        strangers: ARNs of the deployment's roles that can do nothing with it, whatever they are allowed.
+        readers: ARNs of those that can read its value and do nothing else, likewise.
 
     """
 
@@ -39,6 +44,15 @@ class Secret(Resource):
     secret_name: str
     purpose: str
     generate: Callable[[], Mapping[str, str]]
+    account_id: str
+    strangers: tuple[str, ...]
+    readers: tuple[str, ...] = ()
+
+    @property
+    def _wanted_policy(self) -> dict[str, Any]:
+        return rendering.secret_policy(
+            account_id=self.account_id, reader_arns=self.readers, stranger_arns=self.strangers
+        )
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name: AWS's list of all of them may be minutes behind."""
@@ -62,13 +76,19 @@ class Secret(Resource):
         return answer.get("ResourcePolicy") if answer else None
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
-        """It is there for good, has a value, which is not looked at, and no policy opens it to others."""
+        """It is there for good, has a value, which is not looked at, and a policy that closes it."""
         del state
         is_deleted, has_value = live.facts["is_deleted"], live.facts["has_value"]
-        is_open = live.facts["policy"] is not None
+        policy, wanted = live.facts["policy"], self._wanted_policy
         yield Setting("state", "scheduled for deletion" if is_deleted else "there", "there", self._restore)
         yield Setting("value", "there" if has_value else "none", "there", self._put_value)
-        yield Setting("resource policy", "there" if is_open else "none", "none", self._close)
+        yield Setting(
+            "resource policy",
+            policy or "none",
+            "closed to other accounts; hosts' roles read at most",
+            self._close,
+            is_wanted=is_same_policy(policy, wanted) if policy else is_deleted,
+        )
 
     def _restore(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("secretsmanager", "restore_secret", SecretId=live.arn)
@@ -78,7 +98,8 @@ class Secret(Resource):
         aws.call("secretsmanager", "put_secret_value", SecretId=live.arn, SecretString=value)
 
     def _close(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
-        aws.call("secretsmanager", "delete_resource_policy", SecretId=live.arn)
+        policy = as_json(self._wanted_policy)
+        aws.call("secretsmanager", "put_resource_policy", SecretId=live.arn, ResourcePolicy=policy)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make it with its value."""

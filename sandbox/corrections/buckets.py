@@ -120,6 +120,19 @@ def _check_acl(call: Call) -> None:
         raise Refusal("AccessDenied", "Access Denied", 403)
 
 
+@refuses("s3", "PutBucketOwnershipControls")
+def _check_ownership(call: Call) -> None:
+    """Keep ACLs while one lets others in. Source: "Error codes", Amazon S3 API Reference."""
+    bucket = account.s3().buckets.get(call.params["Bucket"])
+    if bucket is None or _ENFORCED.encode() not in call.request.body or bucket.acl is None:
+        return
+    if len(bucket.acl.grants) > 1:
+        raise Refusal(
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )
+
+
 @refuses("s3", "PutBucketPolicy")
 def _check_policy(call: Call) -> None:
     bucket = account.s3().buckets.get(call.params["Bucket"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
@@ -122,8 +123,12 @@ def _check_route(call: Call) -> None:
 
 @refuses("ec2", "CreateVpcEndpoint", "ModifyVpcEndpoint")
 def _check_endpoint(call: Call) -> None:
-    """Let one gateway endpoint of a service be on a route table."""
+    """Let one gateway endpoint of a service be on a route table; its policy must be JSON."""
     backend, params = account.ec2(call.region), call.params
+    try:
+        json.loads(str(params.get("PolicyDocument") or "{}"))
+    except ValueError as error:
+        raise Refusal("InvalidPolicyDocument", "Policy document is not valid JSON") from error
     own = backend.vpc_end_points.get(str(params.get("VpcEndpointId")))
     service = own.service_name if own else params.get("ServiceName")
     wanted = {*(params.get("RouteTableIds") or ()), *(params.get("AddRouteTableIds") or ())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -73,6 +74,33 @@ def way_out(backend: Any, subnet: Any) -> str:
         if nat is not None and nat.state == "available":
             return next((str(a["publicIp"]) for a in nat.address_set if a.get("publicIp")), "")
     return ""
+
+
+def s3_endpoint(backend: Any, vpc_id: str, address: str) -> Any:
+    """Find the gateway endpoint that an address's packets for S3 take.
+
+    Args:
+        backend: EC2's backend of the region.
+        vpc_id: the VPC.
+        address: a private address in it.
+
+    Returns:
+        moto's endpoint, or None: they take the way to the internet.
+    """
+    subnets = [s for zone in backend.subnets.values() for s in zone.values() if s.vpc_id == vpc_id]
+    inside = (s for s in subnets if ipaddress.ip_address(address) in ipaddress.ip_network(s.cidr_block))
+    table = next((_route_table(backend, subnet) for subnet in inside), None)
+    table_id = table.id if table is not None else ""
+    return next(
+        (
+            endpoint
+            for endpoint in backend.vpc_end_points.values()
+            if endpoint.service_name.endswith(".s3")
+            and endpoint.state != "deleted"
+            and table_id in (endpoint.route_table_ids or ())
+        ),
+        None,
+    )
 
 
 def _ranges(rule: Any, members: dict[str, list[str]]) -> Iterator[str]:

@@ -14,6 +14,10 @@ SSH_FROM_EVERYWHERE = [
 EVERYTHING = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 ANYBODY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
 
+EVERY_BUCKET = (
+    '{"Version": "2008-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*",'
+    ' "Resource": "*"}]}'
+)
 OTHERS = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "210987654321"},'
     ' "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}'
@@ -63,6 +67,12 @@ def remade_profile(account: Account, live: Any) -> None:
     account.call("iam", "add_role_to_instance_profile", InstanceProfileName=live.id, RoleName=role)
 
 
+def with_acls(account: Account, live: Any) -> None:
+    rules = [{"ObjectOwnership": "ObjectWriter"}]
+    account.call("s3", "put_bucket_ownership_controls", Bucket=live.id, OwnershipControls={"Rules": rules})
+    account.call("s3", "put_bucket_acl", Bucket=live.id, ACL="public-read")
+
+
 def untag(account: Account, id_: str) -> None:
     account.call("ec2", "delete_tags", Resources=[id_], Tags=[{"Key": "flowstead:deployment"}])
 
@@ -95,6 +105,13 @@ DRIFT: dict[str, tuple[str, str, By]] = {
             "modify_vpc_endpoint",
             VpcEndpointId=live.id,
             RemoveRouteTableIds=live.facts["RouteTableIds"][:1],
+        ),
+    ),
+    "S3 endpoint open to all buckets": (
+        "s3_endpoint",
+        "policy",
+        lambda a, live: a.call(
+            "ec2", "modify_vpc_endpoint", VpcEndpointId=live.id, PolicyDocument=EVERY_BUCKET
         ),
     ),
     "port opened by hand": (
@@ -203,6 +220,7 @@ DRIFT: dict[str, tuple[str, str, By]] = {
             "s3", "put_bucket_versioning", Bucket=live.id, VersioningConfiguration={"Status": "Suspended"}
         ),
     ),
+    "ACLs on, and one for everybody": ("artifacts", "ownership of objects", with_acls),
     "public access": (
         "artifacts",
         "public access",
@@ -267,6 +285,11 @@ DRIFT: dict[str, tuple[str, str, By]] = {
         lambda a, live: a.call(
             "secretsmanager", "put_resource_policy", SecretId=live.id, ResourcePolicy=OTHERS
         ),
+    ),
+    "secret without a policy": (
+        "secret_tls_ca",
+        "resource policy",
+        lambda a, live: a.call("secretsmanager", "delete_resource_policy", SecretId=live.id),
     ),
     "a host that may run up a bill": (
         "server",

@@ -143,6 +143,32 @@ def test_the_servers_role_may_touch_the_artifacts_and_nothing_else():
     assert all(one["Effect"] == "Allow" for one in policy["Statement"])
 
 
+def test_the_endpoint_leads_to_the_bucket_and_to_the_systems_packages_if_they_are_in_s3():
+    endpoint = Account.graph(None, server={"image": "amazon-linux-2023"})["s3_endpoint"]
+    assert endpoint.packages == "al2023-repos-us-east-1-de612dc2"
+    assert Account.graph(None)["s3_endpoint"].packages == ""
+    policy = rendering.s3_endpoint_policy(
+        bucket_arn="arn:aws:s3:::b", account_id="1", packages_arn="arn:aws:s3:::p"
+    )
+    own, packages = policy["Statement"]
+    assert own["Resource"] == ["arn:aws:s3:::b", "arn:aws:s3:::b/*"]
+    assert own["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "1"}}
+    assert (packages["Action"], packages["Resource"]) == ("s3:GetObject", "arn:aws:s3:::p/*")
+
+
+def test_no_secret_is_for_the_role_that_users_talk_to_and_no_host_signs_certificates():
+    graph = Account.graph(None)
+    server, mlflow = (
+        f"arn:aws:iam::123456789012:role/{graph[name].role_name}"
+        for name in ("server_role", "artifacts_role")
+    )
+    secrets = {one.name: one for one in graph if one.kind == "secret"}
+    assert len(secrets) == 5
+    assert all(mlflow in one.strangers for one in secrets.values())
+    assert {name for name, one in secrets.items() if server in one.strangers} == {"secret_tls_ca"}
+    assert {one.readers for name, one in secrets.items() if name != "secret_tls_ca"} == {(server,)}
+
+
 def test_user_data_is_cloud_config_that_shows_the_host_keys():
     text = rendering.user_data("team")
     assert text.startswith("#cloud-config\n")

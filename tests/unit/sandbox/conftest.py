@@ -97,11 +97,11 @@ def client(cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
 
-    def make(service: str, credentials: tuple[str, ...] = OPERATOR) -> Any:
+    def make(service: str, credentials: tuple[str, ...] = OPERATOR, endpoint: str = "") -> Any:
         return boto3.client(
             service,
             region_name="us-east-1",
-            endpoint_url=cloud.endpoint,
+            endpoint_url=endpoint or cloud.endpoint,
             aws_access_key_id=credentials[0],
             aws_secret_access_key=credentials[1],
             aws_session_token=credentials[2] if len(credentials) > 2 else None,

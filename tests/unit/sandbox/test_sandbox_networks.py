@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import socket
+from dataclasses import replace
+
 import pytest
 from botocore.exceptions import ClientError
 from test_sandbox_front import code_of
@@ -8,6 +12,7 @@ from sandbox import account, amis
 from sandbox.mapping import names, topology
 from sandbox.mapping.hosts import release_interfaces, set_state
 from sandbox.real.firewall import Rule
+from sandbox.web import Listener
 
 
 @pytest.fixture
@@ -205,3 +210,45 @@ def test_a_repeated_token_makes_no_second_one(client, network, kind, wanted, oth
     with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
         make(**other)
     assert make(ClientToken="another") != first
+
+
+def test_what_comes_by_an_endpoint_is_let_through_by_its_policy(client, cloud, network, unique):
+    ec2, s3 = client("ec2"), client("s3")
+    for name in (unique, f"{unique}-other"):
+        s3.create_bucket(Bucket=name)
+    own = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{unique}"}
+    table = ec2.create_route_table(VpcId=network.vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=network.subnets[0])
+    ec2.create_vpc_endpoint(
+        VpcId=network.vpc,
+        ServiceName="com.amazonaws.us-east-1.s3",
+        RouteTableIds=[table],
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [own]}),
+    )
+
+    def seen(bucket, peer):
+        """Ask as a host at that address does."""
+        listener = Listener(
+            socket.create_server(("127.0.0.1", 0)),
+            lambda request: cloud.front(replace(request, peer=peer, origin=network.vpc)),
+        )
+        listener.start()
+        from_host = client("s3", endpoint=f"http://127.0.0.1:{listener.server_address[1]}")
+        try:
+            return from_host.list_objects_v2(Bucket=bucket)["KeyCount"]
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        finally:
+            listener.stop()
+
+    assert seen(unique, "10.80.0.7") == 0
+    assert seen(f"{unique}-other", "10.80.0.7") == "AccessDenied"
+    # The other subnet's packets take another way.
+    assert seen(f"{unique}-other", "10.80.1.7") == 0
+
+
+def test_an_endpoints_policy_is_json(client, network):
+    with pytest.raises(ClientError, match="InvalidPolicyDocument"):
+        client("ec2").create_vpc_endpoint(
+            VpcId=network.vpc, ServiceName="com.amazonaws.us-east-1.s3", PolicyDocument="{"
+        )

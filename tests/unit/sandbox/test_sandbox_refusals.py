@@ -218,6 +218,11 @@ def test_a_new_bucket_is_closed_until_it_is_opened(client, unique):
     s3.delete_public_access_block(**named)
     s3.put_bucket_policy(**named, Policy=document)
     s3.put_bucket_acl(**named, ACL="public-read")
+    closed = {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}}
+    refused = code_of(s3.put_bucket_ownership_controls, **named, **closed)
+    assert refused == "InvalidBucketAclWithObjectOwnership"
+    s3.put_bucket_acl(**named, ACL="private")
+    s3.put_bucket_ownership_controls(**named, **closed)
 
 
 @pytest.mark.parametrize(
