@@ -71,12 +71,19 @@ class Network(Section):
         cidr: addresses of the VPC, /16 to /28.
         public_subnets: two networks inside it, one for each zone; the server's address is in the first.
         private_subnets: two more for the database.
+        flow_logs: where a record of every connection goes, `s3://BUCKET/FOLDER`; `none`: nowhere.
 
     """
 
     cidr: Cidr = "10.80.0.0/16"
     public_subnets: tuple[Cidr, Cidr] = ("10.80.0.0/24", "10.80.1.0/24")
     private_subnets: tuple[Cidr, Cidr] = ("10.80.10.0/24", "10.80.11.0/24")
+    flow_logs: Annotated[Text, AfterValidator(rules.flow_logs)] = "none"
+
+    @property
+    def flow_logs_arn(self) -> str:
+        """The same place as AWS names it; empty: none."""
+        return "" if self.flow_logs == "none" else f"arn:aws:s3:::{self.flow_logs.removeprefix('s3://')}"
 
     @model_validator(mode="after")
     def _check_layout(self) -> Network:
@@ -131,6 +138,7 @@ class Database(Section):
         backup_days: days that automatic backups are kept.
         multi_az: a standby in a second zone, at twice the price.
         deletion_protection: refuse to delete it until this is false.
+        monitoring_s: seconds between two looks of RDS at the processes of its host; 0: it does not look.
 
     """
 
@@ -143,6 +151,7 @@ class Database(Section):
     backup_days: Annotated[StrictInt, Field(ge=1, le=35)] = 7
     multi_az: StrictBool = False
     deletion_protection: StrictBool = True
+    monitoring_s: Literal[0, 1, 5, 10, 15, 30, 60] = 0
 
     @model_validator(mode="after")
     def _check_growth(self) -> Database:
@@ -217,6 +226,7 @@ class Deployment(Section):
         rules.refuse(
             [
                 *rules.folders(self.artifacts.prefix, self.backups.prefix),
+                *rules.another_bucket(self.network.flow_logs, self.artifacts.bucket, self.name, self.region),
                 *rules.backup_tools(self.server.image, self.database.engine_version),
             ]
         )
@@ -299,6 +309,12 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
         (): [
             *rules.folders(
                 artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
+            ),
+            *rules.another_bucket(
+                network.get("flow_logs", Network().flow_logs),
+                artifacts.get("bucket", Artifacts().bucket),
+                data.get("name", "flowstead"),
+                data.get("region", "us-east-1"),
             ),
             *rules.backup_tools(
                 section("server").get("image", Server().image),

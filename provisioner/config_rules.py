@@ -331,6 +331,25 @@ def bucket(value: str) -> str:
     return value
 
 
+def flow_logs(value: str) -> str:
+    """Check where flow logs go."""
+    name, _, folder = value.removeprefix("s3://").rstrip("/").partition("/")
+    if value == "none":
+        return value
+    if not value.startswith("s3://") or not bucket_pattern.fullmatch(name):
+        raise ValueError(f"{value!r} is no place for flow logs; allowed are s3://BUCKET/FOLDER and `none`")
+    return f"s3://{name}/{prefix(folder)}/" if folder else f"s3://{name}"
+
+
+def another_bucket(place: object, bucket: object, name: object, region: object) -> Mistakes:
+    """Find flow logs in the artifacts' bucket; what is no text is skipped."""
+    own = rf"{name}-\d{{12}}-{region}" if bucket == "auto" else re.escape(str(bucket))
+    if not isinstance(place, str) or not re.fullmatch(rf"s3://{own}(/.*)?", place):
+        return []
+    text = f"{place!r} is in the artifacts' bucket, whose policy AWS would change; choose another bucket"
+    return [(("network", "flow_logs"), text)]
+
+
 def prefix(value: str) -> str:
     """Check the folder in the bucket."""
     bad_part = any(part in {".", ".."} for part in value.split("/"))

@@ -98,14 +98,15 @@ def apply(plan: "Plan", aws: Aws, on_event: OnEvent = lambda _: None, *, patient
         patient: when interrupted, let what has begun come to its end, for a caller that removes it then.
 
     Returns:
-        every resource as it is then; empty of those that were deleted.
+        every resource as it is then; empty of those that were deleted. (What an option left goes before what
+        needs it is changed: while it is there, that tells of it.)
 
     Raises:
         FlowsteadError: something failed; names each resource with AWS's own code and message.
 
     """
     changes = {change.resource: change for change in plan.changes}
-    deleting = any(change.action == "delete" for change in plan.changes)
+    deleting = all(change.action == "delete" for change in plan.changes)
     needs = _needs_of_deletion(changes) if deleting else _needs(changes)
 
     def work(resource: Resource, tell: OnEvent) -> None:

@@ -87,7 +87,7 @@ def make(graph: Graph, aws: Aws) -> Plan:
     state, listed = _find(graph, graph.deployment, aws)
     changes, refused = [], list[FlowsteadError]()
     for resource in graph:
-        if resource.looked_up:
+        if resource.looked_up or not (resource.is_wanted or resource in state):
             continue
         change = _compare(resource, state)
         changes.append(change)
@@ -109,6 +109,8 @@ def make(graph: Graph, aws: Aws) -> Plan:
 
 def _compare(resource: Resource, state: State) -> Change:
     live = state.get(resource)
+    if not resource.is_wanted:
+        return Change(resource, "delete", live)
     if live is None:
         return Change(resource, "create")
     differences = resource.differences(live, state)
@@ -158,6 +160,7 @@ def left(done: Plan, aws: Aws) -> Plan:
 
     """
     lives = {change.resource: change.live for change in done.changes if change.live} | done.state.lives()
+    aws.forget()
     listed = [one for find in _LISTINGS for one in find(aws, done.graph.deployment)]
     unknown, _ = tagged.unknown(listed, lives)
     return replace(done, unknown=unknown)

@@ -29,18 +29,41 @@ def user_data(deployment: str, *, lifetime_min: int = 0) -> str:
     return render("user_data.yml.j2", deployment=deployment, lifetime_min=lifetime_min)
 
 
-def assume_role_policy(*, role_arn: str = "") -> dict[str, Any]:
+def assume_role_policy(
+    *, role_arn: str = "", service: str = "ec2.amazonaws.com", source_account: str = "", source_arn: str = ""
+) -> dict[str, Any]:
     """Render who may take a role.
 
     Args:
-        role_arn: ARN of the role that may; none: EC2, for its instances.
+        role_arn: ARN of the role that may; empty: a service.
+        service: the service.
+        source_account: the account that the service must act for; with `source_arn` only.
+        source_arn: the resource that the service must act for; empty: any, for a service that tells none.
 
     Returns:
         The policy document.
 
     """
-    principal = {"AWS": role_arn} if role_arn else {"Service": "ec2.amazonaws.com"}
-    return _json("assume_role_policy.json.j2", principal=principal)
+    return _json(
+        "assume_role_policy.json.j2",
+        principal={"AWS": role_arn} if role_arn else {"Service": service},
+        source_account=source_account,
+        source_arn=source_arn,
+    )
+
+
+def monitoring_policy(*, region: str, account_id: str) -> dict[str, Any]:
+    """Render what RDS may do with the database's measurements: write them to their group of logs.
+
+    Args:
+        region: the database's region.
+        account_id: its account.
+
+    Returns:
+        The policy document.
+
+    """
+    return _json("monitoring_policy.json.j2", region=region, account_id=account_id)
 
 
 def artifacts_policy(*, bucket_arn: str, prefix: str) -> dict[str, Any]:

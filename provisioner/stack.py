@@ -10,12 +10,14 @@ from provisioner.resources.db_instance import DbInstance
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
 from provisioner.resources.elastic_ip import ElasticIp
+from provisioner.resources.flow_log import FlowLog
 from provisioner.resources.image import Image
 from provisioner.resources.instance import Instance
 from provisioner.resources.instance_profile import InstanceProfile
 from provisioner.resources.internet_gateway import InternetGateway
 from provisioner.resources.key_pair import KeyPair
-from provisioner.resources.role import Role
+from provisioner.resources.monitoring_role import MonitoringRole
+from provisioner.resources.role import AccessRole
 from provisioner.resources.route_table import RouteTable
 from provisioner.resources.s3_endpoint import S3Endpoint
 from provisioner.resources.secret import Secret
@@ -109,6 +111,8 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     public_routes = RouteTable("public_routes", owner, vpc=vpc, subnets=(public_1, public_2), gateway=gateway)
     private_routes = RouteTable("private_routes", owner, vpc=vpc, subnets=(private_1, private_2))
 
+    flow_log = FlowLog("flow_log", owner, vpc=vpc, destination=network.flow_logs_arn)
+
     # Which packets may come: HTTPS and SSH from where the users are, PostgreSQL from the server only.
     server_firewall = SecurityGroup(
         "server_firewall",
@@ -163,6 +167,14 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
             engine_version=database.engine_version,
             parameters={"rds.force_ssl": "1"},
         ),
+        monitoring=MonitoringRole(
+            "monitoring_role",
+            owner,
+            role_name=f"{full_name}-monitor",
+            region=deployment.region,
+            account_id=facts.account_id,
+            interval_s=database.monitoring_s,
+        ),
         artifacts=f"s3://{artifacts.bucket_name}/{artifacts.prefix}",
     )
     host_reads = {"readers": (server_role_arn,), "strangers": (artifacts_role_arn,)}
@@ -198,7 +210,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     )
 
     # The server: one host, with a role instead of keys, at an address that stays.
-    role = Role(
+    role = AccessRole(
         "server_role",
         owner,
         role_name=server_role_name,
@@ -208,7 +220,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
         secrets=(database_owner, database_application, admin, keys),
     )
     # What the process that users talk to may do: root on the host takes it, and hands it on.
-    artifacts_role = Role(
+    artifacts_role = AccessRole(
         "artifacts_role",
         owner,
         role_name=artifacts_role_name,
@@ -239,7 +251,7 @@ def build(deployment: Deployment, facts: Facts) -> Graph:
     )
     address = ElasticIp("server_address", owner, gateway=gateway, instance=host)
 
-    return Graph([address, s3_endpoint, database_instance, tls_ca, artifacts_role])
+    return Graph([address, s3_endpoint, flow_log, database_instance, tls_ca, artifacts_role])
 
 
 def build_bake_host(deployment: Deployment, facts: Facts) -> BakeHost:

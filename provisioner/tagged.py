@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from provisioner.aws import Aws
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource
-from provisioner.resources.ec2 import as_tags
+from provisioner.resources.ec2 import as_tags, listed_tags
 from provisioner.resources.instance_facts import instances_of
 
 _BACKUPS = frozenset(
@@ -61,9 +61,8 @@ def find_ec2(aws: Aws, deployment: str) -> list[Tagged]:
         AwsError: AWS could not be asked.
 
     """
-    filters = [{"Name": "key", "Values": [DEPLOYMENT_TAG, RESOURCE_TAG]}]
     tags = defaultdict[tuple[str, str], dict[str, str]](dict)
-    for item in aws.page("ec2", "describe_tags", "Tags", Filters=filters):
+    for item in listed_tags(aws):
         tags[item["ResourceType"], item["ResourceId"]][item["Key"]] = item["Value"]
     # A terminated host keeps its tags for a while.
     hosts = {item["InstanceId"] for item in instances_of(aws, deployment)}

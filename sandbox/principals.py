@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from sandbox import account
 from sandbox.errors import Refusal
-from sandbox.policy import Document, as_list
+from sandbox.policy import Context, Document, Question, Verdict, as_list, evaluate
 from sandbox.request import Signature
 
 
@@ -193,6 +193,26 @@ def trust_policy(role_arn: str) -> Document:
     """
     roles = account.iam().roles.values()
     return next((_document(r.assume_role_policy_document) for r in roles if r.arn == role_arn), {})
+
+
+def trusts_service(role_arn: str, service: str, context: Context) -> bool:
+    """Say whether a service may take a role.
+
+    Args:
+        role_arn: the role.
+        service: the service's principal.
+        context: condition keys that the service sends, in lower case.
+
+    Returns:
+        Whether there is such a role, and its trust policy lets the service.
+    """
+    statements = [
+        {**one, "Principal": "*"}
+        for one in as_list(trust_policy(role_arn).get("Statement", []))
+        if isinstance(one.get("Principal"), dict) and service in as_list(one["Principal"].get("Service", []))
+    ]
+    question = Question("sts:AssumeRole", role_arn, context)
+    return evaluate([{"Statement": statements}], question) is Verdict.ALLOW
 
 
 _OWN_PRINCIPAL = re.compile(rf"arn:{account.PARTITION}:iam::{account.ACCOUNT_ID}:(role|user)/.+")

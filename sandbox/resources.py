@@ -150,10 +150,12 @@ _RDS_RESOURCES = {
 
 def _rds(call: Call) -> list[Demand]:
     prefix = f"arn:{account.PARTITION}:rds:{call.region}:{account.ACCOUNT_ID}"
+    role = call.params.get("MonitoringRoleArn")
+    passed = [("iam:PassRole", str(role))] if role else []
     for param, kind in _RDS_RESOURCES.items():
         if param in call.params:
-            return [(f"rds:{call.action}", f"{prefix}:{kind}:{call.params[param]}")]
-    return [(f"rds:{call.action}", "*")]
+            return [(f"rds:{call.action}", f"{prefix}:{kind}:{call.params[param]}"), *passed]
+    return [(f"rds:{call.action}", "*"), *passed]
 
 
 _EC2_KINDS = {
@@ -192,6 +194,9 @@ def _ec2(call: Call) -> list[Demand]:
     return demands or [(action, "*")]
 
 
+MONITORING = "monitoring.rds.amazonaws.com"
+"""Takes the role of Enhanced Monitoring. Source: "Setting up Enhanced Monitoring", RDS User Guide."""
+
 RDS_ROLE_ARN = _iam_arn("role", "aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS")
 """The role that RDS makes of itself. Source: "Using service-linked roles for Amazon RDS", RDS User Guide."""
 
@@ -209,7 +214,8 @@ def conditions(call: Call, action: str) -> dict[str, str]:
     # An instance profile's role is for EC2.
     service = f"{'ec2' if call.service == 'iam' else call.service}.amazonaws.com"
     if action == "iam:PassRole":
-        return {"iam:passedtoservice": service}
+        # The one role that RDS is given is for its monitoring.
+        return {"iam:passedtoservice": MONITORING if call.service == "rds" else service}
     if action == "iam:CreateServiceLinkedRole":
         return {"iam:awsservicename": str(call.params.get("AWSServiceName") or service)}
     if action == "s3:PutObject":

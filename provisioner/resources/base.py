@@ -120,6 +120,11 @@ class Resource(ABC):
         return f"{self.owner.deployment}-{self.name}".replace("_", "-")
 
     @property
+    def is_wanted(self) -> bool:
+        """False: an option of deployment.yml is off. One that is there, from when it was on, goes."""
+        return True
+
+    @property
     def needs(self) -> tuple["Resource", ...]:
         """What must be ready before it can be made: the resources in its fields."""
         found: dict[int, Resource] = {}

@@ -14,6 +14,7 @@ from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
 from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import foreign_key
+from provisioner.resources.monitoring_role import MonitoringRole
 from provisioner.resources.rds import FIRST_USE, RdsResource
 from provisioner.resources.refusals import foreign
 from provisioner.resources.security_group import SecurityGroup
@@ -52,6 +53,9 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html"""
 
 _RESTARTS = {"DBInstanceClass": "restarts the database"}
 
+_NEW_ROLE = Lag(("InvalidParameterValue",), text="ENHANCED_MONITORING", deadline_s=120)
+"""What RDS answers while it does not know the role yet: it was made a moment ago."""
+
 _LEAST_GROWTH = 1.1
 """A disk grows by a tenth or more: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.ModifyingExisting.html"""
 _STRIPED_GIB, _STRIPED_IOPS = 400, 12000
@@ -80,6 +84,7 @@ class DbInstance(RdsResource):
         subnets: where it is.
         groups: which packets reach it.
         parameters: its settings.
+        monitoring: with what role and how often RDS writes down how its host does.
         artifacts: URI of the folder under which what the database lists has its artifacts.
 
     """
@@ -96,6 +101,7 @@ class DbInstance(RdsResource):
     subnets: DbSubnetGroup
     groups: tuple[SecurityGroup, ...]
     parameters: DbParameterGroup
+    monitoring: MonitoringRole
     artifacts: str
 
     @property
@@ -149,6 +155,13 @@ class DbInstance(RdsResource):
         has = kept if facts.get("MasterUserSecret") else "given"
         yield Setting("master password", has, kept, self._modify, {"ManageMasterUserPassword": True})
         yield from self._links(facts, state)
+        yield Setting(
+            "enhanced monitoring",
+            _monitored(facts.get("MonitoringInterval"), facts.get("MonitoringRoleArn")),
+            _monitored(self.monitoring.interval_s, state.arn(self.monitoring)),
+            self._modify,
+            self._monitor(state),
+        )
 
     def _for_ever(self, live: Live, facts: dict[str, Any]) -> Iterable[Setting]:
         note = "RDS cannot use it in this state: see its events in the AWS console"
@@ -214,6 +227,10 @@ class DbInstance(RdsResource):
             "EngineLifecycleSupport": _LIFECYCLE,
         }
 
+    def _monitor(self, state: State) -> dict[str, Any]:
+        role = {"MonitoringRoleArn": state.arn(self.monitoring)} if self.monitoring.is_wanted else {}
+        return {"MonitoringInterval": self.monitoring.interval_s, **role}
+
     def _links(self, facts: dict[str, Any], state: State) -> Iterable[Setting]:
         has = sorted(group["VpcSecurityGroupId"] for group in facts.get("VpcSecurityGroups", []))
         wanted = sorted(state.id(group) for group in self.groups)
@@ -237,7 +254,15 @@ class DbInstance(RdsResource):
     def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         """Change all that differs in one call, now, not in the next maintenance window."""
         lag = Lag(_BUSY, deadline_s=1800)
-        aws.call("rds", "modify_db_instance", lag, DBInstanceIdentifier=live.id, ApplyImmediately=True, **to)
+        aws.call(
+            "rds",
+            "modify_db_instance",
+            lag,
+            _NEW_ROLE,
+            DBInstanceIdentifier=live.id,
+            ApplyImmediately=True,
+            **to,
+        )
         self._settle(aws)
 
     def create(self, aws: Aws, state: State) -> Live:
@@ -245,6 +270,7 @@ class DbInstance(RdsResource):
         parameters = {
             **self._parameters(),
             **self._size(),
+            **self._monitor(state),
             **({"MaxAllocatedStorage": limit} if (limit := self.max_storage_gib) > self.storage_gib else {}),
             "DBInstanceIdentifier": self.aws_name,
             "Engine": "postgres",
@@ -258,7 +284,7 @@ class DbInstance(RdsResource):
             "VpcSecurityGroupIds": [state.id(group) for group in self.groups],
             "Tags": as_items(self.tags),
         }
-        aws.call_or(_TAKEN, "rds", "create_db_instance", FIRST_USE, **parameters)
+        aws.call_or(_TAKEN, "rds", "create_db_instance", FIRST_USE, _NEW_ROLE, **parameters)
         return self._read(aws)
 
     def look(self, aws: Aws, live: Live) -> Live:
@@ -348,3 +374,7 @@ class DbInstance(RdsResource):
 
 def _parts(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
+
+
+def _monitored(interval_s: int | None, role_arn: str | None) -> str:
+    return f"every {interval_s} s with {role_arn}" if interval_s else "off"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from provisioner.aws import DEADLINE, Aws, Lag
 from provisioner.errors import AwsError
-from provisioner.resources.base import DEPLOYMENT_TAG, Live, Parting, Resource, pick
+from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Parting, Resource, pick
 
 _TRIES = 3
 _LISTING_S, _LISTED_S = 15, 120
@@ -102,6 +102,17 @@ def tagged(aws: Aws, description: Description, deployment: str) -> list[dict[str
         (description.operation, deployment),
         lambda: aws.page("ec2", description.operation, description.items, Filters=filters),
     )
+
+
+def listed_tags(aws: Aws) -> list[dict[str, Any]]:
+    """List which of the region's resources carry our two tags, whatever their kind; one call for all.
+
+    Args:
+        aws: the door to AWS.
+
+    """
+    filters = [{"Name": "key", "Values": [DEPLOYMENT_TAG, RESOURCE_TAG]}]
+    return aws.remembered("describe_tags", lambda: aws.page("ec2", "describe_tags", "Tags", Filters=filters))
 
 
 @dataclass(frozen=True, eq=False)

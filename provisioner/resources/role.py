@@ -1,5 +1,6 @@
-"""What the host and MLflow's server on it may do in AWS, without keys."""
+"""What a host, a server on it or a service may do in AWS, without keys."""
 
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,41 +26,29 @@ _STRANGER = Lag(("MalformedPolicyDocument",), "Invalid principal")
 
 @dataclass(frozen=True, eq=False)
 class Role(Resource):
-    """An IAM role with one policy: prefixes of one bucket and some secrets, and nothing else.
+    """An IAM role with one policy.
 
     Args:
         role_name: its name; the account has one of a name for all regions.
-        bucket: the bucket.
-        prefix: the part of it that may be read, written and deleted from.
-        taken_by: the role that may take this one, which then has that prefix alone; none: EC2's instances.
-        backups_prefix: the part of the bucket that may be read and added to.
-        secrets: those that may be read.
 
     """
 
     kind: ClassVar[str] = "IAM role"
 
     role_name: str
-    bucket: Bucket
-    prefix: str
-    taken_by: "Role | None" = None
-    backups_prefix: str = ""
-    secrets: tuple[Secret, ...] = field(default=())
 
+    @property
+    @abstractmethod
+    def taker(self) -> str:
+        """Say who may take it."""
+
+    @abstractmethod
     def trust(self, state: State) -> Policy:
-        """Write who may take it; a role of this account that is named here needs no permission of its own."""
-        return rendering.assume_role_policy(role_arn=state.arn(self.taken_by) if self.taken_by else "")
+        """Write who may take it."""
 
+    @abstractmethod
     def permissions(self, state: State) -> Policy:
-        """Write the policy; "*" stands only for keys under the prefixes."""
-        if self.taken_by:
-            return rendering.artifacts_policy(bucket_arn=state.arn(self.bucket), prefix=self.prefix)
-        return rendering.instance_policy(
-            bucket_arn=state.arn(self.bucket),
-            prefix=self.prefix,
-            backups_prefix=self.backups_prefix,
-            secret_arns=[state.arn(secret) for secret in self.secrets],
-        )
+        """Write what it may do."""
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name, with every policy it has; the tags must be ours."""
@@ -102,7 +91,7 @@ class Role(Resource):
         yield Setting(
             "trust policy",
             "other",
-            f"{self.taken_by.role_name} only" if self.taken_by else "EC2 only",
+            f"{self.taker} only",
             self._set_trust,
             {"PolicyDocument": as_json(trust)},
             is_wanted=is_same_policy(live.facts["AssumeRolePolicyDocument"], trust),
@@ -142,7 +131,7 @@ class Role(Resource):
             "create_role",
             _STRANGER,
             RoleName=self.role_name,
-            Description=f"MLflow server of the Flowstead deployment {self.owner.deployment}",
+            Description=f"{self.label} of the Flowstead deployment {self.owner.deployment}",
             AssumeRolePolicyDocument=as_json(self.trust(state)),
             Tags=as_items(self.tags),
         )
@@ -167,3 +156,47 @@ class Role(Resource):
         for arn in self._attached(aws):
             self._detach(arn, aws, live, {})
         aws.call_or((NO_SUCH,), "iam", "delete_role", Lag(("DeleteConflict",)), RoleName=live.id)
+
+
+@dataclass(frozen=True, eq=False)
+class AccessRole(Role):
+    """What a host or its server may do: prefixes of one bucket and some secrets, and nothing else.
+
+    Args:
+        bucket: the bucket.
+        prefix: the part of it that may be read, written and deleted from.
+        taken_by: the role that may take this one, which then has that prefix alone; none: EC2's instances.
+        backups_prefix: the part of the bucket that may be read and added to.
+        secrets: those that may be read.
+
+    """
+
+    bucket: Bucket
+    prefix: str
+    taken_by: Role | None = None
+    backups_prefix: str = ""
+    secrets: tuple[Secret, ...] = field(default=())
+
+    @property
+    def taker(self) -> str:
+        """Say who may take it."""
+        return self.taken_by.role_name if self.taken_by else "EC2"
+
+    def trust(self, state: State) -> Policy:
+        """Write who may take it; a role of this account that is named here needs no permission of its own.
+
+        EC2 tells neither account nor resource when it takes one, and takes those of a profile only that
+        somebody of this account, who may pass the role, has given to an instance.
+        """
+        return rendering.assume_role_policy(role_arn=state.arn(self.taken_by) if self.taken_by else "")
+
+    def permissions(self, state: State) -> Policy:
+        """Write the policy; "*" stands only for keys under the prefixes."""
+        if self.taken_by:
+            return rendering.artifacts_policy(bucket_arn=state.arn(self.bucket), prefix=self.prefix)
+        return rendering.instance_policy(
+            bucket_arn=state.arn(self.bucket),
+            prefix=self.prefix,
+            backups_prefix=self.backups_prefix,
+            secret_arns=[state.arn(secret) for secret in self.secrets],
+        )

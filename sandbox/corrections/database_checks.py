@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox import account
+from sandbox import account, principals
 from sandbox.corrections import database_offers as offers
 from sandbox.corrections import refuses
 from sandbox.corrections.database_storage import USABLE
 from sandbox.errors import Refusal
 from sandbox.request import Call
+from sandbox.resources import MONITORING
 from sandbox.ways import ways
 
 _PASSWORD = re.compile(r"[!-~]+")
 _FORBIDDEN_IN_PASSWORD = set('/@" ')
 _PASSWORD_LENGTH = range(8, 129)
 _RETENTION_MAX_DAYS = 35
+_INTERVALS_S = (0, 1, 5, 10, 15, 30, 60)
 _FREE_RETENTION_DAYS = 1
 _RESERVED = {"admin", "rdsadmin", "rds_superuser", "rdsrepladmin", "rds_replication", "public", "user"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -115,6 +117,29 @@ def _check_names(call: Call) -> None:
         )
     if name is not None and not _NAME.fullmatch(name):
         raise _invalid("DBName must begin with a letter and contain only alphanumeric characters.")
+
+
+@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+def _check_monitoring(call: Call) -> None:
+    """Want a role that RDS can take. Source: MonitoringInterval in the RDS API Reference."""
+    interval, role_arn = call.params.get("MonitoringInterval"), call.params.get("MonitoringRoleArn")
+    if interval is not None and int(interval) not in _INTERVALS_S:
+        raise _invalid(f"Invalid monitoring interval: {interval}. Valid values are 0, 1, 5, 10, 15, 30, 60")
+    if bool(role_arn) != bool(int(interval or 0)):
+        raise Refusal(
+            "InvalidParameterCombination",
+            "A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0.",
+        )
+    if not role_arn:
+        return
+    name = str(call.params["DBInstanceIdentifier"])
+    source = f"arn:{account.PARTITION}:rds:{call.region}:{account.ACCOUNT_ID}:db:{name}"
+    context = {"aws:sourceaccount": account.ACCOUNT_ID, "aws:sourcearn": source}
+    if not principals.trusts_service(str(role_arn), MONITORING, context):
+        raise _invalid(
+            "The IAM role ARN value is invalid or does not include the required permissions for: "
+            "ENHANCED_MONITORING"
+        )
 
 
 @refuses("rds", "CreateDBInstance", "ModifyDBInstance")

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
+from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces, flow_logs
 
 from sandbox import account
 from sandbox.corrections import follows, refuses, settles, substitute, world
@@ -57,6 +57,21 @@ def patch() -> None:
     substitute(nic, "check_auto_public_ip", check_auto_public_ip)
     substitute(elastic_ip_addresses, "random_ip", take)
     substitute(elastic_network_interfaces, "random_public_ip", take)
+    backend = flow_logs.FlowLogsBackend
+    substitute(backend, "create_flow_logs", _into_folders(backend.create_flow_logs))
+
+
+def _into_folders(create: Any) -> Any:
+    """Look for the bucket of flow logs; moto takes the folder for a part of its name."""
+
+    def create_flow_logs(self: Any, *, log_destination: Any, **asked: Any) -> Any:
+        bucket, slash, folder = str(log_destination or "").partition("/")
+        made, errors = create(self, log_destination=bucket or None, **asked)
+        for flow_log in made:
+            flow_log.log_destination = f"{bucket}{slash}{folder}" or None
+        return made, errors
+
+    return create_flow_logs
 
 
 def _groups(backend: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from moto.ec2.models.tags import TagBackend
 from sandbox.corrections import substitute
 
 _DEPLOYED = frozenset(
-    {"eipalloc", "eni", "i", "igw", "key", "rtb", "sg", "snap", "subnet", "vol", "vpc", "vpce"}
+    {"eipalloc", "eni", "fl", "i", "igw", "key", "rtb", "sg", "snap", "subnet", "vol", "vpc", "vpce"}
 )
 """Kinds of which there may be none left."""
 

@@ -33,12 +33,15 @@ S3_ACTIONS = {
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+# https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-permissions.html
 ALSO = {
     "ec2:CreateTags",
     "ec2:DescribeInstances",
     "iam:CreateServiceLinkedRole",
     "iam:PassRole",
     "kms:DescribeKey",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
     "rds:AddTagsToResource",
     "rds:CreateDBSnapshot",
     "rds:DescribeDBSnapshots",

@@ -352,3 +352,27 @@ def test_offers_name_zones_and_versions(client):
     assert len(list(pages)) > 1
     versions = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]
     assert [version["MajorEngineVersion"] for version in versions] == ["17", "15"]
+
+
+def test_monitoring_wants_a_role_that_rds_can_take_for_this_database(client, create, unique):
+    create()
+    modify, iam = client("rds").modify_db_instance, client("iam")
+    named = {"DBInstanceIdentifier": unique, "ApplyImmediately": True}
+    assert code_of(modify, **named, MonitoringInterval=60) == "InvalidParameterCombination"
+    assert code_of(modify, **named, MonitoringInterval=7) == "InvalidParameterValue"
+
+    def role(name, source):
+        statement = {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"Service": "monitoring.rds.amazonaws.com"},
+            "Condition": {"StringEquals": {"aws:SourceArn": source}},
+        }
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        return iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+
+    database = "arn:aws:rds:us-east-1:123456789012:db:"
+    others = {"MonitoringInterval": 60, "MonitoringRoleArn": role(f"{unique}-b", f"{database}other")}
+    assert code_of(modify, **named, **others) == "InvalidParameterValue"
+    own = {"MonitoringInterval": 60, "MonitoringRoleArn": role(f"{unique}-a", f"{database}{unique}")}
+    assert modify(**named, **own)["DBInstance"]["MonitoringInterval"] == 60

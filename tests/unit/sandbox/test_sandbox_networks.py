@@ -252,3 +252,24 @@ def test_an_endpoints_policy_is_json(client, network):
         client("ec2").create_vpc_endpoint(
             VpcId=network.vpc, ServiceName="com.amazonaws.us-east-1.s3", PolicyDocument="{"
         )
+
+
+def test_flow_logs_go_to_a_folder_of_a_bucket_that_is_there(client, network, unique):
+    ec2 = client("ec2")
+    asked = {
+        "ResourceIds": [network.vpc],
+        "ResourceType": "VPC",
+        "TrafficType": "ALL",
+        "LogDestinationType": "s3",
+        "LogDestination": f"arn:aws:s3:::{unique}/folder/",
+    }
+    assert len(ec2.create_flow_logs(**asked)["Unsuccessful"]) == 1
+    client("s3").create_bucket(Bucket=unique)
+    ids = ec2.create_flow_logs(**asked)["FlowLogIds"]
+    (made,) = ec2.describe_flow_logs(FlowLogIds=ids)["FlowLogs"]
+    assert made["LogDestination"] == asked["LogDestination"]
+    ec2.create_tags(Resources=ids, Tags=[{"Key": "a", "Value": "b"}])
+    filters = [{"Name": "resource-id", "Values": ids}]
+    assert len(ec2.describe_tags(Filters=filters)["Tags"]) == 1
+    ec2.delete_flow_logs(FlowLogIds=ids)
+    assert ec2.describe_tags(Filters=filters)["Tags"] == []
