@@ -12,6 +12,7 @@ import signal
 import socket
 import string
 import sys
+import tempfile
 import threading
 from dataclasses import asdict
 from typing import Any
@@ -69,6 +70,8 @@ class Daemon:
         amis_file = state.directory / "amis.json"
         amis.write(amis_file)
         account.prepare(str(amis_file))
+        # Large objects are on the clone's disk: /tmp is memory on some machines.
+        tempfile.tempdir = str(state.directory)
         site = Site.claim(state.name, state.directory, state.clone)
         try:
             self._serve(site)

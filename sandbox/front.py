@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
@@ -39,10 +40,17 @@ def _error_code(response: HttpResponse) -> str:
     if match:
         return match[1].decode()
     try:
-        body = json.loads(response.body)
+        body = json.loads(bytes(response.body))
     except ValueError:
         return str(response.status)
     return str(body.get("__type", response.status)).rpartition("#")[2] if isinstance(body, dict) else ""
+
+
+def _create(service: Any) -> Any:
+    """Make moto's application without Flask's debugging, in which a class for each request keeps its body."""
+    application = create_backend_app(service)
+    application.debug, application.config["PROPAGATE_EXCEPTIONS"] = False, True
+    return application
 
 
 class Front:
@@ -58,7 +66,7 @@ class Front:
         self._calls = calls
         self._faults = faults
         self._describe_source = describe_source
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = DomainDispatcherApplication(_create)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | None:
         """Answer one request.
@@ -139,10 +147,12 @@ class Front:
             raise Refusal(fault.code, fault.message, fault.status)
 
     def _ask_moto(self, call: Call) -> HttpResponse:
-        token = authorize.current.set(call)
+        token, environ = authorize.current.set(call), call.fresh_environ()
         try:
-            chunks, status, headers = run_wsgi_app(self._moto, call.fresh_environ(), buffered=True)
-            body = b"".join(chunks)
+            chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
+            body = b"".join(chunks) if call.content is None else call.content
         finally:
             authorize.current.reset(token)
+            # It and the request that it was read into hold each other, and the body.
+            environ.clear()
         return HttpResponse(int(status.split()[0]), list(headers.items()), body)

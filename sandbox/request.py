@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import re
 import uuid
 from dataclasses import dataclass, field
@@ -86,8 +87,8 @@ class Call:
     """One AWS call on its way through the front.
 
     ``principal`` is filled in by the authorization, ``coverage`` by the checks (which of its parameters are
-    checked), ``response`` when there is one; ``notes`` is where a correction that comes before moto leaves
-    word for the one that comes after.
+    checked), ``response`` when there is one, ``content`` when its body is a file's; ``notes`` is where a
+    correction that comes before moto leaves word for the one that comes after.
     """
 
     request: HttpRequest
@@ -95,6 +96,7 @@ class Call:
     principal: Any = None
     coverage: dict[str, bool] = field(default_factory=dict)
     response: HttpResponse | None = None
+    content: mmap.mmap | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import mmap
 import socket
 import ssl
 import sys
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_S = 75  # a client that says nothing for so long is dropped
 _CHUNK_LINE_BYTES = 1024
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass
@@ -50,11 +52,11 @@ class HttpRequest:
 
 @dataclass
 class HttpResponse:
-    """One response; ``Content-Length`` is set by the server."""
+    """One response; ``Content-Length`` is set by the server. A file's map goes out piece by piece."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytes = b""
+    body: bytes | mmap.mmap = b""
 
 
 Application = Callable[[HttpRequest], HttpResponse | None]
@@ -186,7 +188,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
         if self.command != "HEAD" and not bodiless:
-            self.wfile.write(response.body)
+            # TLS takes less than 2 GiB at a time.
+            with memoryview(response.body) as body:
+                for start in range(0, len(body), _PIECE_BYTES):
+                    self.wfile.write(body[start : start + _PIECE_BYTES])
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
