@@ -14,6 +14,8 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow/files/app"))
 
+from served import Place
+
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Any], int]]:
@@ -36,3 +38,8 @@ def serve() -> Iterator[Callable[[Any], int]]:
     for server, thread in servers:
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.fixture
+def place(serve: Callable[[Any], int]) -> Place:
+    return Place(serve)

@@ -1,101 +1,26 @@
-"""The app around MLflow's own, over real connections, with another in MLflow's place that notes all."""
+"""The app around MLflow's own, over real connections: places, logins, bodies."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import gzip
-import http.client
-import json
 import re
 import socket
-import threading
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from flowstead_server import around_mlflow
-from flowstead_server.asgi import Message, Receive, Refusals, RefusedError, Scope, Send
-from flowstead_server.settings import Settings
+from flowstead_server.asgi import Message, Refusals, RefusedError
+from served import ASK, RIGHT, SETTINGS, UPLOAD, Mlflow, Place
 
 APP = Path(__file__).resolve().parents[3] / "roles/mlflow/files/app"
-RIGHT = {"alice": "right-password", "bob": "another-right-one"}
-ASK = "/api/2.0/mlflow/experiments/get"
-UPLOAD = "/api/2.0/mlflow-artifacts/artifacts/1/file"
-SETTINGS = Settings(
-    requests_at_once=2, login_attempts=3, check_again_s=60, body_bytes=100_000, bodies_bytes=250_000
-)
-
-
-class Mlflow:
-    """In MLflow's place: notes what it gets, and how much at a time."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[Scope, bytes]] = []
-        self.at_once = self.most_at_once = 0
-        self.goes_on = threading.Event()
-        self.goes_on.set()
-        self.status = 200
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.to_thread(self.goes_on.wait, 20)
-        self.at_once -= 1
-        self.got.append((scope, body))
-        await send({"type": "http.response.start", "status": self.status, "headers": []})
-        await send({"type": "http.response.body", "body": b"answered"})
-
-
-class Place:
-    """The app, served, and how to ask it."""
-
-    def __init__(self, serve: Callable[[Any], int], settings: Settings = SETTINGS) -> None:
-        self.mlflow = Mlflow()
-        self.checked: list[str] = []
-        self.down = False
-        app = around_mlflow.around(self.mlflow, self.is_right, settings, internal_token="of-jobs")
-        self.port = serve(app)
-
-    def is_right(self, name: str, password: str) -> bool:
-        self.checked.append(name)
-        if self.down:
-            raise ConnectionError
-        return RIGHT.get(name) == password
-
-    def ask(
-        self,
-        path: str = ASK,
-        login: str = "alice:right-password",
-        *,
-        method: str = "GET",
-        body: bytes | None = None,
-        **headers: str,
-    ) -> tuple[int, dict[str, str], dict[str, str]]:
-        """Ask once: status, headers and what it says."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        own = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
-        connection.request(
-            method, path, body, own | {name.replace("_", "-"): value for name, value in headers.items()}
-        )
-        answer = connection.getresponse()
-        said = answer.read()
-        connection.close()
-        return answer.status, dict(answer.headers), json.loads(said) if said[:1] == b"{" else {}
-
-
-@pytest.fixture
-def place(serve: Callable[[Any], int]) -> Place:
-    return Place(serve)
 
 
 def test_a_right_login_gets_through_and_a_wrong_one_does_not(place: Place) -> None:
@@ -233,6 +158,52 @@ def test_a_login_that_mlflow_refuses_after_all_is_checked_anew(place: Place) -> 
     assert len(place.checked) == 2
 
 
+def test_a_changed_password_is_known_to_every_worker(
+    serve: Callable[[Any], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers, as the one who changes it and one who remembers the old one."""
+    shared = replace(SETTINGS, changes=str(tmp_path / "changes"))
+    changing, remembering = Place(serve, shared), Place(serve, shared)
+    assert [worker.ask()[0] for worker in (changing, remembering)] == [200, 200]
+    monkeypatch.setitem(RIGHT, "alice", "new-password")
+    assert remembering.ask()[0] == 200, "it checks a login only now and then"
+    assert changing.ask("/api/2.0/mlflow/users/update-password", method="PATCH")[0] == 200
+    assert [worker.ask()[0] for worker in (changing, remembering)] == [401, 401]
+    assert remembering.ask(login="alice:new-password")[0] == 200
+    assert remembering.ask(login="alice:new-password")[0] == 200
+    assert remembering.checked == ["alice"] * 3
+
+
+def test_a_user_who_is_not_there_takes_as_long_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash is compared for each: what else takes time is the same question to the database."""
+    compared: list[str] = []
+
+    class Store:
+        def has_user(self, name: str) -> bool:
+            return name == "alice"
+
+    def look_up(name: str, password: str) -> str | None:
+        if name == "alice":
+            compared.append("alice's")
+        return name if (name, password) == ("alice", "right") else None
+
+    parts = {
+        "_authenticate_cached": look_up,
+        "_invalidate_user_auth_cache": lambda _: None,
+        "check_password_hash": lambda hashed, _: compared.append(hashed),
+        "generate_password_hash": lambda _: "nobody's",
+        "store": Store(),
+    }
+    monkeypatch.setattr(around_mlflow, "taken", lambda _, name: parts[name])
+    is_right = around_mlflow.login_check()
+    assert [is_right("alice", "right"), is_right("alice", "wrong"), is_right("nobody", "wrong")] == [
+        True,
+        False,
+        False,
+    ]
+    assert compared == ["alice's", "alice's", "nobody's"]
+
+
 def test_a_database_that_is_away_is_no_wrong_login(place: Place) -> None:
     place.down = True
     for _ in range(6):
@@ -303,29 +274,6 @@ def test_a_compressed_body_is_decompressed_within_the_bound(
     assert place.ask("/v1/traces", method="POST", body=bomb, Content_Encoding=encoding)[0] == 413
     broken = compress(text)[:-9]
     assert place.ask("/v1/traces", method="POST", body=broken, Content_Encoding=encoding)[0] == 400
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "where"),
-    [
-        (ASK, {"run_id": "1", "metrics": [{"key": "a"}, {"key": "b\0"}]}, "metrics[1].key"),
-        (ASK, {"tags": {"a\0b": 1}}, "tags.a\\u0000b"),
-        (ASK + "?experiment_id=1%00", None, "'experiment_id'"),
-        ("/get-artifact%00", None, "the path"),
-    ],
-)
-def test_a_nul_is_refused_with_its_place(place: Place, path: str, body: Any, where: str) -> None:
-    status, _, said = place.ask(path, method="POST", body=json.dumps(body).encode())
-    assert status == 400
-    assert where in said["message"]
-    assert place.mlflow.got == []
-
-
-@pytest.mark.parametrize("text", ["the text \\u0000", "ü", "\\\\"])
-def test_what_only_looks_like_a_nul_gets_through_unchanged(place: Place, text: str) -> None:
-    body = json.dumps({"value": text}).encode()
-    assert place.ask(method="POST", body=body)[0] == 200
-    assert place.mlflow.got[0][1] == body
 
 
 def test_a_websocket_is_closed() -> None:

@@ -6,23 +6,30 @@ import importlib
 import inspect
 import os
 import secrets
+import tempfile
+from functools import reduce
 from importlib.metadata import version
 from typing import Any
 
+from flowstead_server.answers import Answers
 from flowstead_server.asgi import App, Refusals
 from flowstead_server.bodies import Bodies
+from flowstead_server.contents import Contents
 from flowstead_server.logins import Check, Logins
-from flowstead_server.names import Nul
+from flowstead_server.origins import Origins, from_elsewhere
 from flowstead_server.places import Places
-from flowstead_server.settings import Settings
+from flowstead_server.settings import CHANGES, Settings
 
 # What this app calls, and with how many arguments. `create_app` makes the app with its login; the next is
-# what `mlflow server` does before it has workers for the name basic-auth, and no other; the last looks a
-# login up, and remembers it for MLflow's own check.
+# what `mlflow server` does before it has workers for the name basic-auth, and no other; the next three look a
+# login up, and remember it for MLflow's own check; the last fetches an artifact (artifacts.py).
 CALLS: tuple[tuple[str, str, int], ...] = (
     ("mlflow.server.auth", "create_app", 0),
     ("mlflow.server", "_bootstrap_basic_auth", 0),
     ("mlflow.server.auth", "_authenticate_cached", 2),
+    ("mlflow.server.auth", "_invalidate_user_auth_cache", 1),
+    ("mlflow.server.auth.sqlalchemy_store", "SqlAlchemyStore.has_user", 2),
+    ("mlflow.store.artifact.s3_artifact_repo", "S3ArtifactRepository._download_file", 3),
 )
 # What the server needs beside MLflow: a lock of one's own may lack it.
 NEEDED = ("boto3", "psycopg2", "uvicorn")
@@ -37,7 +44,7 @@ class AnotherMlflowError(Exception):
 
 def taken(module: str, name: str) -> Any:
     """Return something of MLflow's; importing it takes seconds, and the other parts do without."""
-    return getattr(importlib.import_module(module), name)
+    return reduce(getattr, name.split("."), importlib.import_module(module))
 
 
 def differences() -> list[str]:
@@ -87,6 +94,8 @@ def prepare() -> None:
     os.environ[BOOTSTRAPPED] = "true"
     # By it MLflow knows its own jobs.
     os.environ[INTERNAL_TOKEN] = secrets.token_hex(32)
+    handle, os.environ[CHANGES] = tempfile.mkstemp(prefix="logins-changed-")
+    os.close(handle)
 
 
 def create_app() -> App:
@@ -97,25 +106,44 @@ def create_app() -> App:
 
     """
     check()
-    look_up = taken("mlflow.server.auth", "_authenticate_cached")
     return around(
         taken("mlflow.server.auth", "create_app")(),
-        lambda name, password: look_up(name, password) is not None,
+        login_check(),
         Settings.from_environment(),
         internal_token=os.environ.get(INTERNAL_TOKEN, ""),
     )
 
 
+def login_check() -> Check:
+    """Make what looks a login up, in the same time whether there is such a user or not."""
+    look_up = taken("mlflow.server.auth", "_authenticate_cached")
+    forget = taken("mlflow.server.auth", "_invalidate_user_auth_cache")
+    is_hash_of = taken("werkzeug.security", "check_password_hash")
+    # As MLflow makes them (mlflow/server/auth/sqlalchemy_store.py).
+    nobodys = taken("werkzeug.security", "generate_password_hash")(secrets.token_hex())
+
+    def is_right(name: str, password: str) -> bool:
+        # What MLflow remembers may be older than a change that another worker made.
+        forget(name)
+        if look_up(name, password) is not None:
+            return True
+        if not taken("mlflow.server.auth", "store").has_user(name):
+            is_hash_of(nobodys, password)
+        return False
+
+    return is_right
+
+
 def around(mlflow: App, is_right: Check, settings: Settings, *, internal_token: str = "") -> App:
     """Put the parts around MLflow's app, in their order."""
-    places = Places(mlflow, settings.requests_at_once)
-    bodies = Bodies(Nul(places), most=settings.body_bytes, most_together=settings.bodies_bytes)
-    return Refusals(
-        Logins(
-            bodies,
-            is_right,
-            attempts=settings.login_attempts,
-            check_again_s=settings.check_again_s,
-            internal_token=internal_token,
-        )
+    places = Places(from_elsewhere(mlflow), settings.requests_at_once)
+    bodies = Bodies(Contents(places), most=settings.body_bytes, most_together=settings.bodies_bytes)
+    logins = Logins(
+        bodies,
+        is_right,
+        attempts=settings.login_attempts,
+        check_again_s=settings.check_again_s,
+        changes=settings.changes,
+        internal_token=internal_token,
     )
+    return Answers(Refusals(Origins(logins, settings.origins)), settings.destination)

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import math
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -79,7 +80,8 @@ class Logins:
         app: what gets the requests of those who are right, and those that need no login.
         check: whether name and password are right. Runs in a thread, and may raise when it cannot know.
         attempts: wrong logins under a name from an address in `WINDOW_S`.
-        check_again_s: seconds for which a right login is not checked again here.
+        check_again_s: seconds for which a right login is not checked again here, unless one has changed.
+        changes: a file that all workers share: its time is that of the last change of a login.
         internal_token: the password of MLflow's own jobs for its AI gateway; empty: there are none.
         clock: seconds that only grow.
 
@@ -92,14 +94,16 @@ class Logins:
         *,
         attempts: int,
         check_again_s: float,
+        changes: str,
         internal_token: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._check, self._clock = app, check, clock
-        self._check_again_s, self._internal_token = check_again_s, internal_token
+        self._check_again_s, self._changes, self._internal_token = check_again_s, changes, internal_token
         self._limit = RateLimitItemPerSecond(attempts, WINDOW_S)
         self._wrong = MovingWindowRateLimiter(MemoryStorage())
-        self._right: TTLCache[bytes, float] = TTLCache(KNOWN_MOST, KNOWN_S, clock)
+        # When it was found right, and after which change.
+        self._right: TTLCache[bytes, tuple[float, int]] = TTLCache(KNOWN_MOST, KNOWN_S, clock)
         self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._key = secrets.token_bytes(32)
 
@@ -135,6 +139,8 @@ class Logins:
             # The password was changed meanwhile, or the user is gone.
             if message["type"] == "http.response.start" and message["status"] == 401:  # noqa: PLR2004
                 self._right.pop(digest, None)
+            elif message["type"] == "http.response.start" and routes.changes_logins(scope):
+                self._tell_the_others()
             await send(message)
 
         await self._app(scope, receive, watch)
@@ -149,8 +155,20 @@ class Logins:
         return hmac.new(self._key, "\0".join(parts).encode(), hashlib.sha256).digest()
 
     def _is_fresh(self, digest: bytes) -> bool:
-        checked = self._right.get(digest)
-        return checked is not None and self._clock() - checked < self._check_again_s
+        checked, change = self._right.get(digest, (-math.inf, 0))
+        return self._clock() - checked < self._check_again_s and change == self._last_change()
+
+    def _last_change(self) -> int:
+        try:
+            return os.stat(self._changes).st_mtime_ns  # noqa: PTH116 - at each request
+        except FileNotFoundError:
+            return 0
+
+    def _tell_the_others(self) -> None:
+        """Have every worker check every login again: what one has changed, the others remember as it was."""
+        now = time.time_ns()
+        with open(self._changes, "ab"):  # noqa: PTH123
+            os.utime(self._changes, ns=(now, now))
 
     async def _look(self, scope: Scope, login: Login, digest: bytes) -> None:
         counted = (self._digest(scope["client"][0], login.name).hex(),)
@@ -160,6 +178,7 @@ class Logins:
             if self._is_fresh(digest):
                 return
             self._refuse_too_many(counted, digest)
+            change = self._last_change()
             try:
                 is_right = await asyncio.to_thread(self._check, login.name, login.password)
             except Exception as error:
@@ -168,7 +187,7 @@ class Logins:
                     503, "TEMPORARILY_UNAVAILABLE", message, [(b"retry-after", b"5")]
                 ) from error
             if is_right:
-                self._right[digest] = self._clock()
+                self._right[digest] = self._clock(), change
                 return
             self._right.pop(digest, None)
             self._wrong.hit(self._limit, *counted)

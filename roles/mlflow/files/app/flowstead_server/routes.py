@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flowstead_server.asgi import Scope
+from flowstead_server.asgi import Scope, header
 
 _OPEN = re.compile(r"/health|/favicon\.ico|/static-files/.*|/(ajax-)?api/3\.0/mlflow/server-info")
 _ARTIFACTS = re.compile(
@@ -13,11 +13,15 @@ _ARTIFACTS = re.compile(
 )
 # Answers come in pieces, over minutes: of language models.
 _STREAMS = re.compile(r"/gateway/.*|/ajax-api/2\.0/mlflow/gateway-proxy|/ajax-api/3\.0/mlflow/assistant/.*")
+_ASSISTANT = re.compile(r"/ajax-api/[0-9.]+/mlflow/assistant/.*")
+_USERS = re.compile(r"/(ajax-)?api/[0-9.]+/mlflow/users/.*")
 _UPLOAD = re.compile(r"/(ajax-)?api/2\.0/mlflow-artifacts/artifacts/.*")
 
 
 def is_open(scope: Scope) -> bool:
-    """Whether MLflow answers without a login: its health, the UI's files, what the server can."""
+    """Whether MLflow answers without a login: health, the UI's files, what it can, whether a page may ask."""
+    if scope["method"] == "OPTIONS":
+        return bool(header(scope, b"origin") and header(scope, b"access-control-request-method"))
     return scope["method"] in {"GET", "HEAD"} and _OPEN.fullmatch(scope["path"]) is not None
 
 
@@ -25,6 +29,16 @@ def is_counted(scope: Scope) -> bool:
     """Whether MLflow works on it for a moment, with processor and database: no transfer, no stream."""
     path = scope["path"]
     return path != "/health" and not _ARTIFACTS.fullmatch(path) and not _STREAMS.fullmatch(path)
+
+
+def is_assistant(scope: Scope) -> bool:
+    """Whether it is for MLflow's assistant."""
+    return scope["type"] == "http" and _ASSISTANT.fullmatch(scope["path"]) is not None
+
+
+def changes_logins(scope: Scope) -> bool:
+    """Whether somebody's password, or whether there is such a user, may be another afterwards."""
+    return scope["method"] not in {"GET", "HEAD"} and _USERS.fullmatch(scope["path"]) is not None
 
 
 def is_upload(scope: Scope) -> bool:

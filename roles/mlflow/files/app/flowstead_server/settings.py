@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from flowstead_server.logins import WINDOW_S
 
+# Which file that is, the parent of the workers tells them.
+CHANGES = "_FLOWSTEAD_CHANGES"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,6 +21,9 @@ class Settings:
         check_again_s: seconds for which a right login is not checked again before MLflow does.
         body_bytes: what a request's body may have, unless it is a file.
         bodies_bytes: what all bodies together may have that are held at a time.
+        origins: websites that may call the API, besides the server's own.
+        destination: bucket and prefix of the artifacts, which no answer names.
+        changes: a file that all workers share: its time is that of the last change of a login.
 
     """
 
@@ -26,6 +32,9 @@ class Settings:
     check_again_s: float
     body_bytes: int
     bodies_bytes: int
+    origins: tuple[str, ...] = ()
+    destination: str = "s3://bucket/artifacts"
+    changes: str = os.devnull
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -45,4 +54,7 @@ class Settings:
             check_again_s=float(os.environ["FLOWSTEAD_LOGIN_CACHE_S"]) * 0.9,
             body_bytes=body_bytes,
             bodies_bytes=4 * body_bytes,
+            origins=tuple(os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"].split(",")),
+            destination=os.environ["MLFLOW_ARTIFACTS_DESTINATION"],
+            changes=os.environ[CHANGES],
         )
