@@ -13,12 +13,13 @@ import shutil
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from deployed import PROJECT
+from deployed import PROJECT, run
 from playwright.sync_api import Browser, Error, Page, TimeoutError, expect, sync_playwright  # noqa: A004 - its own
 
 pytestmark = pytest.mark.timeout(1800)
@@ -88,6 +89,10 @@ def page(browser: Browser, client_environment: dict[str, str]) -> Iterator[Page]
     refused: list[str] = []
     page = context.new_page()
     page.on(
+        "console",
+        lambda line: refused.append(line.text) if "Content Security Policy" in line.text else None,
+    )
+    page.on(
         "response",
         lambda answer: refused.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
     )
@@ -147,6 +152,25 @@ def test_an_artifact_can_be_read(page: Page) -> None:
     page.get_by_text("report", exact=True).click()
     page.get_by_text("notes.txt", exact=True).click()
     expect(page.get_by_text("The loss halves at every step.")).to_be_visible()
+
+
+@pytest.mark.usefixtures("example_output")
+def test_a_figure_that_was_logged_as_html_is_drawn(
+    page: Page, client_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Its script runs, in a frame of its own; the policy that every answer has lets it."""
+    program = """
+import mlflow
+mlflow.set_experiment("figures")
+with mlflow.start_run(run_name="drawn"):
+    script = "<script>figure.textContent = 'drawn by a script'</script>"
+    mlflow.log_text("<p id='figure'>empty</p>" + script, "figure.html")
+"""
+    run("python", "-c", program, cwd=tmp_path, env=client_environment)
+    open_run(page, "figures", "drawn")
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("figure.html", exact=True).first.click()
+    expect(page.frame_locator("iframe").get_by_text("drawn by a script")).to_be_visible()
 
 
 @pytest.mark.usefixtures("example_output")

@@ -99,6 +99,45 @@ assert digest(back) == digest(sent)
     run("python", "-c", program, cwd=tmp_path, env=client_environment)
 
 
+def test_a_client_that_wants_to_use_the_bucket_itself_goes_through_the_server(
+    client_environment: dict[str, str], tmp_path: Path
+) -> None:
+    program = """
+import mlflow, os, pathlib
+sent = pathlib.Path("parts.bin")
+sent.write_bytes(os.urandom(100_000))
+mlflow.set_experiment("large-artifacts")
+with mlflow.start_run() as run:
+    mlflow.log_artifact(str(sent))
+back = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="parts.bin", dst_path="back")
+assert pathlib.Path(back).read_bytes() == sent.read_bytes()
+"""
+    wanted = {
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
+        "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "1",
+        "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": "1",
+        # It fails at once, or it falls back.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    run("python", "-c", program, cwd=tmp_path, env=client_environment | wanted)
+
+
+def test_an_artifact_that_is_not_there_is_not_asked_for_again(
+    deployment: Deployment, client_environment: dict[str, str], run_ids: dict[str, str], tmp_path: Path
+) -> None:
+    program = f"""
+import mlflow
+uri = mlflow.MlflowClient().get_run("{run_ids["log_a_run"]}").info.artifact_uri
+print(mlflow.artifacts.load_text(uri + "/none.txt"))
+"""
+    done = run("python", "-c", program, cwd=tmp_path, env=client_environment, check=False)
+    assert done.returncode != 0
+    assert "404" in done.stderr
+    assert "No such artifact" in done.stderr
+    assert deployment.provisioned["flowstead_bucket"] not in done.stderr
+
+
 @pytest.mark.parametrize("missing", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_SERVER_CERT_PATH"])
 def test_a_client_without_password_or_ca_gets_nothing(
     missing: str, deployment: Deployment, client_environment: dict[str, str]

