@@ -15,8 +15,15 @@ import urllib.parse
 url, ca_file = sys.argv[1:]
 parts = urllib.parse.urlsplit(url)
 trusted = ssl.create_default_context(cafile=ca_file)
-login = f"Authorization: Basic {base64.b64encode(f'admin:{sys.stdin.read()}'.encode()).decode()}"
 API = "/api/2.0/mlflow"
+
+
+def basic(name: str, password: str) -> str:
+    """Make the header of a login."""
+    return f"Authorization: Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
+
+
+login = basic("admin", sys.stdin.read())
 
 
 def ask(line: str, *headers: str, body: bytes = b"", length: int | None = None) -> tuple[int, str]:
@@ -107,6 +114,22 @@ cases = {
     ),
     "demo data": (ask("POST /ajax-api/3.0/mlflow/demo/generate", login, as_json, body=b"{}"), 403, ""),
 }
+
+
+def leaver(method: str, path: str, password: str) -> None:
+    """Have an administrator make, change or remove a user."""
+    body = json.dumps({"username": "leaver", "password": password}).encode()
+    ask(f"{method} {API}/users/{path}", login, as_json, body=body)
+
+
+# Often enough that each of the server's workers remembers it.
+leaver("POST", "create", "before-the-change")
+before = {ask(question, basic("leaver", "before-the-change"))[0] for _ in range(8)}
+leaver("PATCH", "update-password", "after-the-change")
+after = {ask(question, basic("leaver", "before-the-change"))[0] for _ in range(6)}
+leaver("DELETE", "delete", "")
+cases["a password that was right"] = (max(before), ""), 200, ""
+cases["and was changed"] = (min(after), ""), 401, ""
 wrong = [
     f"{case}: {answer[0]} instead of {status}: {answer[1][:500]}"
     for case, (answer, status, said) in cases.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import json
 import re
 import socket
 import zlib
@@ -42,6 +43,23 @@ def test_a_few_requests_are_worked_on_at_a_time_and_transfers_are_not_counted(pl
         place.mlflow.goes_on.set()
         assert {future.result()[0] for future in [*asked, *uploads]} == {200}
     assert place.mlflow.most_at_once == 5
+
+
+def test_logins_and_bodies_do_not_wait_for_transfers(place: Place) -> None:
+    """As MLflow, the one in its place waits in asyncio's threads; here they are all taken."""
+    place.ask()
+    place.mlflow.goes_on.clear()
+    with ThreadPoolExecutor(40) as pool:
+        uploads = [pool.submit(place.ask, UPLOAD, method="PUT", body=b"x") for _ in range(40)]
+        while place.mlflow.at_once < 40:
+            pass
+        assert place.ask(login="bob:wrong")[0] == 401
+        compressed = gzip.compress(b"x" * 200_000)
+        assert place.ask(method="POST", body=compressed, Content_Encoding="gzip")[0] == 413
+        long = json.dumps({"name": "a\0", "value": "x" * 90_000}).encode()
+        assert place.ask(method="POST", body=long)[0] == 400
+        place.mlflow.goes_on.set()
+        assert {future.result()[0] for future in uploads} == {200}
 
 
 def test_health_is_answered_while_all_places_are_taken(place: Place) -> None:

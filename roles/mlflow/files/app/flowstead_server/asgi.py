@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -12,6 +14,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
+Result = TypeVar("Result")
+
+# Not asyncio's own threads: MLflow has each of them wait for the transfer of an artifact.
+_threads = ThreadPoolExecutor(4)
+
+
+async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call what takes a while, and let other requests go on."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, function, *arguments)
 
 
 class RefusedError(Exception):

@@ -5,13 +5,12 @@ Only files may be large; MLflow takes them as they come.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import zlib
 
 from flowstead_server import routes
-from flowstead_server.asgi import App, Message, Receive, RefusedError, Scope, Send, header
+from flowstead_server.asgi import App, Message, Receive, RefusedError, Scope, Send, header, in_thread
 
 
 class TooLargeError(Exception):
@@ -78,7 +77,7 @@ class Bodies:
             return scope, body
         inflate = _gunzip if encoding == b"gzip" else _inflate
         try:
-            body = await asyncio.to_thread(inflate, body, self._most)
+            body = await in_thread(inflate, body, self._most)
         except TooLargeError:
             raise self._too_large() from None
         except (OSError, EOFError, zlib.error) as error:

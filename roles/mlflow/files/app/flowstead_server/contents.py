@@ -5,7 +5,6 @@ One table says what is refused where. The texts of a request are looked at as ML
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -19,10 +18,12 @@ from google.protobuf.message import Message as Protobuf
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flowstead_server import routes
-from flowstead_server.asgi import App, Message, Receive, RefusedError, Scope, Send, header
+from flowstead_server.asgi import App, Message, Receive, RefusedError, Scope, Send, header, in_thread
 
 # Without one of these in it, a JSON body has nothing that is refused: most bodies are not parsed here.
 _SUSPECT = re.compile(rb"\\u|[aA]rtifact_?[lL]ocation|archiveLocation")
+# Bytes that take longer to look at than a thread takes to begin.
+_LONG = 1 << 16
 # Where a trace's spans lie, MLflow reads in these tags of it (mlflow/tracing/utils/artifact_utils.py). OTLP
 # carries tags in attributes of the root span (mlflow/tracing/constant.py, TRACE_TAG_PREFIX).
 # A folder of the artifacts, as MLflow writes it: with a host's name it would be another server.
@@ -145,8 +146,8 @@ class Contents:
         if not routes.is_upload(scope):
             messages.append(await receive())
         body: bytes = messages[0].get("body", b"") if messages else b""
-        # A large body takes a while.
-        wrong = await asyncio.to_thread(_first, scope, body, looks) if body else _first(scope, body, looks)
+        is_long = len(body) > _LONG
+        wrong = await in_thread(_first, scope, body, looks) if is_long else _first(scope, body, looks)
         if wrong:
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", wrong)
 

@@ -24,7 +24,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from flowstead_server import routes
-from flowstead_server.asgi import App, Message, Receive, RefusedError, Scope, Send, header
+from flowstead_server.asgi import App, Message, Receive, RefusedError, Scope, Send, header, in_thread
 
 # Seconds in which wrong logins are counted: the longest that anybody has to wait.
 WINDOW_S = 30
@@ -180,7 +180,7 @@ class Logins:
             self._refuse_too_many(counted, digest)
             change = self._last_change()
             try:
-                is_right = await asyncio.to_thread(self._check, login.name, login.password)
+                is_right = await in_thread(self._check, login.name, login.password)
             except Exception as error:
                 message = "The login could not be looked up: the database does not answer. Try again shortly."
                 raise RefusedError(
