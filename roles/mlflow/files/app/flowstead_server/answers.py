@@ -50,10 +50,13 @@ class Answers:
         self._app = app
         place = destination.rstrip("/").encode()
         bucket = place.partition(b"://")[2].partition(b"/")[0]
-        self._hidden = (
-            (re.compile(rb"%s(?![\w-])/?" % re.escape(place)), b"mlflow-artifacts:/"),
-            (re.compile(rb"(?<![\w.-])%s(?![\w-])" % re.escape(bucket)), b"BUCKET"),
+        names = (
+            (rb"%s(?![\w-])/?", place, b"mlflow-artifacts:/"),
+            (rb"(?<![\w.-])%s(?![\w-])", bucket, b"BUCKET"),
         )
+        self._hidden = [
+            (re.compile(form % re.escape(name)), instead) for form, name, instead in names if name
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back."""
