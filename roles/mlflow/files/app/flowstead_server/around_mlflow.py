@@ -15,6 +15,7 @@ from flowstead_server.answers import Answers
 from flowstead_server.asgi import App, Refusals
 from flowstead_server.bodies import Bodies
 from flowstead_server.contents import Contents
+from flowstead_server.downloads import Downloads
 from flowstead_server.logins import Check, Logins
 from flowstead_server.origins import Origins, from_elsewhere
 from flowstead_server.places import Places
@@ -31,9 +32,11 @@ CALLS: tuple[tuple[str, str, int], ...] = (
     ("mlflow.server.auth", "_invalidate_user_auth_cache", 1),
     ("mlflow.server.auth.sqlalchemy_store", "SqlAlchemyStore.has_user", 2),
     (_S3, "S3ArtifactRepository._download_file", 3),
+    (_S3, "S3ArtifactRepository.get_local_path", 2),
     (_S3, "S3ArtifactRepository.get_download_presigned_url", 3),
     (_S3, "S3ArtifactRepository.parse_s3_compliant_uri", 2),
     (_S3, "S3ArtifactRepository._get_s3_client", 1),
+    ("mlflow.utils.mime_type_utils", "_guess_mime_type", 1),
 )
 # What the server needs beside MLflow: a lock of one's own may lack it.
 NEEDED = ("boto3", "psycopg2", "uvicorn")
@@ -140,7 +143,7 @@ def login_check() -> Check:
 
 def around(mlflow: App, is_right: Check, settings: Settings, *, internal_token: str = "") -> App:
     """Put the parts around MLflow's app, in their order."""
-    places = Places(from_elsewhere(mlflow), settings.requests_at_once)
+    places = Places(Downloads(from_elsewhere(mlflow)), settings.requests_at_once)
     bodies = Bodies(Contents(places), most=settings.body_bytes, most_together=settings.bodies_bytes)
     logins = Logins(
         bodies,

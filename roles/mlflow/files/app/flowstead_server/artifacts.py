@@ -13,10 +13,34 @@ from botocore.exceptions import ClientError
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+from mlflow.utils.mime_type_utils import _guess_mime_type
+
+from flowstead_server import downloads
 
 
 class Bucket(S3ArtifactRepository):
-    """Says 404 of what is not there: with MLflow's 500, clients try again for four minutes."""
+    """Says 404 of what is not there: with MLflow's 500, clients try again for four minutes.
+
+    What a client downloads is not fetched: MLflow asks here, last of all, for a file that the server has.
+    """
+
+    def get_local_path(self, artifact_path: str) -> str | None:
+        """Note the file for whoever sends it, and end MLflow's part; it tells an error that nobody gets."""
+        files = downloads.found.get()
+        if files is None:
+            return None
+        bucket, folder = self.parse_s3_compliant_uri(self.artifact_uri)
+        place = {"Bucket": bucket, "Key": posixpath.join(folder, artifact_path), **self._bucket_owner_params}
+        files.append(
+            downloads.Stored(
+                self._get_s3_client(),
+                place,
+                artifact_path,
+                _guess_mime_type(artifact_path),
+                lambda: self._is_there(artifact_path),
+            )
+        )
+        raise MlflowException(f"{artifact_path} is sent from the bucket", RESOURCE_DOES_NOT_EXIST)
 
     def _download_file(self, remote_file_path: str, local_path: str) -> Any:
         with self._told(remote_file_path):

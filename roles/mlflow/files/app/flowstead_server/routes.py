@@ -15,6 +15,10 @@ _ARTIFACTS = re.compile(
 _STREAMS = re.compile(r"/gateway/.*|/ajax-api/2\.0/mlflow/gateway-proxy|/ajax-api/3\.0/mlflow/assistant/.*")
 _ASSISTANT = re.compile(r"/ajax-api/[0-9.]+/mlflow/assistant/.*")
 _USERS = re.compile(r"/(ajax-)?api/[0-9.]+/mlflow/users/.*")
+_DOWNLOAD = re.compile(
+    r"/(ajax-)?api/2\.0/mlflow-artifacts/artifacts/.*|/(model-versions/)?get-artifact"
+    r"|/ajax-api/2\.0/mlflow/logged-models/[^/]+/artifacts/files"
+)
 _UPLOAD = re.compile(r"/(ajax-)?api/2\.0/mlflow-artifacts/artifacts/.*")
 
 
@@ -39,6 +43,11 @@ def is_assistant(scope: Scope) -> bool:
 def changes_logins(scope: Scope) -> bool:
     """Whether somebody's password, or whether there is such a user, may be another afterwards."""
     return scope["method"] not in {"GET", "HEAD"} and _USERS.fullmatch(scope["path"]) is not None
+
+
+def is_download(scope: Scope) -> bool:
+    """Whether the answer is a file from the bucket as it is, of any size."""
+    return scope["method"] in {"GET", "HEAD"} and _DOWNLOAD.fullmatch(scope["path"]) is not None
 
 
 def is_upload(scope: Scope) -> bool:
