@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 OPTIONS: dict[str, dict[str, Any]] = {
     "role": {"type": "path", "required": True},
     "renamed": {"type": "dict", "default": {}},
+    "sets": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -44,15 +45,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         variables = task_vars or {}
         role = Path(args["role"])
         text = (role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
-        options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
-        renamed = args["renamed"]
+        options = {
+            name for part in yaml.safe_load(text)["argument_specs"].values() for name in part["options"]
+        }
+        renamed, known = args["renamed"], options | set(args["sets"])
         unknown = sorted(
             name
             for name in variables
-            if name in renamed or (name.startswith(f"{role.name}_") and name not in options)
+            if name in renamed or (name.startswith(f"{role.name}_") and name not in known)
         )
         if unknown:
-            mistakes = [_unknown(name, role.name, list(options), renamed) for name in unknown]
+            mistakes = [_unknown(name, role.name, sorted(options), renamed) for name in unknown]
             # Ansible shows the line of the first.
             raise AnsibleActionFail("\n".join(mistakes), obj=variables[unknown[0]])
         return result | {"changed": False}

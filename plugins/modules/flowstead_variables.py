@@ -18,6 +18,11 @@ options:
     description: Names that variables had, and what they are called now.
     type: dict
     default: {}
+  sets:
+    description: Facts with the role's prefix that the role itself sets, for others.
+    type: list
+    elements: str
+    default: []
 author:
   - The Flowstead authors
 """

@@ -119,22 +119,41 @@ def test_a_backup_cannot_be_registered_as_a_model(user: dict[str, str], backup: 
     assert b"Invalid model version source" in answer
 
 
-def test_an_experiment_at_the_backups_shows_and_adds_nothing(
-    deployment: Deployment, user: dict[str, str], backup: str
+@pytest.mark.parametrize("place", ["BACKUP", "file:///var/lib/mlflow", "/tmp", "s3://another-bucket/mine"])  # noqa: S108 - it is refused
+def test_an_experiment_cannot_be_at_the_backups_on_the_disk_or_elsewhere(
+    place: str, user: dict[str, str], backup: str
 ) -> None:
-    name = f"experiment-{secrets.token_hex(4)}"
-    experiment = post(user, "experiments/create", name=name, artifact_location=backup)["experiment_id"]
-    made = post(user, "runs/create", experiment_id=experiment, start_time=1)["run"]
-    run_id = made["info"]["run_id"]  # type: ignore[index]
-    # The run's own folder lies in the backup's: MLflow itself would list it and write there.
-    asked = urlencode({"run_uuid": run_id, "path": "mine.json"})
-    status, _ = ask(user, f"/ajax-api/2.0/mlflow/upload-artifact?{asked}", method="POST", body={"a": "b"})
-    assert status >= 400
-    status, _ = ask(user, f"{API}/artifacts/list?{urlencode({'run_id': run_id})}")
-    assert status >= 400
+    asked = {
+        "name": f"experiment-{secrets.token_hex(4)}",
+        "artifact_location": place.replace("BACKUP", backup),
+    }
+    status, answer = ask(user, f"{API}/experiments/create", method="POST", body=asked)
+    assert status == 400, answer
+    assert b"is no place for artifacts on this server" in answer
+
+
+def test_who_is_in_the_server_cannot_read_a_backup_either(deployment: Deployment, backup: str) -> None:
+    """With what the server's own process has, whatever it was told."""
     bucket, _, folder = backup.removeprefix("s3://").partition("/")
-    listed = deployment.sandbox.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder)
-    assert {one["Key"].rpartition("/")[2] for one in listed["Contents"]} == {"mlflow.dump", "traces.json"}
+    release = json.loads(deployment.host("cat /etc/mlflow/serving.json"))["version"]
+    program = f"""
+import boto3, botocore.exceptions, sys
+s3 = boto3.client("s3")
+for call in (lambda: s3.get_object(Bucket="{bucket}", Key="{folder}/mlflow.dump"),
+             lambda: s3.list_objects_v2(Bucket="{bucket}", Prefix="{folder}"),
+             lambda: s3.put_object(Bucket="{bucket}", Key="{folder}/mine", Body=b"")):
+    try:
+        call()
+    except botocore.exceptions.ClientError as error:
+        print(error.response["Error"]["Code"])
+"""
+    unit = f"$(systemctl cat mlflow@{release} | grep ^Environment=AWS)"
+    said = deployment.host(
+        f'systemd-run --quiet --pipe --wait --property=User=mlflow --property="{unit}" '
+        f"--property=EnvironmentFile=/etc/mlflow/{release}.env "
+        f"/opt/mlflow/releases/{release}/bin/python -B - <<'END'\n{program}\nEND"
+    )
+    assert said.split() == ["AccessDenied"] * 3
 
 
 def test_a_trace_at_the_backups_shows_nothing(user: dict[str, str], backup: str) -> None:
@@ -146,12 +165,3 @@ def test_a_trace_at_the_backups_shows_nothing(user: dict[str, str], backup: str)
     asked = urlencode({"request_id": trace_id})
     _, answer = ask(user, f"/ajax-api/2.0/mlflow/get-trace-artifact?{asked}")
     assert b"hashes of passwords" not in answer
-
-
-def test_a_place_on_the_servers_disk_takes_nothing(user: dict[str, str]) -> None:
-    place = {"name": f"local-{secrets.token_hex(4)}", "artifact_location": "file:///var/lib/mlflow"}
-    experiment = post(user, "experiments/create", **place)["experiment_id"]
-    run = post(user, "runs/create", experiment_id=experiment, start_time=1)["run"]
-    asked = urlencode({"run_uuid": run["info"]["run_id"], "path": "mine.json"})  # type: ignore[index]
-    status, _ = ask(user, f"/ajax-api/2.0/mlflow/upload-artifact?{asked}", method="POST", body={"a": "b"})
-    assert status >= 400

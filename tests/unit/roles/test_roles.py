@@ -49,6 +49,18 @@ def test_every_input_is_typed_described_and_named_after_the_role(role: str) -> N
         assert option.get("description"), name
 
 
+def test_every_variable_that_a_page_or_playbook_names_is_one_that_the_role_knows() -> None:
+    """Another would be refused (flowstead_variables)."""
+    known = set()
+    for role in ROLES:
+        parts = load(PROJECT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
+        known |= {name for part in parts.values() for name in part["options"]}
+    pages = [*PROJECT.glob("playbooks/*.yml"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("roles/*/README.md")]
+    named = {name for page in pages for name in re.findall(r"-e ([a-z_]+)=", page.read_text())}
+    assert "mlflow_backup" in named
+    assert {name for name in named if name.startswith(tuple(f"{role}_" for role in ROLES))} <= known
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_default_has_a_comment(role: str) -> None:
     path = PROJECT / "roles" / role / "defaults" / "main.yml"
