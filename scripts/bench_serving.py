@@ -106,9 +106,9 @@ def make_runs(client: Mapping[str, str]) -> list[str]:
 
 def memory_mib(deployment: Deployment) -> int:
     """What MLflow's processes hold, in MiB; what several share counts once."""
-    said = deployment.host(
-        "awk '/^Pss:/ {sum += $2} END {print sum}' $(pgrep -u mlflow | sed 's|.*|/proc/&/smaps_rollup|')"
-    )
+    # A process may end while it is asked.
+    each = "pgrep -u mlflow | while read id; do cat /proc/$id/smaps_rollup 2>/dev/null; done"
+    said = deployment.host(f"{each} | awk '/^Pss:/ {{sum += $2}} END {{print sum + 0}}'")
     return int(said) // 1024
 
 
@@ -177,7 +177,7 @@ def main() -> None:
         "memory afterwards",
         f"{my_memory} MiB",
         f"{their_memory} MiB",
-        f"{my_memory / their_memory:.1f} times",
+        f"{my_memory / max(their_memory, 1):.1f} times",
     )
     console.print(table)
 
