@@ -275,11 +275,10 @@ def backups(_context: Any, inventory: str = "inventory") -> None:
         objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=f"{prefix}/")
         for line in list_backups([(one["Key"], one["Size"]) for one in objects]):
             print(line)
-        print("To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_backup=NAME")
 
 
 def list_backups(objects: list[tuple[str, int]]) -> list[str]:
-    """Give a line for each backup, the oldest first.
+    """Give a line for each backup, the oldest first, and say how to go back to one, or to make one.
 
     Args:
         objects: key and size in bytes of what lies in the bucket below the backups' prefix.
@@ -299,7 +298,9 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
         when = f"{made[:4]}-{made[4:6]}-{made[6:8]} {made[9:11]}:{made[11:13]}"
         why = reason if name in complete else f"{reason} (not complete)"
         lines.append(f"{when}  {release:8} {why:24} {size / 1048576:9.1f} MiB  {name}")
-    return lines or ["There is none yet."]
+    if not lines:
+        return ["There is none yet. To make one: ansible-playbook playbooks/back_up.yml"]
+    return [*lines, "To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_backup=NAME"]
 
 
 @task(
@@ -337,6 +338,8 @@ def collect_garbage(
 def add_user(_context: Any, name: str, inventory: str = "inventory") -> None:
     """Make a user; asks for the password, or reads it from a pipe; makes one up if there is none."""
     with _words(), _answers():
+        if name.startswith("-"):
+            raise UsageError(f"{name} is no name for a user.", next_step="Help: fab --help user.add")
         server, chosen = find(inventory), _new_password()
         call(server, "2.0/mlflow/users/create", "POST", username=name, password=chosen.value)
         print(f"{name} is a user.{chosen.shown}")

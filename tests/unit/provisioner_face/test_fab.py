@@ -154,10 +154,19 @@ def test_backups_are_listed_with_date_release_reason_size_and_what_is_not_comple
         (f"backups/{nightly}/mlflow.dump", 5 << 20),
         (f"backups/{nightly}/manifest.json", 1 << 19),
     ]
-    first, second = (" ".join(line.split()) for line in fabfile.list_backups(found))
+    first, second, back = (" ".join(line.split()) for line in fabfile.list_backups(found))
     assert first == f"2026-11-25 02:30 3.17.1 nightly 5.5 MiB {nightly}"
     assert second == f"2026-11-26 10:15 3.17.1 before-3.17.2 (not complete) 1.0 MiB {before}"
-    assert fabfile.list_backups([]) == ["There is none yet."]
+    assert "playbooks/restore_backup.yml -e mlflow_backup=" in back
+    (none,) = fabfile.list_backups([])
+    assert none.startswith("There is none yet. To make one: ")
+
+
+def test_a_question_for_help_makes_no_user(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(fabfile.add_user, "--help")
+    assert ended.value.code == 2
+    assert "fab --help user.add" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
