@@ -235,7 +235,9 @@ def test_a_session_taken_in_a_session_lasts_an_hour_at_most(chained, client):
     take(DurationSeconds=3600)
 
 
-def test_a_write_that_must_not_replace_is_refused_without_the_header(server, client, unique):
+@pytest.fixture
+def add_only(server, client, unique):
+    """S3 for the server, whose role may add objects, and replace none."""
     denied = {
         "Effect": "Deny",
         "Action": "s3:PutObject",
@@ -243,7 +245,11 @@ def test_a_write_that_must_not_replace_is_refused_without_the_header(server, cli
         "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
     }
     client("iam").put_role_policy(RoleName=unique, PolicyName="add", PolicyDocument=policy(denied))
-    s3, there = server("s3"), {"Bucket": unique, "Key": "artifacts/a"}
+    return server("s3")
+
+
+def test_a_write_that_must_not_replace_is_refused_without_the_header(add_only, unique):
+    s3, there = add_only, {"Bucket": unique, "Key": "artifacts/a"}
     assert code_of(s3.put_object, **there, Body=b"1") == "AccessDenied"
     s3.put_object(**there, Body=b"1", IfNoneMatch="*")
     assert code_of(s3.put_object, **there, Body=b"2", IfNoneMatch="*") == "PreconditionFailed"
@@ -251,15 +257,8 @@ def test_a_write_that_must_not_replace_is_refused_without_the_header(server, cli
     assert code_of(s3.copy_object, Bucket=unique, Key="artifacts/b", CopySource=source) == "AccessDenied"
 
 
-def test_an_upload_in_parts_says_at_its_end_that_it_must_not_replace(server, client, unique):
-    denied = {
-        "Effect": "Deny",
-        "Action": "s3:PutObject",
-        "Resource": f"arn:aws:s3:::{unique}/artifacts/*",
-        "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
-    }
-    client("iam").put_role_policy(RoleName=unique, PolicyName="add", PolicyDocument=policy(denied))
-    s3, there = server("s3"), {"Bucket": unique, "Key": "artifacts/a"}
+def test_an_upload_in_parts_says_at_its_end_that_it_must_not_replace(add_only, unique):
+    s3, there = add_only, {"Bucket": unique, "Key": "artifacts/a"}
     upload = {**there, "UploadId": s3.create_multipart_upload(**there)["UploadId"]}
     etag = s3.upload_part(**upload, PartNumber=1, Body=b"1")["ETag"]
     parts = {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}
