@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from provisioner import plan_text
-from provisioner.config import BAKED
+from provisioner.config import ADMIN, BAKED
 from provisioner.errors import AwsError, FlowsteadError, UsageError
 from provisioner.session import PROJECT, Session, shorten
 
@@ -28,7 +28,7 @@ DRIFTED = 3
 def plan(session: Session) -> int:
     """Show what apply would do, and refuse what it would refuse; changes nothing, writes nothing."""
     _check_inventory(session)
-    found = session.plan(session.wanted(session.key(make=False)))
+    found = session.plan(session.wanted(session.key(make=False)).graph)
     if found.is_empty:
         lines = plan_text.nothing_to_do(session, found)
     else:
@@ -48,8 +48,8 @@ def apply(session: Session) -> None:
 def _apply(session: Session, lock: AccountLock, begun: float) -> None:
     try:
         key = session.key(make=True)
-        graph = session.wanted(key)
-        found = session.plan(graph)
+        stack = session.wanted(key)
+        found = session.plan(stack.graph)
     except FlowsteadError:
         # The half-made work of another run looks like a fault.
         with contextlib.suppress(AwsError):
@@ -58,7 +58,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
     if not found.is_empty:
         with lock.held("apply"):
             # What was true before the lock was ours need not be so any more.
-            found = session.plan(graph)
+            found = session.plan(stack.graph)
             for line in plan_text.changes(session, found):
                 session.say(line)
             if key:
@@ -66,7 +66,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
             session.execute(found)
     from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
 
-    result = outputs.collect(session.deployment, graph, found.state, session.account_id)
+    result = outputs.collect(session.deployment, stack, found.state, session.account_id)
     written = session.inventory.write(result, key.private_path if key else None, session.aws)
     met = _meet(session, result, key.private_path if key else None)
     changed = not found.is_empty or bool(written) or met != "known"
@@ -85,7 +85,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
 def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
     _check_inventory(session)
-    found = session.plan(session.wanted(session.key(make=False, needed=False)))
+    found = session.plan(session.wanted(session.key(make=False, needed=False)).graph)
     lines = plan_text.table(found)
     if found.is_empty:
         lines += ["", f"{session.where}: all is as {session.options.config} says."]
@@ -120,14 +120,14 @@ def client(session: Session) -> None:
     command = shlex.join(session.command("password"))
     data = {
         "tracking_uri": way.url,
-        "username": "admin",
+        "username": ADMIN,
         "password_command": command,
         "ca_file": str(way.ca_file) if way.ca_file else None,
     }
     trust = "MLFLOW_TRACKING_SERVER_CERT_PATH"
     lines = [
         f"export MLFLOW_TRACKING_URI={shlex.quote(way.url)}",
-        "export MLFLOW_TRACKING_USERNAME=admin",
+        f"export MLFLOW_TRACKING_USERNAME={ADMIN}",
         f'export MLFLOW_TRACKING_PASSWORD="$({command})"',
         f"export {trust}={shlex.quote(str(way.ca_file))}" if way.ca_file else f"unset {trust}",
     ]
@@ -138,9 +138,8 @@ def password(session: Session) -> None:
     """Print the admin's password, and nothing else."""
     from provisioner.inventory import secret_value  # noqa: PLC0415 - each command imports what it needs
 
-    name = f"flowstead/{session.deployment.name}/admin"
     try:
-        value = secret_value(session.aws, name, "password")
+        value = secret_value(session.aws, session.names().secrets.admin.secret_name, "password")
     except AwsError as error:
         # Not made yet, or marked for deletion by destroy.
         if error.code not in {"ResourceNotFoundException", "InvalidRequestException"}:
@@ -149,7 +148,7 @@ def password(session: Session) -> None:
             f"The deployment {session.deployment.name} has no password ({error.message}).",
             next_step=f"Run: {session.again}",
         ) from error
-    session.print({"username": "admin", "password": value}, [value])
+    session.print({"username": ADMIN, "password": value}, [value])
 
 
 def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
@@ -164,7 +163,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     from provisioner.resources.base import Parting  # noqa: PLC0415
 
     lock.check()
-    graph, parting = session.names(), Parting(keep_data=not delete_data)
+    graph, parting = session.names().graph, Parting(keep_data=not delete_data)
     found = planning.destroy(graph, session.aws, parting)
     name = session.deployment.name
     if not found.changes:
@@ -274,8 +273,8 @@ def _check_inventory(session: Session) -> None:
 def _outputs(session: Session) -> Outputs:
     from provisioner import outputs as reading  # noqa: PLC0415 - each command imports what it needs
 
-    graph = session.names()
-    return reading.collect(session.deployment, graph, reading.look_up(graph, session.aws), session.account_id)
+    stack = session.names()
+    return reading.collect(session.deployment, stack, reading.look_up(stack, session.aws), session.account_id)
 
 
 def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:

@@ -28,6 +28,8 @@ from provisioner.systems import BAKED
 
 __all__ = ["BAKED", "ConfigurationError", "Deployment", "Mistake", "load"]
 
+ADMIN = "admin"
+"""The name of MLflow's first administrator."""
 LEAST_VOLUME_GIB = 8
 """The size of the publishers' images: https://wiki.debian.org/Cloud/AmazonEC2Image; no other is larger."""
 Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]

@@ -10,23 +10,13 @@ from typing import Any
 from provisioner.aws import Aws
 from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
-from provisioner.graph import Graph
+from provisioner.resources.base import Resource
 from provisioner.resources.state import State
+from provisioner.stack import Stack
 from provisioner.systems import systems
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.
 DATABASE_CA_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-
-_secrets = ("database_owner", "database_application", "admin", "server_keys", "tls_ca")
-_needed = (
-    "server",
-    "server_address",
-    "server_role",
-    "artifacts_role",
-    "database",
-    "artifacts",
-    *(f"secret_{name}" for name in _secrets),
-)
 
 
 @dataclass(frozen=True)
@@ -83,11 +73,11 @@ class Outputs:
         return {**asdict(self), "hostnames": list(self.hostnames), "secret_arns": dict(self.secret_arns)}
 
 
-def look_up(graph: Graph, aws: Aws) -> State:
+def look_up(stack: Stack, aws: Aws) -> State:
     """Find what the outputs are made of; reading calls only, no comparison with deployment.yml.
 
     Args:
-        graph: the deployment's resources.
+        stack: the deployment's resources.
         aws: the door to AWS.
 
     Returns:
@@ -97,18 +87,18 @@ def look_up(graph: Graph, aws: Aws) -> State:
         FlowsteadError: AWS could not be asked.
 
     """
-    resources = [graph[name] for name in _needed]
+    resources = _needed(stack)
     with ThreadPoolExecutor(len(resources)) as pool:
         lives = list(pool.map(lambda resource: resource.find(aws), resources))
     return State({resource: live for resource, live in zip(resources, lives, strict=True) if live})
 
 
-def collect(deployment: Deployment, graph: Graph, state: State, account_id: str) -> Outputs:
+def collect(deployment: Deployment, stack: Stack, state: State, account_id: str) -> Outputs:
     """Read the outputs from live resources.
 
     Args:
         deployment: what deployment.yml says.
-        graph: its resources.
+        stack: its resources.
         state: them as found in the account.
         account_id: the AWS account.
 
@@ -119,14 +109,14 @@ def collect(deployment: Deployment, graph: Graph, state: State, account_id: str)
         FlowsteadError: something is not there yet; names it.
 
     """
-    missing = [str(graph[name]) for name in _needed if graph[name] not in state]
+    missing = [str(resource) for resource in _needed(stack) if resource not in state]
     if missing:
         raise FlowsteadError(
             f"The deployment {deployment.name} is not complete in {deployment.region}: "
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             next_step="Run: python provision.py",
         )
-    address, database, role = (state[graph[name]] for name in ("server_address", "database", "server_role"))
+    address, database, role = state[stack.entrance], state[stack.database], state[stack.servers.role]
     public_address = str(address.facts["PublicIp"])
     endpoint = database.facts.get("Endpoint") or {}
     if not endpoint.get("Address"):
@@ -141,18 +131,32 @@ def collect(deployment: Deployment, graph: Graph, state: State, account_id: str)
         public_address=public_address,
         url=f"https://{public_address}",
         hostnames=(public_address, "localhost"),
-        instance_id=state[graph["server"]].id,
+        instance_id=state[stack.servers.instances[0]].id,
         instance_role_name=role.id,
         instance_role_arn=role.arn,
-        artifacts_role_arn=state[graph["artifacts_role"]].arn,
-        bucket=state[graph["artifacts"]].id,
-        artifacts_prefix=deployment.artifacts.prefix,
-        backups_prefix=deployment.backups.prefix,
+        artifacts_role_arn=state[stack.servers.artifacts_role].arn,
+        bucket=state[stack.storage.bucket].id,
+        artifacts_prefix=stack.storage.artifacts_prefix,
+        backups_prefix=stack.storage.backups_prefix,
         database_identifier=database.id,
         database_endpoint=str(endpoint["Address"]),
         database_port=int(endpoint["Port"]),
         database_master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
         database_ca_url=DATABASE_CA_URL,
-        secret_arns={name: state[graph[f"secret_{name}"]].arn for name in _secrets},
+        secret_arns={use: state[secret].arn for use, secret in stack.secrets.by_use.items()},
         ssh_user=systems[deployment.server.system].user,
+    )
+
+
+def _needed(stack: Stack) -> tuple[Resource, ...]:
+    """Name what the outputs are made of."""
+    servers = stack.servers
+    return (
+        *servers.instances,
+        stack.entrance,
+        servers.role,
+        servers.artifacts_role,
+        stack.database,
+        stack.storage.bucket,
+        *stack.secrets.by_use.values(),
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from provisioner.plan import Plan
     from provisioner.resources.state import State
     from provisioner.ssh_key import SshKey
-    from provisioner.stack import BakeHost
+    from provisioner.stack import BakeHost, Stack
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -101,11 +101,11 @@ class Session:
         place = f"{self.deployment.region}, account {self.account_id}"
         return f"{place}, at {self.aws.endpoint} instead of AWS" if self.aws.endpoint else place
 
-    def names(self) -> Graph:
+    def names(self) -> Stack:
         """Compose the resources so that they can be found; not for comparing or making them."""
         return self._build((), "")
 
-    def wanted(self, key: SshKey | None) -> Graph:
+    def wanted(self, key: SshKey | None) -> Stack:
         """Compose the resources as deployment.yml wants them.
 
         Args:
@@ -126,8 +126,8 @@ class Session:
         from provisioner import rendering, stack  # noqa: PLC0415 - each command imports what it needs
 
         user_data = rendering.user_data(f"{self.deployment.name}.bake", lifetime_min=lifetime_min)
-        facts = stack.Facts(self.account_id, self._access_cidrs(), public_key, user_data)
-        return stack.build_bake_host(self.deployment, facts)
+        context = stack.Context(self.deployment, self.account_id, self._access_cidrs(), public_key, user_data)
+        return stack.build_bake_host(context)
 
     @contextlib.contextmanager
     def alone(self, doing: str) -> Iterator[AccountLock]:
@@ -255,17 +255,18 @@ class Session:
 
         return (address.seen_from(),)
 
-    def _build(self, cidrs: tuple[str, ...], public_key: str) -> Graph:
+    def _build(self, cidrs: tuple[str, ...], public_key: str) -> Stack:
         from provisioner import code, rendering, stack  # noqa: PLC0415 - each command imports what it needs
 
-        facts = stack.Facts(
+        context = stack.Context(
+            deployment=self.deployment,
             account_id=self.account_id,
             access_cidrs=cidrs,
             ssh_public_key=public_key,
             user_data=rendering.user_data(self.deployment.name),
             code=code.current(PROJECT),
         )
-        return stack.build(self.deployment, facts)
+        return stack.build(context)
 
     @functools.cache  # noqa: B019 - one session a run
     def _public_key_in_account(self) -> str:

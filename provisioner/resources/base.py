@@ -129,7 +129,7 @@ class Resource(ABC):
         """What must be ready before it can be made: the resources in its fields."""
         found: dict[int, Resource] = {}
         for item in dataclasses.fields(self):
-            for resource in _resources_in(getattr(self, item.name)):
+            for resource in resources_in(getattr(self, item.name)):
                 found[id(resource)] = resource
         return tuple(found.values())
 
@@ -265,15 +265,16 @@ def _mark(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:_MARK]
 
 
-def _resources_in(value: object) -> Iterator[Resource]:
+def resources_in(value: object) -> Iterator[Resource]:
+    """Find the resources in a field, or in what it holds: tuples and dataclasses."""
     if isinstance(value, Resource):
         yield value
     elif isinstance(value, tuple):
         for item in value:
-            yield from _resources_in(item)
+            yield from resources_in(item)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for item in dataclasses.fields(value):
-            yield from _resources_in(getattr(value, item.name))
+            yield from resources_in(getattr(value, item.name))
 
 
 def pick(resource: Resource, lives: Iterable[Live], uses: Callable[[Live], int]) -> Live | None:

@@ -270,8 +270,9 @@ class Account:
     def graph(self, **settings: Any) -> Graph:
         """Compose the default deployment, with settings of deployment.yml."""
         public_key = settings.pop("public_key", PUBLIC_KEY)
-        facts = stack.Facts("123456789012", ACCESS, public_key, "#cloud-config\n", CODE)
-        return stack.build(Deployment.model_validate(settings), facts)
+        deployment = Deployment.model_validate(settings)
+        context = stack.Context(deployment, "123456789012", ACCESS, public_key, "#cloud-config\n", CODE)
+        return stack.build(context).graph
 
     def unprotected(self) -> Graph:
         """Compose the default deployment as it is before it may be destroyed."""

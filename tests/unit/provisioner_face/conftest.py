@@ -89,7 +89,7 @@ def made(machine: Machine) -> Machine:
     def make() -> None:
         session = Session(Options(machine.directory / "deployment.yml", machine.inventory))
         aws = machine.account.open()
-        graph.apply(plan.make(session.wanted(session.key(make=False)), aws), aws)
+        graph.apply(plan.make(session.wanted(session.key(make=False)).graph, aws), aws)
 
     pair = _pair(Path("flowstead"))
     replace(pair, private_path=ssh_key.path_of("flowstead", machine.inventory)).save()

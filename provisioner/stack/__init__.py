@@ -1,0 +1,60 @@
+"""The one place where a deployment is composed; `build` reads like the picture in the README."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.graph import Graph
+from provisioner.resources.base import resources_in
+from provisioner.resources.db_instance import DbInstance
+from provisioner.resources.elastic_ip import ElasticIp
+from provisioner.stack.bake_host import BakeHost, build_bake_host
+from provisioner.stack.context import Context
+from provisioner.stack.database import make_database
+from provisioner.stack.entrance import make_entrance
+from provisioner.stack.network import make_network
+from provisioner.stack.secrets import Secrets, make_secrets
+from provisioner.stack.servers import Servers, make_servers
+from provisioner.stack.storage import Storage, make_storage
+
+__all__ = ["BakeHost", "Context", "Stack", "build", "build_bake_host"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployment's resources by what they are for.
+
+    Args:
+        graph: all of them, with what they need.
+        servers: the hosts, and what they may do.
+        entrance: where clients reach them.
+        database: the database.
+        storage: the artifacts' bucket.
+        secrets: passwords and keys.
+
+    """
+
+    graph: Graph
+    servers: Servers
+    entrance: ElasticIp
+    database: DbInstance
+    storage: Storage
+    secrets: Secrets
+
+
+def build(context: Context) -> Stack:
+    """Compose a deployment's resources.
+
+    Args:
+        context: what is wanted, and what else must be known.
+
+    """
+    network = make_network(context)
+    storage = make_storage(context, network)
+    secrets = make_secrets(context)
+    servers = make_servers(context, network, storage, secrets)
+    database = make_database(context, network, servers, storage)
+    entrance = make_entrance(network, servers)
+
+    everything = resources_in((entrance, storage, network, database, secrets, servers))
+    return Stack(Graph(tuple(everything)), servers, entrance, database, storage, secrets)

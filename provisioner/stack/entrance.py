@@ -1,0 +1,19 @@
+"""Where clients reach the servers."""
+
+from __future__ import annotations
+
+from provisioner.resources.elastic_ip import ElasticIp
+from provisioner.stack.network import Network
+from provisioner.stack.servers import Servers
+
+
+def make_entrance(network: Network, servers: Servers) -> ElasticIp:
+    """Compose the address, which stays when the host is replaced.
+
+    Args:
+        network: what leads to it.
+        servers: the one host that it leads to.
+
+    """
+    (server,) = servers.instances
+    return ElasticIp("server_address", server.owner, gateway=network.gateway, instance=server)

@@ -1,0 +1,77 @@
+"""The network: two public and two private subnets in two zones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.resources.flow_log import FlowLog
+from provisioner.resources.internet_gateway import InternetGateway
+from provisioner.resources.route_table import RouteTable
+from provisioner.resources.subnet import Subnet
+from provisioner.resources.vpc import Vpc
+from provisioner.resources.zones import Zones
+from provisioner.stack.context import Context
+
+HTTPS, SSH, POSTGRESQL = 443, 22, 5432
+WORLD = ("0.0.0.0/0",)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the deployment's own.
+
+    Args:
+        vpc: the network.
+        public: subnets with a way to the internet, one for each zone.
+        private: subnets without.
+        gateway: the way to the internet.
+        public_routes: the public subnets' routes.
+        private_routes: the private ones'.
+        flow_log: a record of every connection, if that is wanted.
+
+    """
+
+    vpc: Vpc
+    public: tuple[Subnet, ...]
+    private: tuple[Subnet, ...]
+    gateway: InternetGateway
+    public_routes: RouteTable
+    private_routes: RouteTable
+    flow_log: FlowLog
+
+
+def make_network(context: Context) -> Network:
+    """Compose the network.
+
+    Args:
+        context: what is wanted.
+
+    """
+    owner, deployment = context.owner, context.deployment
+    network = deployment.network
+    zones = Zones(
+        "zones",
+        owner,
+        subnets=(("public_1", "private_1"), ("public_2", "private_2")),
+        instance_type=deployment.server.instance_type,
+        instance_class=deployment.database.instance_class,
+        engine_version=deployment.database.engine_version,
+    )
+    vpc = Vpc("network", owner, cidr=network.cidr)
+    public, private = (
+        tuple(
+            Subnet(f"{name}_{zone + 1}", owner, vpc=vpc, cidr=cidr, zones=zones, zone=zone)
+            for zone, cidr in enumerate(cidrs)
+        )
+        for name, cidrs in (("public", network.public_subnets), ("private", network.private_subnets))
+    )
+    gateway = InternetGateway("internet_gateway", owner, vpc=vpc)
+    return Network(
+        vpc=vpc,
+        public=public,
+        private=private,
+        gateway=gateway,
+        public_routes=RouteTable("public_routes", owner, vpc=vpc, subnets=public, gateway=gateway),
+        private_routes=RouteTable("private_routes", owner, vpc=vpc, subnets=private),
+        flow_log=FlowLog("flow_log", owner, vpc=vpc, destination=network.flow_logs_arn),
+    )
