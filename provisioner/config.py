@@ -97,6 +97,7 @@ class Server(Section):
     """The host that MLflow runs on.
 
     Args:
+        count: how many there are; one, so far.
         image: its operating system; the newest image of it when the host is made. With `baked-` before it,
             the newest of those that `provision.py bake` made in this account.
         instance_type: EC2 instance type.
@@ -105,6 +106,7 @@ class Server(Section):
 
     """
 
+    count: Annotated[StrictInt, AfterValidator(rules.count)] = 1
     image: Annotated[Text, AfterValidator(rules.image)] = "debian-13"
     instance_type: Annotated[Text, AfterValidator(rules.instance_type)] = "t3.small"
     volume_gib: Annotated[StrictInt, Field(ge=LEAST_VOLUME_GIB, le=16384)] = 20
@@ -129,10 +131,11 @@ class Server(Section):
         return str(rules.public_key_file(base / Path(value).expanduser()))
 
 
-class Database(Section):
-    """The PostgreSQL database (Amazon RDS) that keeps runs, models and users.
+class Postgresql(Section):
+    """A PostgreSQL instance of Amazon RDS.
 
     Args:
+        engine: what tells it from other engines, each with keys of its own.
         engine_version: PostgreSQL version, "17" or "17.6".
         instance_class: RDS instance class.
         storage_gib: size at first.
@@ -144,6 +147,7 @@ class Database(Section):
 
     """
 
+    engine: Literal["postgresql"] = "postgresql"
     engine_version: Annotated[
         str, BeforeValidator(rules.version_text), AfterValidator(rules.engine_version)
     ] = "17"
@@ -156,9 +160,13 @@ class Database(Section):
     monitoring_s: Literal[0, 1, 5, 10, 15, 30, 60] = 0
 
     @model_validator(mode="after")
-    def _check_growth(self) -> Database:
+    def _check_growth(self) -> Postgresql:
         rules.refuse(rules.storage_growth(self.storage_gib, self.max_storage_gib))
         return self
+
+
+Database = Annotated[Postgresql, BeforeValidator(rules.engine)]
+"""The database that keeps runs, models and users: the union of all engines, by `engine`; one so far."""
 
 
 class Artifacts(Section):
@@ -195,7 +203,7 @@ class Deployment(Section):
     Args:
         name: name of the deployment; bucket, database, role and tags carry it.
         region: AWS region.
-        topology: which picture of the README; `single` is one host and one database.
+        entrance: what clients reach the server by; an address that stays, so far.
         access: who may reach the server.
         network: its addresses.
         server: the host.
@@ -208,11 +216,11 @@ class Deployment(Section):
 
     name: Annotated[Text, AfterValidator(rules.name)] = "flowstead"
     region: Annotated[Text, AfterValidator(rules.region)] = "us-east-1"
-    topology: Literal["single"] = "single"
+    entrance: Literal["elastic_ip"] = "elastic_ip"
     access: Access = Access()
     network: Network = Network()
     server: Server = Server()
-    database: Database = Database()
+    database: Database = Postgresql()
     artifacts: Artifacts = Artifacts()
     backups: Backups = Backups()
     tags: dict[Text, Text] = Field(default_factory=dict)
@@ -299,6 +307,9 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
         return written if isinstance(written, list) else []
 
     access, network, database = section("access"), section("network"), section("database")
+    if not rules.is_known_engine(database):
+        # Its keys are another engine's.
+        database = {"engine_version": ""}
     artifacts, backups = section("artifacts"), section("backups")
     found: dict[Key, rules.Mistakes] = {
         ("access",): rules.access_width(
@@ -320,7 +331,7 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
             ),
             *rules.backup_tools(
                 section("server").get("image", Server().image),
-                str(database.get("engine_version", Database().engine_version)),
+                str(database.get("engine_version", Postgresql().engine_version)),
             ),
         ],
     }

@@ -18,6 +18,11 @@ wanted = {
     "dict_type": "a section with indented keys",
     "tuple_type": "a list",
 }
+gone = {
+    ("topology",): "is no key any more: the shape follows from server.count, entrance and database.engine, "
+    "whose defaults make what `single` did; remove the line",
+}
+"""Keys of earlier releases, and what to do."""
 bounds = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -53,6 +58,8 @@ def explain(detail: ErrorDetails, allowed: Mapping[tuple[str, ...], tuple[str, .
 
 
 def _unknown(key: tuple[str, ...], allowed: Mapping[tuple[str, ...], tuple[str, ...]]) -> str:
+    if key in gone:
+        return gone[key]
     section, word = key[:-1], key[-1]
     here = allowed.get(section, ())
     close = nearest(word, here)
@@ -69,4 +76,5 @@ def not_among(words: Sequence[str], value: object) -> str:
     """Say which words are allowed, and which of them is most likely meant."""
     close = nearest(value, words) if isinstance(value, str) else ""
     hint = f" (did you mean `{close}`?)" if close else ""
-    return f"must be one of {', '.join(words)}, is {shown(value)}{hint}"
+    among = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+    return f"must be {among}, is {shown(value)}{hint}"

@@ -11,7 +11,7 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic_core import PydanticCustomError
@@ -38,6 +38,8 @@ reserved_in_tags = ("aws:", "rds:")
 # 60 rules in a group, and two ports for each network:
 # https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 most_cidrs = 30
+# Of databases; the first is the default.
+engines = ("postgresql",)
 # The owner of a database owns its schema `public` from here on; the role database_access builds on that:
 # https://www.postgresql.org/docs/15/release-15.html
 oldest_postgresql = 15
@@ -261,6 +263,25 @@ def image(value: str) -> str:
     allowed = [*systems, *(BAKED + one for one in systems)]
     if value not in allowed:
         raise ValueError(not_among(allowed, value))
+    return value
+
+
+def count(value: int) -> int:
+    """Check the number of servers."""
+    if value != 1:
+        raise ValueError(f"must be 1, is {shown(value)}: Flowstead makes one server so far")
+    return value
+
+
+def is_known_engine(database: Mapping[str, object]) -> bool:
+    """Tell whether a database as written is of an engine that there is."""
+    return database.get("engine", engines[0]) in engines
+
+
+def engine(value: object) -> object:
+    """Check a database's engine before its keys: another engine has others."""
+    if isinstance(value, dict) and not is_known_engine(value):
+        refuse([(("engine",), not_among(engines, value["engine"]))])
     return value
 
 

@@ -30,7 +30,10 @@ CONFIGURATIONS = {
         "10.80.0.0/16",
     ),
     "unknown region": ("name: a-team\nregion: us-esat-1\n", "2: region", "us-east-1"),
-    "unknown topology": ("topology: double\n", "1: topology", "single"),
+    "key of an earlier release": ("topology: single\n", "1: topology", "remove the line"),
+    "two servers": ("server: {count: 2}\n", "1: server.count", "one server so far"),
+    "unknown entrance": ("entrance: load_balancer\n", "1: entrance", "elastic_ip"),
+    "unknown engine": ("database: {engine: mysql}\n", "1: database.engine", "postgresql"),
     "unknown image": ("server: {image: debian-11}\n", "1: server.image", "debian-13"),
     "bad bucket": ("artifacts: {bucket: My_Bucket}\n", "1: artifacts.bucket", "small letters"),
     "key that is not there": (

@@ -120,6 +120,16 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
             1,
             "region: 'us-esat-1' is not an AWS region; did you mean `us-east-1`? Known are",
         ),
+        (
+            "topology: single\n",
+            1,
+            "topology: is no key any more: the shape follows from server.count, entrance and database.engine",
+        ),
+        ("server: {count: 2}\n", 1, "server.count: must be 1, is the number 2: Flowstead makes one server"),
+        ("server: {count: true}\n", 1, "server.count: must be a whole number, is true"),
+        ("entrance: load_balancer\n", 1, "entrance: must be elastic_ip, is the text 'load_balancer'"),
+        ("database: {engine: mysql}\n", 1, "database.engine: must be postgresql, is the text 'mysql'"),
+        ("database: {engine: [a]}\n", 1, "database.engine: must be postgresql, is a list"),
         ("server: {image: debain-13}\n", 1, "must be one of debian-13, debian-12, ubuntu"),
         ("server: {instance_type: db.t3.small}\n", 1, "is not an EC2 instance type"),
         ("database: {instance_class: t4g.micro}\n", 1, "did you forget `db.` before it?"),
@@ -200,6 +210,11 @@ def test_a_mistake_is_named_with_file_line_key_and_what_is_allowed(refused, text
     first = refused(text)[0]
     assert first.startswith(f"deployment.yml:{line}: ")
     assert words in first
+
+
+def test_another_engine_is_refused_in_one_sentence_whatever_its_keys(refused):
+    text = "database: {engine: aurora-mysql, engine_version: '18', min_acu: 0.5, max_storage_gib: 21}\n"
+    assert len(refused(f"server: {{image: ubuntu-24.04}}\n{text}")) == 1
 
 
 def test_a_folder_that_takes_in_the_default_one_is_named(refused):
