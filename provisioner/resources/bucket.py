@@ -16,9 +16,6 @@ from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 
 _ABSENT = ("NoSuchBucket", "404", "NotFound")
-_ARTIFACTS, _BACKUPS = "flowstead", "flowstead-backups"
-"""Names of our lifecycle rules; others are the user's."""
-_LIFECYCLE = ("days that overwritten artifacts are kept", "days that backups are kept")
 _ENCRYPTION = "AES256"
 """With S3's own keys; with another's key, whoever takes that key away takes the artifacts away."""
 _OWNERSHIP = "BucketOwnerEnforced"
@@ -35,21 +32,49 @@ _CLOSED = {
 }
 
 
+@dataclass(frozen=True)
+class Expiry:
+    """A lifecycle rule: what goes from a folder by itself.
+
+    Args:
+        rule: its name in S3; rules of other names are the user's.
+        shown: what the setting is called in a plan.
+        prefix: the folder.
+        noncurrent_days: days that overwritten and deleted objects are kept.
+        days: days that any object is kept; None: for good.
+
+    """
+
+    rule: str
+    shown: str
+    prefix: str
+    noncurrent_days: int
+    days: int | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """Write it as S3 takes it."""
+        return {
+            "ID": self.rule,
+            "Status": "Enabled",
+            "Filter": {"Prefix": f"{self.prefix}/"},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": self.noncurrent_days},
+            "Expiration": {"Days": self.days} if self.days else {"ExpiredObjectDeleteMarker": True},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Bucket(Resource):
     """An S3 bucket: closed to the public, without ACLs, TLS only, encrypted, versioned.
 
-    Old versions and backups expire. Every object is encrypted since January 2023, and nobody can turn it off
+    Every object is encrypted since January 2023, and nobody can turn it off
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-encryption-faq.html);
     the key can be changed.
 
     Args:
         bucket_name: its name, one in all of AWS.
         account_id: who must own it: a name may be taken by a stranger.
-        prefix: the artifacts' folder.
-        noncurrent_days: days that overwritten and deleted artifacts are kept.
-        backups_prefix: the folder of backups.
-        backups_days: days that a backup is kept; an overwritten one that long again.
+        lifecycle: what expires, folder by folder: where two rules meet, S3 goes by the shorter time.
 
     """
 
@@ -57,10 +82,7 @@ class Bucket(Resource):
 
     bucket_name: str
     account_id: str
-    prefix: str
-    noncurrent_days: int
-    backups_prefix: str
-    backups_days: int
+    lifecycle: tuple[Expiry, ...]
 
     @property
     def arn(self) -> str:
@@ -130,24 +152,6 @@ class Bucket(Resource):
     def _policy(self) -> dict[str, Any]:
         return rendering.bucket_policy(bucket_arn=self.arn)
 
-    def _rules(self) -> tuple[dict[str, Any], ...]:
-        """Write one rule for each folder: where two rules meet, S3 goes by the shorter time."""
-        folders = (
-            (_ARTIFACTS, self.prefix, self.noncurrent_days, {"ExpiredObjectDeleteMarker": True}),
-            (_BACKUPS, self.backups_prefix, self.backups_days, {"Days": self.backups_days}),
-        )
-        return tuple(
-            {
-                "ID": name,
-                "Status": "Enabled",
-                "Filter": {"Prefix": f"{prefix}/"},
-                "NoncurrentVersionExpiration": {"NoncurrentDays": noncurrent_days},
-                "Expiration": expiration,
-                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-            }
-            for name, prefix, noncurrent_days, expiration in folders
-        )
-
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Every part of it; lifecycle rules that the user adds are left alone."""
         del state
@@ -161,10 +165,11 @@ class Bucket(Resource):
         yield Setting("ownership of objects", facts["ownership"], _OWNERSHIP, self._own)
         yield Setting("versioning", facts["versioning"], "Enabled", self._version)
         yield Setting("encryption", facts["encryption"], _ENCRYPTION, self._encrypt)
-        for wanted, name in zip(self._rules(), _LIFECYCLE, strict=True):
-            rule = next((one for one in facts["lifecycle"] if one.get("ID") == wanted["ID"]), None)
+        for expiry in self.lifecycle:
+            wanted = expiry.as_data()
+            rule = next((one for one in facts["lifecycle"] if one.get("ID") == expiry.rule), None)
             is_wanted = rule is not None and _is_same_rule(rule, wanted)
-            yield Setting(name, _shown(rule), _shown(wanted), self._expire, is_wanted=is_wanted)
+            yield Setting(expiry.shown, _shown(rule), _shown(wanted), self._expire, is_wanted=is_wanted)
         policy = facts["policy"]
         yield Setting(
             "policy",
@@ -184,13 +189,14 @@ class Bucket(Resource):
             if rule["Status"] == "Enabled"
             and _deletes(rule)
             and any(
-                f"{folder}/".startswith(_prefix(rule)) or _prefix(rule).startswith(f"{folder}/")
-                for folder in (self.prefix, self.backups_prefix)
+                f"{one.prefix}/".startswith(_prefix(rule)) or _prefix(rule).startswith(f"{one.prefix}/")
+                for one in self.lifecycle
             )
         )
 
     def _others(self, live: Live) -> list[dict[str, Any]]:
-        return [rule for rule in live.facts["lifecycle"] if rule.get("ID") not in (_ARTIFACTS, _BACKUPS)]
+        own = {one.rule for one in self.lifecycle}
+        return [rule for rule in live.facts["lifecycle"] if rule.get("ID") not in own]
 
     def _close(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
@@ -214,7 +220,7 @@ class Bucket(Resource):
         aws.call("s3", "put_bucket_encryption", ServerSideEncryptionConfiguration=encryption, **self._mine)
 
     def _expire(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
-        rules = [*self._others(live), *self._rules()]
+        rules = [*self._others(live), *(one.as_data() for one in self.lifecycle)]
         lifecycle = {"Rules": rules}
         aws.call("s3", "put_bucket_lifecycle_configuration", LifecycleConfiguration=lifecycle, **self._mine)
 

@@ -1,4 +1,4 @@
-"""The PostgreSQL database that keeps runs, models and users."""
+"""A database."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 from provisioner.aws import Aws, Lag
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.resources.base import Live, Parting
-from provisioner.resources.database_facts import described, identifier, is_version
+from provisioner.resources.database_facts import Engine, described, is_version
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
 from provisioner.resources.ec2 import as_items, as_tags
 from provisioner.resources.iam import foreign_key
-from provisioner.resources.monitoring_role import MonitoringRole
 from provisioner.resources.rds import FIRST_USE, RdsResource
 from provisioner.resources.refusals import foreign
+from provisioner.resources.role import Role
 from provisioner.resources.security_group import SecurityGroup
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -59,7 +59,7 @@ _NEW_ROLE = Lag(("InvalidParameterValue",), text="ENHANCED_MONITORING", deadline
 _LEAST_GROWTH = 1.1
 """A disk grows by a tenth or more: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.ModifyingExisting.html"""
 _STRIPED_GIB, _STRIPED_IOPS = 400, 12000
-"""From this size on RDS stripes a gp3 disk of PostgreSQL's, and wants its operations a second named:
+"""From this size on RDS stripes a gp3 disk, and wants its operations a second named:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage"""
 
 ARTIFACTS_TAG = "flowstead:artifacts"
@@ -71,10 +71,11 @@ _DELETE_S = 2700
 
 @dataclass(frozen=True, eq=False)
 class DbInstance(RdsResource):
-    """An RDS PostgreSQL instance: private, encrypted, backed up, its master password kept by RDS.
+    """An RDS instance: private, encrypted, backed up, its master password kept by RDS.
 
     Args:
-        engine_version: "17" (RDS chooses and keeps the minor version current) or "17.6".
+        identifier: its name in RDS, a part of its endpoint's.
+        engine: its kind and version.
         instance_class: its size.
         storage_gib: its disk at first.
         max_storage_gib: up to which RDS lets it grow by itself.
@@ -84,14 +85,16 @@ class DbInstance(RdsResource):
         subnets: where it is.
         groups: which packets reach it.
         parameters: its settings.
-        monitoring: with what role and how often RDS writes down how its host does.
+        monitoring_role: with what RDS writes down how its host does.
+        monitoring_s: seconds between two looks of RDS at its host; 0: it does not look.
         artifacts: URI of the folder under which what the database lists has its artifacts.
 
     """
 
     kind: ClassVar[str] = "database"
 
-    engine_version: str
+    identifier: str
+    engine: Engine
     instance_class: str
     storage_gib: int
     max_storage_gib: int
@@ -101,7 +104,8 @@ class DbInstance(RdsResource):
     subnets: DbSubnetGroup
     groups: tuple[SecurityGroup, ...]
     parameters: DbParameterGroup
-    monitoring: MonitoringRole
+    monitoring_role: Role
+    monitoring_s: int
     artifacts: str
 
     @property
@@ -111,12 +115,12 @@ class DbInstance(RdsResource):
 
     @property
     def aws_name(self) -> str:
-        """Its identifier, a part of its endpoint's name."""
-        return identifier(self.owner.deployment)
+        """Its name in RDS."""
+        return self.identifier
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its identifier; the tags must be ours."""
-        item = described(aws, self.owner.deployment)
+        item = described(aws, self.identifier)
         return self._live(item) if item else None
 
     def _live(self, item: dict[str, Any]) -> Live:
@@ -158,7 +162,7 @@ class DbInstance(RdsResource):
         yield Setting(
             "enhanced monitoring",
             _monitored(facts.get("MonitoringInterval"), facts.get("MonitoringRoleArn")),
-            _monitored(self.monitoring.interval_s, state.arn(self.monitoring)),
+            _monitored(self.monitoring_s, state.arn(self.monitoring_role)),
             self._modify,
             self._monitor(state),
         )
@@ -174,7 +178,7 @@ class DbInstance(RdsResource):
         yield Setting("place of the artifacts", place, self.artifacts, note=note)
 
     def _version(self, facts: dict[str, Any]) -> Setting:
-        has, wanted = str(facts["EngineVersion"]), self.engine_version
+        has, wanted = str(facts["EngineVersion"]), self.engine.version
         is_newer_minor = _parts(has)[:1] == _parts(wanted)[:1] and _parts(wanted) > _parts(has)
         no_way = "RDS goes neither back nor to another major version in place"
         return Setting(
@@ -223,13 +227,13 @@ class DbInstance(RdsResource):
             "DeletionProtection": self.deletion_protection,
             "PubliclyAccessible": False,
             "CopyTagsToSnapshot": True,
-            "AutoMinorVersionUpgrade": "." not in self.engine_version,
+            "AutoMinorVersionUpgrade": "." not in self.engine.version,
             "EngineLifecycleSupport": _LIFECYCLE,
         }
 
     def _monitor(self, state: State) -> dict[str, Any]:
-        role = {"MonitoringRoleArn": state.arn(self.monitoring)} if self.monitoring.is_wanted else {}
-        return {"MonitoringInterval": self.monitoring.interval_s, **role}
+        role = {"MonitoringRoleArn": state.arn(self.monitoring_role)} if self.monitoring_s else {}
+        return {"MonitoringInterval": self.monitoring_s, **role}
 
     def _links(self, facts: dict[str, Any], state: State) -> Iterable[Setting]:
         has = sorted(group["VpcSecurityGroupId"] for group in facts.get("VpcSecurityGroups", []))
@@ -273,8 +277,8 @@ class DbInstance(RdsResource):
             **self._monitor(state),
             **({"MaxAllocatedStorage": limit} if (limit := self.max_storage_gib) > self.storage_gib else {}),
             "DBInstanceIdentifier": self.aws_name,
-            "Engine": "postgres",
-            "EngineVersion": self.engine_version,
+            "Engine": self.engine.name,
+            "EngineVersion": self.engine.version,
             "StorageType": "gp3",
             "StorageEncrypted": True,
             "MasterUsername": MASTER_USER,

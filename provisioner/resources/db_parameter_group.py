@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from provisioner.aws import Aws, Lag
 from provisioner.errors import FlowsteadError
 from provisioner.resources.base import Live, Parting
-from provisioner.resources.database_facts import others
+from provisioner.resources.database_facts import Engine, others
 from provisioner.resources.ec2 import as_items
 from provisioner.resources.rds import RdsResource
 from provisioner.resources.refusals import in_the_way
@@ -23,25 +23,20 @@ class DbParameterGroup(RdsResource):
     """A parameter group.
 
     Args:
-        engine_version: PostgreSQL version whose parameters they are ("17", "17.6").
+        engine: whose parameters they are.
         parameters: names and values; all of them take effect without a restart.
 
     """
 
     kind: ClassVar[str] = "DB parameter group"
 
-    engine_version: str
+    engine: Engine
     parameters: Mapping[str, str]
-
-    @property
-    def family(self) -> str:
-        """RDS's name for the major version ("postgres17")."""
-        return f"postgres{self.engine_version.split('.')[0]}"
 
     @property
     def aws_name(self) -> str:
         """Its name in RDS; another for each major version, as a group's family is for ever."""
-        return f"{super().aws_name}-{self.family}"
+        return f"{super().aws_name}-{self.engine.family}"
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name, with the values of our parameters; the tags must be ours."""
@@ -85,8 +80,8 @@ class DbParameterGroup(RdsResource):
             "rds",
             "create_db_parameter_group",
             DBParameterGroupName=self.aws_name,
-            DBParameterGroupFamily=self.family,
-            Description=f"PostgreSQL settings of the Flowstead deployment {self.owner.deployment}",
+            DBParameterGroupFamily=self.engine.family,
+            Description=f"{self.engine.shown} settings of the Flowstead deployment {self.owner.deployment}",
             Tags=as_items(self.tags),
         )
         return self.found(aws)

@@ -1,20 +1,17 @@
 """What a host, a server on it or a service may do in AWS, without keys."""
 
-from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from provisioner import rendering
 from provisioner.aws import Aws, Lag
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.resources.base import Live, Parting, Resource
-from provisioner.resources.bucket import Bucket
 from provisioner.resources.ec2 import TagCalls, as_items, as_tags, set_tags
 from provisioner.resources.iam import NO_SUCH, TAKEN, Policy, as_json, is_same_policy
+from provisioner.resources.policy import Statement, document
 from provisioner.resources.refusals import foreign, in_the_way
-from provisioner.resources.secret import Secret
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 
@@ -24,34 +21,75 @@ _STRANGER = Lag(("MalformedPolicyDocument",), "Invalid principal")
 """A role that was made a moment ago may not be known yet where it is named."""
 
 
+@dataclass(frozen=True)
+class Service:
+    """A service of AWS that may take a role.
+
+    EC2 tells neither account nor resource when it takes one, and takes those of a profile only that
+    somebody of this account, who may pass the role, has given to an instance.
+
+    Args:
+        principal: its name ("ec2.amazonaws.com").
+        shown: what it is called in a plan.
+        source_account: the account that it must act for; empty: any, for a service that tells none.
+        source_arn: the resource that it must act for, likewise.
+
+    """
+
+    principal: str
+    shown: str
+    source_account: str = ""
+    source_arn: str = ""
+
+    @property
+    def condition(self) -> dict[str, Any]:
+        """What the trust policy asks for."""
+        if not self.source_arn:
+            return {}
+        told = {"aws:SourceAccount": self.source_account, "aws:SourceArn": self.source_arn}
+        return {"Condition": {"StringEquals": told}}
+
+
+EC2 = Service("ec2.amazonaws.com", "EC2")
+
+
 @dataclass(frozen=True, eq=False)
 class Role(Resource):
     """An IAM role with one policy.
 
     Args:
         role_name: its name; the account has one of a name for all regions.
+        taken_by: who may take it; a role of this account that is named here needs no permission of its own.
+        statements: what it may do.
+        is_wanted: False: an option of deployment.yml is off.
+        is_used: tells whether something has one that is not wanted, where that is known without asking IAM.
 
     """
 
     kind: ClassVar[str] = "IAM role"
 
     role_name: str
+    taken_by: "Role | Service"
+    statements: tuple[Statement, ...]
+    is_wanted: bool = True
+    is_used: Callable[[Aws], bool] = lambda _: True
 
-    @property
-    @abstractmethod
-    def taker(self) -> str:
-        """Say who may take it."""
-
-    @abstractmethod
     def trust(self, state: State) -> Policy:
         """Write who may take it."""
+        if isinstance(self.taken_by, Role):
+            taker: dict[str, Any] = {"Principal": {"AWS": state.arn(self.taken_by)}}
+        else:
+            taker = {"Principal": {"Service": self.taken_by.principal}, **self.taken_by.condition}
+        return document([{"Sid": "OnlyTheHost", "Effect": "Allow", "Action": "sts:AssumeRole", **taker}])
 
-    @abstractmethod
     def permissions(self, state: State) -> Policy:
         """Write what it may do."""
+        return document(statement.as_data(state) for statement in self.statements)
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name, with every policy it has; the tags must be ours."""
+        if not (self.is_wanted or self.is_used(aws)):
+            return None
         answer = aws.call_or((NO_SUCH,), "iam", "get_role", RoleName=self.role_name)
         if answer is None:
             return None
@@ -87,11 +125,12 @@ class Role(Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Who may take the role, and what it may do: nothing but the one policy."""
-        trust = self.trust(state)
+        trust, taker = self.trust(state), self.taken_by
+        shown = taker.role_name if isinstance(taker, Role) else taker.shown
         yield Setting(
             "trust policy",
             "other",
-            f"{self.taker} only",
+            f"{shown} only",
             self._set_trust,
             {"PolicyDocument": as_json(trust)},
             is_wanted=is_same_policy(live.facts["AssumeRolePolicyDocument"], trust),
@@ -156,47 +195,3 @@ class Role(Resource):
         for arn in self._attached(aws):
             self._detach(arn, aws, live, {})
         aws.call_or((NO_SUCH,), "iam", "delete_role", Lag(("DeleteConflict",)), RoleName=live.id)
-
-
-@dataclass(frozen=True, eq=False)
-class AccessRole(Role):
-    """What a host or its server may do: prefixes of one bucket and some secrets, and nothing else.
-
-    Args:
-        bucket: the bucket.
-        prefix: the part of it that may be read, written and deleted from.
-        taken_by: the role that may take this one, which then has that prefix alone; none: EC2's instances.
-        backups_prefix: the part of the bucket that may be read and added to.
-        secrets: those that may be read.
-
-    """
-
-    bucket: Bucket
-    prefix: str
-    taken_by: Role | None = None
-    backups_prefix: str = ""
-    secrets: tuple[Secret, ...] = field(default=())
-
-    @property
-    def taker(self) -> str:
-        """Say who may take it."""
-        return self.taken_by.role_name if self.taken_by else "EC2"
-
-    def trust(self, state: State) -> Policy:
-        """Write who may take it; a role of this account that is named here needs no permission of its own.
-
-        EC2 tells neither account nor resource when it takes one, and takes those of a profile only that
-        somebody of this account, who may pass the role, has given to an instance.
-        """
-        return rendering.assume_role_policy(role_arn=state.arn(self.taken_by) if self.taken_by else "")
-
-    def permissions(self, state: State) -> Policy:
-        """Write the policy; "*" stands only for keys under the prefixes."""
-        if self.taken_by:
-            return rendering.artifacts_policy(bucket_arn=state.arn(self.bucket), prefix=self.prefix)
-        return rendering.instance_policy(
-            bucket_arn=state.arn(self.bucket),
-            prefix=self.prefix,
-            backups_prefix=self.backups_prefix,
-            secret_arns=[state.arn(secret) for secret in self.secrets],
-        )

@@ -10,6 +10,7 @@ from provisioner.resources.base import Owner
 from provisioner.resources.elastic_ip import ElasticIp
 from provisioner.resources.image import Image
 from provisioner.resources.instance import Instance
+from provisioner.resources.instance_offer import InstanceOffer
 from provisioner.resources.internet_gateway import InternetGateway
 from provisioner.resources.key_pair import KeyPair
 from provisioner.resources.route_table import RouteTable
@@ -51,7 +52,8 @@ def build_bake_host(context: Context) -> BakeHost:
     owner = Owner(f"{deployment.name}.bake", deployment.tags)
     cidr, instance_type = deployment.network.public_subnets[0], deployment.server.instance_type
     key_pair = KeyPair("ssh_key", owner, public_key=context.ssh_public_key)
-    zones = Zones("zones", owner, subnets=(("public",),), instance_type=instance_type)
+    offer = InstanceOffer("server", instance_type)
+    zones = Zones("zones", owner, subnets=(("public",),), offers=(offer,))
     vpc = Vpc("network", owner, cidr=deployment.network.cidr, lock=key_pair)
     subnet = Subnet("public", owner, vpc=vpc, cidr=cidr, zones=zones, zone=0)
     gateway = InternetGateway("internet_gateway", owner, vpc=vpc)

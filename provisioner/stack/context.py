@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from provisioner.config import Deployment
 from provisioner.resources.base import Owner
+from provisioner.resources.database_facts import Engine
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,14 @@ class Context:
     def role_arn(self, what: str) -> str:
         """Give a role's ARN, known before it is made."""
         return f"arn:aws:iam::{self.account_id}:role/{self.role_name(what)}"
+
+    @property
+    def database_identifier(self) -> str:
+        """The database's name in RDS."""
+        return f"flowstead-{self.deployment.name}"
+
+    @property
+    def engine(self) -> Engine:
+        """Kind and version of the database as RDS has them."""
+        version = self.deployment.database.engine_version
+        return Engine("postgres", version, family=f"postgres{version.split('.')[0]}", shown="PostgreSQL")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from provisioner.aws import Aws
+from provisioner.resources.database_facts import described
 from provisioner.resources.db_instance import DbInstance
 from provisioner.resources.db_parameter_group import DbParameterGroup
 from provisioner.resources.db_subnet_group import DbSubnetGroup
-from provisioner.resources.monitoring_role import MonitoringRole
+from provisioner.resources.policy import Statement
+from provisioner.resources.role import Role, Service
 from provisioner.resources.security_group import Rule, SecurityGroup
 from provisioner.stack.context import Context
 from provisioner.stack.network import POSTGRESQL, Network
@@ -23,7 +26,7 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         storage: where the artifacts are of the runs that it lists.
 
     """
-    owner, deployment, database = context.owner, context.deployment, context.deployment.database
+    owner, database, engine = context.owner, context.deployment.database, context.engine
     firewall = SecurityGroup(
         "database_firewall",
         owner,
@@ -34,21 +37,14 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
     parameters = DbParameterGroup(
         "database_parameters",
         owner,
-        engine_version=database.engine_version,
+        engine=engine,
         parameters={"rds.force_ssl": "1"},
-    )
-    monitoring = MonitoringRole(
-        "monitoring_role",
-        owner,
-        role_name=context.role_name("monitor"),
-        region=deployment.region,
-        account_id=context.account_id,
-        interval_s=database.monitoring_s,
     )
     return DbInstance(
         "database",
         owner,
-        engine_version=database.engine_version,
+        identifier=context.database_identifier,
+        engine=engine,
         instance_class=database.instance_class,
         storage_gib=database.storage_gib,
         max_storage_gib=database.max_storage_gib,
@@ -58,6 +54,41 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         subnets=DbSubnetGroup("database_subnets", owner, subnets=network.private),
         groups=(firewall,),
         parameters=parameters,
-        monitoring=monitoring,
+        monitoring_role=_monitoring_role(context),
+        monitoring_s=database.monitoring_s,
         artifacts=storage.artifacts,
+    )
+
+
+def _monitoring_role(context: Context) -> Role:
+    """Compose the role with which RDS writes its Enhanced Monitoring to CloudWatch Logs.
+
+    What it may do is what AWS's own policy for it allows, in this region:
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Monitoring.OS.Enabling.html
+    """
+    deployment, account = context.deployment, context.account_id
+    logs = f"arn:aws:logs:{deployment.region}:{account}:log-group:RDS*"
+    streams = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:GetLogEvents")
+    name = context.role_name("monitor")
+
+    def has_it(aws: Aws) -> bool:
+        database = described(aws, context.database_identifier) or {}
+        return str(database.get("MonitoringRoleArn")).endswith(f"/{name}")
+
+    return Role(
+        "monitoring_role",
+        context.owner,
+        role_name=name,
+        taken_by=Service(
+            "monitoring.rds.amazonaws.com",
+            "RDS for this database",
+            source_account=account,
+            source_arn=f"arn:aws:rds:{deployment.region}:{account}:db:{context.database_identifier}",
+        ),
+        statements=(
+            Statement("GroupOfRds", ("logs:CreateLogGroup", "logs:PutRetentionPolicy"), (logs,)),
+            Statement("ItsStreams", streams, (f"{logs}:log-stream:*",)),
+        ),
+        is_wanted=deployment.database.monitoring_s > 0,
+        is_used=has_it,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from provisioner.resources.database_offer import DatabaseOffer
 from provisioner.resources.flow_log import FlowLog
+from provisioner.resources.instance_offer import InstanceOffer
 from provisioner.resources.internet_gateway import InternetGateway
 from provisioner.resources.route_table import RouteTable
 from provisioner.resources.subnet import Subnet
@@ -48,14 +50,15 @@ def make_network(context: Context) -> Network:
 
     """
     owner, deployment = context.owner, context.deployment
-    network = deployment.network
+    network, database = deployment.network, deployment.database
     zones = Zones(
         "zones",
         owner,
         subnets=(("public_1", "private_1"), ("public_2", "private_2")),
-        instance_type=deployment.server.instance_type,
-        instance_class=deployment.database.instance_class,
-        engine_version=deployment.database.engine_version,
+        offers=(
+            InstanceOffer("server", deployment.server.instance_type),
+            DatabaseOffer("database", context.database_identifier, database.instance_class, context.engine),
+        ),
     )
     vpc = Vpc("network", owner, cidr=network.cidr)
     public, private = (

@@ -8,7 +8,8 @@ from provisioner.resources.image import Image
 from provisioner.resources.instance import Instance
 from provisioner.resources.instance_profile import InstanceProfile
 from provisioner.resources.key_pair import KeyPair
-from provisioner.resources.role import AccessRole
+from provisioner.resources.policy import Arn, Statement
+from provisioner.resources.role import EC2, Role
 from provisioner.resources.security_group import Rule, SecurityGroup
 from provisioner.stack.context import Context
 from provisioner.stack.network import HTTPS, SSH, WORLD, Network
@@ -31,8 +32,8 @@ class Servers:
 
     instances: tuple[Instance, ...]
     firewall: SecurityGroup
-    role: AccessRole
-    artifacts_role: AccessRole
+    role: Role
+    artifacts_role: Role
 
 
 def make_servers(context: Context, network: Network, storage: Storage, secrets: Secrets) -> Servers:
@@ -54,22 +55,19 @@ def make_servers(context: Context, network: Network, storage: Storage, secrets: 
         inbound=(Rule("tcp", HTTPS, context.access_cidrs), Rule("tcp", SSH, context.access_cidrs)),
         outbound=(Rule("-1", None, WORLD),),
     )
-    role = AccessRole(
+    role = Role(
         "server_role",
         owner,
         role_name=context.role_name("server"),
-        bucket=storage.bucket,
-        prefix=storage.artifacts_prefix,
-        backups_prefix=storage.backups_prefix,
-        secrets=secrets.of_hosts,
+        taken_by=EC2,
+        statements=_of_host(storage, secrets),
     )
-    artifacts_role = AccessRole(
+    artifacts_role = Role(
         "artifacts_role",
         owner,
         role_name=context.role_name("mlflow"),
-        bucket=storage.bucket,
-        prefix=storage.artifacts_prefix,
         taken_by=role,
+        statements=(_artifacts(storage), _listing("ListThem", storage, storage.artifacts_prefix)),
     )
     host = Instance(
         "server",
@@ -93,3 +91,46 @@ def make_servers(context: Context, network: Network, storage: Storage, secrets: 
         user_data=context.user_data,
     )
     return Servers((host,), firewall, role, artifacts_role)
+
+
+def _of_host(storage: Storage, secrets: Secrets) -> tuple[Statement, ...]:
+    """Write what a host may do: its two folders of the bucket, its own secrets, nothing else."""
+    backups = Arn(storage.bucket, f"/{storage.backups_prefix}/*")
+    return (
+        _artifacts(storage),
+        Statement(
+            "BackupsAreAddedNeverDeleted",
+            ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+            (backups,),
+        ),
+        Statement(
+            "NorOverwritten",
+            ("s3:PutObject",),
+            (backups,),
+            effect="Deny",
+            condition={"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+        ),
+        _listing("ListOwnFolders", storage, storage.artifacts_prefix, storage.backups_prefix),
+        Statement("OwnSecrets", ("secretsmanager:GetSecretValue",), tuple(map(Arn, secrets.of_hosts))),
+    )
+
+
+def _artifacts(storage: Storage) -> Statement:
+    """Write the use of artifacts; "*" stands only for keys in their folder."""
+    return Statement(
+        "Artifacts",
+        (
+            "s3:GetObject",
+            "s3:PutObject",
+            "s3:DeleteObject",
+            "s3:AbortMultipartUpload",
+            "s3:ListMultipartUploadParts",
+        ),
+        (Arn(storage.bucket, f"/{storage.artifacts_prefix}/*"),),
+    )
+
+
+def _listing(sid: str, storage: Storage, *folders: str) -> Statement:
+    keys = [key for folder in folders for key in (folder, f"{folder}/*")]
+    condition = {"StringLike": {"s3:prefix": keys}}
+    return Statement(sid, ("s3:ListBucket",), (Arn(storage.bucket),), condition=condition)

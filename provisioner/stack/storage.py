@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.resources.bucket import Bucket
+from provisioner.resources.bucket import Bucket, Expiry
 from provisioner.resources.s3_endpoint import S3Endpoint
 from provisioner.stack.context import Context
 from provisioner.stack.network import Network
@@ -43,15 +43,28 @@ def make_storage(context: Context, network: Network) -> Storage:
 
     """
     deployment, owner = context.deployment, context.owner
+    artifacts, backups = deployment.artifacts, deployment.backups
     bucket = Bucket(
         "artifacts",
         owner,
         bucket_name=_bucket_name(context),
         account_id=context.account_id,
-        prefix=deployment.artifacts.prefix,
-        noncurrent_days=deployment.artifacts.noncurrent_days,
-        backups_prefix=deployment.backups.prefix,
-        backups_days=deployment.backups.keep_days,
+        lifecycle=(
+            Expiry(
+                "flowstead",
+                "days that overwritten artifacts are kept",
+                artifacts.prefix,
+                noncurrent_days=artifacts.noncurrent_days,
+            ),
+            # An overwritten backup is kept as long again.
+            Expiry(
+                "flowstead-backups",
+                "days that backups are kept",
+                backups.prefix,
+                noncurrent_days=backups.keep_days,
+                days=backups.keep_days,
+            ),
+        ),
     )
     endpoint = S3Endpoint(
         "s3_endpoint",
@@ -61,7 +74,7 @@ def make_storage(context: Context, network: Network) -> Storage:
         bucket=bucket,
         packages=systems[deployment.server.system].packages.format(region=deployment.region),
     )
-    return Storage(bucket, deployment.artifacts.prefix, deployment.backups.prefix, endpoint)
+    return Storage(bucket, artifacts.prefix, backups.prefix, endpoint)
 
 
 def _bucket_name(context: Context) -> str:

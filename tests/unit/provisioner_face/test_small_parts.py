@@ -16,6 +16,7 @@ from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
 from provisioner.graph import Event
 from provisioner.plan import Change, Plan
+from provisioner.resources.base import Live
 from provisioner.resources.state import State
 from provisioner.session import Session
 from tests.unit.provisioner.in_account import Account, Clock
@@ -116,10 +117,16 @@ def test_the_authority_signs_and_nothing_else(tmp_path):
     assert "ASN1 OID: prime256v1" in text
 
 
+def permissions(name):
+    graph = Account.graph(None, artifacts={"prefix": "p/q"}, backups={"prefix": "kept"})
+    arns = {one: f"arn:{one.name.removeprefix('secret_')}" for one in graph} | {
+        graph["artifacts"]: "arn:aws:s3:::b"
+    }
+    return graph[name].permissions(State({one: Live("id", arn=arn) for one, arn in arns.items()}))
+
+
 def test_the_role_may_touch_its_folder_and_its_secrets_and_nothing_else():
-    policy = rendering.instance_policy(
-        bucket_arn="arn:aws:s3:::b", prefix="p/q", backups_prefix="kept", secret_arns=["arn:2", "arn:1"]
-    )
+    policy = permissions("server_role")
     allowed = {
         (action, json.dumps(one["Resource"]))
         for one in policy["Statement"]
@@ -129,14 +136,14 @@ def test_the_role_may_touch_its_folder_and_its_secrets_and_nothing_else():
         '"arn:aws:s3:::b/p/q/*"',
         '"arn:aws:s3:::b/kept/*"',
         '"arn:aws:s3:::b"',
-        '["arn:1", "arn:2"]',
+        '["arn:admin", "arn:database_application", "arn:database_owner", "arn:server_keys"]',
     }
     assert ("s3:DeleteObject", '"arn:aws:s3:::b/kept/*"') not in allowed
     assert not [action for action, _ in allowed if "*" in action]
 
 
 def test_the_servers_role_may_touch_the_artifacts_and_nothing_else():
-    policy = rendering.artifacts_policy(bucket_arn="arn:aws:s3:::b", prefix="p/q")
+    policy = permissions("artifacts_role")
     assert [one["Resource"] for one in policy["Statement"]] == ["arn:aws:s3:::b/p/q/*", "arn:aws:s3:::b"]
     (listing,) = (one for one in policy["Statement"] if one["Action"] == "s3:ListBucket")
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["p/q", "p/q/*"]}}
