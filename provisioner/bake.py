@@ -16,14 +16,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provisioner import code, plan
+from provisioner import code
 from provisioner.aws import Lag
 from provisioner.bake_files import BakeFiles, Report
+from provisioner.engine import plan
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.first_contact import Host
 from provisioner.lock import LockedError
-from provisioner.resources.ec2 import as_items
-from provisioner.resources.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
+from provisioner.resources.ec2.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
+from provisioner.resources.tags import as_items
 from provisioner.session import PROJECT, Session
 from provisioner.systems import systems
 

@@ -16,10 +16,10 @@ from provisioner.session import PROJECT, Session, shorten
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provisioner.engine.plan import Plan
     from provisioner.first_contact import Host
     from provisioner.lock import AccountLock
     from provisioner.outputs import Outputs
-    from provisioner.plan import Plan
 
 DRIFTED = 3
 """Exit status of plan and status when an apply would change something."""
@@ -159,7 +159,7 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
 
 
 def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_data: bool) -> None:
-    from provisioner import plan as planning  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.engine import plan as planning  # noqa: PLC0415 - each command imports what it needs
     from provisioner.resources.base import Parting  # noqa: PLC0415
 
     lock.check()
@@ -207,7 +207,7 @@ def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool 
     from provisioner import bake as baking  # noqa: PLC0415 - each command imports what it needs
     from provisioner import code, playbook  # noqa: PLC0415
     from provisioner import images as own  # noqa: PLC0415
-    from provisioner.resources.instance_facts import architecture  # noqa: PLC0415
+    from provisioner.resources.ec2.instance_facts import architecture  # noqa: PLC0415
 
     server = session.deployment.server
     newest = (

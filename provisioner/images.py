@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provisioner.aws import Aws
-from provisioner.resources.ec2 import as_tags
-from provisioner.resources.image import CODE_TAG, RELEASES_TAG, SYSTEM_TAG, age_key
-from provisioner.resources.instance_facts import GONE
+from provisioner.resources.ec2.image import CODE_TAG, RELEASES_TAG, SYSTEM_TAG, age_key
+from provisioner.resources.ec2.instance_facts import GONE
+from provisioner.resources.tags import as_tags
 
 _GIB = 1024**3
 _OURS = [{"Name": "tag-key", "Values": [SYSTEM_TAG]}]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner import ssh_key
 from provisioner.errors import AwsError, FlowsteadError
-from provisioner.resources.ec2 import as_items
+from provisioner.resources.tags import as_items
 
 if TYPE_CHECKING:
     from provisioner.aws import Aws

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from provisioner.plan import Plan
+    from provisioner.engine.plan import Plan
     from provisioner.session import Session
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "wait": "…", "none": "="}

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.table import Table
 
-    from provisioner.graph import Event
-    from provisioner.plan import Change, Plan
+    from provisioner.engine.apply import Event
+    from provisioner.engine.plan import Change, Plan
     from provisioner.resources.base import Resource
 
 _done_words = {"create": "created", "update": "changed", "delete": "deleted", "wait": "ready"}

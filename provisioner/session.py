@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from provisioner.aws import Aws
-    from provisioner.graph import Graph
+    from provisioner.engine.graph import Graph
+    from provisioner.engine.plan import Plan
     from provisioner.inventory import Inventory
     from provisioner.lock import AccountLock
-    from provisioner.plan import Plan
     from provisioner.resources.state import State
     from provisioner.ssh_key import SshKey
     from provisioner.stack import BakeHost, Stack
@@ -156,11 +156,12 @@ class Session:
             patient: when interrupted, let what has begun come to its end.
 
         """
-        from provisioner import graph, progress  # noqa: PLC0415 - each command imports what it needs
+        from provisioner import progress  # noqa: PLC0415 - each command imports what it needs
         from provisioner.clock import SystemClock  # noqa: PLC0415
+        from provisioner.engine.apply import apply  # noqa: PLC0415
 
         with progress.show(found, SystemClock()) as shown:
-            return graph.apply(found, self.aws, shown.on_event, patient=patient)
+            return apply(found, self.aws, shown.on_event, patient=patient)
 
     def key(self, *, make: bool, needed: bool = True) -> SshKey | None:
         """Return the ssh key.
@@ -201,7 +202,7 @@ class Session:
             FlowsteadError: AWS could not be asked, or something cannot be changed in place.
 
         """
-        from provisioner import plan  # noqa: PLC0415 - each command imports what it needs
+        from provisioner.engine import plan  # noqa: PLC0415 - each command imports what it needs
 
         try:
             return plan.make(graph, self.aws)

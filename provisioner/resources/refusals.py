@@ -52,3 +52,19 @@ def foreign(resource: Resource, name: str, tags: Mapping[str, str]) -> DriftErro
         f"{resource}: {name} exists already and belongs {whose}.",
         next_step="Choose another name in deployment.yml, or remove what is there.",
     )
+
+
+def foreign_key(key: str | None, account: str) -> str:
+    """Say that a key is another account's, which can take it away and with it the data.
+
+    Args:
+        key: ARN of a KMS key, "arn:aws:kms:REGION:ACCOUNT:key/ID"; None when the service tells none.
+        account: the account that the data is in.
+
+    Returns:
+        a sentence's end; empty when the key is the account's own.
+
+    """
+    owner = key.split(":")[4] if key and key.startswith("arn:") else account
+    text = f"is encrypted with a key of the account {owner}, which can take the key away and so the data"
+    return "" if owner == account else text

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.graph import Graph
+from provisioner.engine.graph import Graph
 from provisioner.resources.base import resources_in
-from provisioner.resources.db_instance import DbInstance
-from provisioner.resources.elastic_ip import ElasticIp
+from provisioner.resources.ec2.elastic_ip import ElasticIp
+from provisioner.resources.rds.db_instance import DbInstance
 from provisioner.stack.bake_host import BakeHost, build_bake_host
 from provisioner.stack.context import Context
 from provisioner.stack.database import make_database

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.config import LEAST_VOLUME_GIB
-from provisioner.graph import Graph
+from provisioner.engine.graph import Graph
 from provisioner.resources.base import Owner
-from provisioner.resources.elastic_ip import ElasticIp
-from provisioner.resources.image import Image
-from provisioner.resources.instance import Instance
-from provisioner.resources.instance_offer import InstanceOffer
-from provisioner.resources.internet_gateway import InternetGateway
-from provisioner.resources.key_pair import KeyPair
-from provisioner.resources.route_table import RouteTable
-from provisioner.resources.security_group import Rule, SecurityGroup
-from provisioner.resources.subnet import Subnet
-from provisioner.resources.vpc import Vpc
-from provisioner.resources.zones import Zones
+from provisioner.resources.ec2.elastic_ip import ElasticIp
+from provisioner.resources.ec2.image import Image
+from provisioner.resources.ec2.instance import Instance
+from provisioner.resources.ec2.instance_offer import InstanceOffer
+from provisioner.resources.ec2.internet_gateway import InternetGateway
+from provisioner.resources.ec2.key_pair import KeyPair
+from provisioner.resources.ec2.route_table import RouteTable
+from provisioner.resources.ec2.security_group import Rule, SecurityGroup
+from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.ec2.vpc import Vpc
+from provisioner.resources.ec2.zones import Zones
 from provisioner.stack.context import Context
 from provisioner.stack.network import SSH, WORLD
 

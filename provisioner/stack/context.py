@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from provisioner.config import Deployment
 from provisioner.resources.base import Owner
-from provisioner.resources.database_facts import Engine
+from provisioner.resources.rds.database_facts import Engine
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from provisioner.aws import Aws
-from provisioner.resources.database_facts import described
-from provisioner.resources.db_instance import DbInstance
-from provisioner.resources.db_parameter_group import DbParameterGroup
-from provisioner.resources.db_subnet_group import DbSubnetGroup
-from provisioner.resources.policy import Statement
-from provisioner.resources.role import Role, Service
-from provisioner.resources.security_group import Rule, SecurityGroup
+from provisioner.resources.ec2.security_group import Rule, SecurityGroup
+from provisioner.resources.iam.policy import Statement
+from provisioner.resources.iam.role import Role, Service
+from provisioner.resources.rds.database_facts import described
+from provisioner.resources.rds.db_instance import DbInstance
+from provisioner.resources.rds.db_parameter_group import DbParameterGroup
+from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
 from provisioner.stack.context import Context
 from provisioner.stack.network import POSTGRESQL, Network
 from provisioner.stack.servers import Servers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provisioner.resources.elastic_ip import ElasticIp
+from provisioner.resources.ec2.elastic_ip import ElasticIp
 from provisioner.stack.network import Network
 from provisioner.stack.servers import Servers
 

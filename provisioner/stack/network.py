@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.resources.database_offer import DatabaseOffer
-from provisioner.resources.flow_log import FlowLog
-from provisioner.resources.instance_offer import InstanceOffer
-from provisioner.resources.internet_gateway import InternetGateway
-from provisioner.resources.route_table import RouteTable
-from provisioner.resources.subnet import Subnet
-from provisioner.resources.vpc import Vpc
-from provisioner.resources.zones import Zones
+from provisioner.resources.ec2.flow_log import FlowLog
+from provisioner.resources.ec2.instance_offer import InstanceOffer
+from provisioner.resources.ec2.internet_gateway import InternetGateway
+from provisioner.resources.ec2.route_table import RouteTable
+from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.ec2.vpc import Vpc
+from provisioner.resources.ec2.zones import Zones
+from provisioner.resources.rds.database_offer import DatabaseOffer
 from provisioner.stack.context import Context
 
 HTTPS, SSH, POSTGRESQL = 443, 22, 5432

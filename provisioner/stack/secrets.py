@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 from provisioner.config import ADMIN
-from provisioner.resources.secret import Secret
+from provisioner.resources.secretsmanager.secret import Secret
 from provisioner.secret_values import certificate_authority, login, server_keys
 from provisioner.stack.context import Context
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.resources.image import Image
-from provisioner.resources.instance import Instance
-from provisioner.resources.instance_profile import InstanceProfile
-from provisioner.resources.key_pair import KeyPair
-from provisioner.resources.policy import Arn, Statement
-from provisioner.resources.role import EC2, Role
-from provisioner.resources.security_group import Rule, SecurityGroup
+from provisioner.resources.ec2.image import Image
+from provisioner.resources.ec2.instance import Instance
+from provisioner.resources.ec2.key_pair import KeyPair
+from provisioner.resources.ec2.security_group import Rule, SecurityGroup
+from provisioner.resources.iam.instance_profile import InstanceProfile
+from provisioner.resources.iam.policy import Arn, Statement
+from provisioner.resources.iam.role import EC2, Role
 from provisioner.stack.context import Context
 from provisioner.stack.network import HTTPS, SSH, WORLD, Network
 from provisioner.stack.secrets import Secrets

@@ -12,11 +12,13 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.utils import random_ami_id
 
-from provisioner import graph, plan, stack
+from provisioner import stack
 from provisioner.aws import Aws
 from provisioner.config import Deployment
-from provisioner.graph import Graph
-from provisioner.plan import Plan
+from provisioner.engine import plan
+from provisioner.engine.apply import apply
+from provisioner.engine.graph import Graph
+from provisioner.engine.plan import Plan
 from provisioner.resources.state import State
 
 REGION = "us-east-1"
@@ -283,12 +285,12 @@ class Account:
 
     def apply(self, **settings: Any) -> State:
         aws = self.open()
-        return graph.apply(plan.make(self.graph(**settings), aws), aws)
+        return apply(plan.make(self.graph(**settings), aws), aws)
 
     def destroy(self, **choices: bool) -> Plan:
         aws = self.open()
         planned = plan.destroy(self.unprotected(), aws, plan.Parting(**choices))
-        graph.apply(planned, aws)
+        apply(planned, aws)
         return planned
 
     def live(self, name: str) -> Any:

@@ -10,8 +10,9 @@ from moto.ec2.responses import EC2Response
 from moto.sts.exceptions import STSClientError
 from moto.sts.responses import TokenResponse
 
-from provisioner import graph, plan
 from provisioner.aws import Aws, Lag
+from provisioner.engine import plan
+from provisioner.engine.apply import apply
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError
 from tests.unit.provisioner.in_account import REGION, Account, Clock
 
@@ -114,7 +115,7 @@ def test_a_token_that_made_a_forgotten_host_is_not_used_again(stacked: Account) 
         return call(service, operation, *lag, **parameters)
 
     aws.call = known  # type: ignore[method-assign]
-    graph.apply(plan.make(stacked.graph(), aws), aws)
+    apply(plan.make(stacked.graph(), aws), aws)
     assert len(set(tokens)) == len(tokens) == 2
     assert stacked.live("server").id != old
     assert stacked.plan().is_empty

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from moto.rds.models import rds_backends
 
-from provisioner import graph, plan
+from provisioner.engine import plan
+from provisioner.engine.apply import apply
 from tests.unit.provisioner.in_account import Account
 
 BUCKET = "flowstead-123456789012-us-east-1"
@@ -78,8 +79,8 @@ def test_secrets_can_be_had_back_for_seven_days(stacked: Account) -> None:
 def test_the_same_destroy_twice_is_no_error(stacked: Account) -> None:
     aws = stacked.open()
     planned = plan.destroy(stacked.unprotected(), aws, plan.Parting(keep_data=False))
-    graph.apply(planned, aws)
-    graph.apply(planned, aws)
+    apply(planned, aws)
+    apply(planned, aws)
     assert remaining(stacked) == []
 
 

@@ -7,7 +7,7 @@ from provisioner import stack
 from provisioner.config import Deployment
 from provisioner.errors import DriftError
 from provisioner.resources.base import Parting
-from provisioner.resources.role import Role
+from provisioner.resources.iam.role import Role
 from tests.unit.provisioner.in_account import ACCESS, PUBLIC_KEY, Account, changes
 
 # Each starts from a stack of its own: these run in `make test`, not in `make check`.

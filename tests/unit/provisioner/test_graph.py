@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import pytest
 
-from provisioner import graph, plan
 from provisioner.aws import Aws
+from provisioner.engine import plan
+from provisioner.engine.apply import Event, apply
+from provisioner.engine.graph import Graph
 from provisioner.errors import FlowsteadError
-from provisioner.graph import Event, Graph
 from provisioner.resources.base import Live, Owner, Parting, Resource
 from provisioner.resources.state import State
 from tests.unit.provisioner.in_account import REGION, Clock
@@ -64,7 +65,7 @@ def _nothing_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*resources: Thing) -> list[Event]:
     aws, events = Aws(REGION, clock=Clock()), list[Event]()
-    graph.apply(plan.make(Graph(resources), aws), aws, events.append)
+    apply(plan.make(Graph(resources), aws), aws, events.append)
     return events
 
 
@@ -97,7 +98,7 @@ def test_events_tell_what_happened_to_each() -> None:
     aws = Aws(REGION, clock=Clock())
     planned = plan.make(Graph([Thing("above", OWNER, pieces=(bad,)), Thing("beside", OWNER)]), aws)
     with pytest.raises(FlowsteadError):
-        graph.apply(planned, aws, events.append)
+        apply(planned, aws, events.append)
     last = {event.resource.name: event.phase for event in events}
     assert last == {"bad": "failed", "above": "skipped", "beside": "done"}
 
@@ -114,7 +115,7 @@ def test_destroy_goes_the_other_way_even_when_something_between_is_missing() -> 
     leg = Thing("leg", OWNER, pieces=(foot,), log=log)
     body = Thing("body", OWNER, pieces=(leg,), log=log, there=True)
     aws = Aws(REGION, clock=Clock())
-    graph.apply(plan.destroy(Graph([body]), aws), aws)
+    apply(plan.destroy(Graph([body]), aws), aws)
     assert log == ["-body", "-foot"]
 
 

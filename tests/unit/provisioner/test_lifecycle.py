@@ -2,7 +2,8 @@
 
 import pytest
 
-from provisioner import graph, plan
+from provisioner.engine import plan
+from provisioner.engine.apply import apply
 from tests.unit.provisioner.in_account import Account, changes
 
 
@@ -24,7 +25,7 @@ def test_the_second_plan_is_empty_and_costs_few_calls(stacked: Account) -> None:
 
 def test_a_second_apply_changes_nothing(stacked: Account) -> None:
     aws = stacked.open()
-    graph.apply(plan.make(stacked.graph(), aws), aws)
+    apply(plan.make(stacked.graph(), aws), aws)
     assert aws.mutating_calls == 0
 
 

@@ -5,7 +5,7 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
 from provisioner.errors import NotOfferedError
-from provisioner.resources.instance_facts import architecture
+from provisioner.resources.ec2.instance_facts import architecture
 from tests.unit.provisioner.in_account import Account, changes
 
 

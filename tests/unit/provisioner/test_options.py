@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from provisioner import graph, plan
+from provisioner.engine import plan
+from provisioner.engine.apply import apply
 from provisioner.errors import FlowsteadError
 from tests.unit.provisioner.in_account import Account, changes, settings
 
@@ -89,6 +90,6 @@ def test_destroy_takes_them_along(monitored: Account) -> None:
     off = {"deletion_protection": False}
     aws = monitored.open()
     wanted = monitored.graph(**{**ON, "database": {**ON["database"], **off}})
-    graph.apply(plan.destroy(wanted, aws), aws)
+    apply(plan.destroy(wanted, aws), aws)
     assert flow_logs(monitored) == []
     assert not [name for name in roles(monitored) if name.startswith("flowstead-")]

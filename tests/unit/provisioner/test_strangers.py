@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import plan
+from provisioner.engine import plan
 from provisioner.errors import FlowsteadError, UsageError
 from tests.unit.provisioner.in_account import REGION, Account
 

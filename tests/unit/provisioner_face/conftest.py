@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from provisioner import cli, graph, known_hosts, plan, ssh_key
+from provisioner import cli, known_hosts, ssh_key
+from provisioner.engine import plan
+from provisioner.engine.apply import apply
 from provisioner.session import Options, Session
 from tests.unit.provisioner.conftest import account
 from tests.unit.provisioner.copies import Copies
@@ -89,7 +91,7 @@ def made(machine: Machine) -> Machine:
     def make() -> None:
         session = Session(Options(machine.directory / "deployment.yml", machine.inventory))
         aws = machine.account.open()
-        graph.apply(plan.make(session.wanted(session.key(make=False)).graph, aws), aws)
+        apply(plan.make(session.wanted(session.key(make=False)).graph, aws), aws)
 
     pair = _pair(Path("flowstead"))
     replace(pair, private_path=ssh_key.path_of("flowstead", machine.inventory)).save()

@@ -14,8 +14,9 @@ import yaml
 from botocore.exceptions import ClientError
 
 import fabfile
-from provisioner import commands, first_contact, graph, ssh_key
+from provisioner import commands, first_contact, ssh_key
 from provisioner.config import Deployment
+from provisioner.engine import apply
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.session import Options, Session
 from tests.unit.provisioner_face import ssh_host
@@ -379,7 +380,7 @@ def test_an_interrupt_says_how_to_go_on(machine, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(graph, "apply", interrupted)
+    monkeypatch.setattr(apply, "apply", interrupted)
     result = machine.run()
     assert result.code == 130
     assert "Run the same command again: it goes on from here." in result.err

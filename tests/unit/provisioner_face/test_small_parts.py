@@ -13,9 +13,9 @@ import yaml
 
 from provisioner import address, files, progress, rendering, ssh_key, tls
 from provisioner.config import Deployment
+from provisioner.engine.apply import Event
+from provisioner.engine.plan import Change, Plan
 from provisioner.errors import FlowsteadError
-from provisioner.graph import Event
-from provisioner.plan import Change, Plan
 from provisioner.resources.base import Live
 from provisioner.resources.state import State
 from provisioner.session import Session

@@ -1,0 +1,340 @@
+"""deployment.yml as checked, immutable objects: the only description of what a user wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from provisioner.config import rules
+from provisioner.config.file import ConfigurationError, Key, Mistake, Source, dotted, read
+from provisioner.config.messages import explain
+from provisioner.systems import BAKED
+
+__all__ = ["BAKED", "ConfigurationError", "Deployment", "Mistake", "load"]
+
+ADMIN = "admin"
+"""The name of MLflow's first administrator."""
+LEAST_VOLUME_GIB = 8
+"""The size of the publishers' images: https://wiki.debian.org/Cloud/AmazonEC2Image; no other is larger."""
+Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]
+Text = Annotated[str, BeforeValidator(rules.text)]
+
+
+class Section(BaseModel):
+    """A part of deployment.yml: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Access(Section):
+    """Who may reach the server.
+
+    Args:
+        cidrs: networks allowed on ports 443 and 22; `auto` is the address this machine is seen from.
+        allow_world: must be true for networks as wide as the whole internet.
+
+    """
+
+    cidrs: Literal["auto"] | tuple[str, ...] = "auto"
+    allow_world: StrictBool = False
+
+    @field_validator("cidrs", mode="before")
+    @classmethod
+    def _check_cidrs(cls, value: object) -> object:
+        return rules.access_cidrs(value)
+
+    @model_validator(mode="after")
+    def _check_world(self) -> Access:
+        if self.cidrs != "auto":
+            rules.refuse(rules.access_width(self.cidrs, allow_world=self.allow_world))
+        return self
+
+
+class Network(Section):
+    """The deployment's own network.
+
+    Args:
+        cidr: addresses of the VPC, /16 to /28.
+        public_subnets: two networks inside it, one for each zone; the server's address is in the first.
+        private_subnets: two more for the database.
+        flow_logs: where a record of every connection goes, `s3://BUCKET/FOLDER`; `none`: nowhere.
+
+    """
+
+    cidr: Cidr = "10.80.0.0/16"
+    public_subnets: tuple[Cidr, Cidr] = ("10.80.0.0/24", "10.80.1.0/24")
+    private_subnets: tuple[Cidr, Cidr] = ("10.80.10.0/24", "10.80.11.0/24")
+    flow_logs: Annotated[Text, AfterValidator(rules.flow_logs)] = "none"
+
+    @property
+    def flow_logs_arn(self) -> str:
+        """The same place as AWS names it; empty: none."""
+        return "" if self.flow_logs == "none" else f"arn:aws:s3:::{self.flow_logs.removeprefix('s3://')}"
+
+    @model_validator(mode="after")
+    def _check_layout(self) -> Network:
+        rules.refuse(rules.network_layout(self.cidr, self.public_subnets, self.private_subnets))
+        return self
+
+
+class Server(Section):
+    """The host that MLflow runs on.
+
+    Args:
+        count: how many there are; one, so far.
+        image: its operating system; the newest image of it when the host is made. With `baked-` before it,
+            the newest of those that `provision.py bake` made in this account.
+        instance_type: EC2 instance type.
+        volume_gib: size of its disk.
+        ssh_public_key: path of your public key, or `auto` for a pair made for this deployment.
+
+    """
+
+    count: Annotated[StrictInt, AfterValidator(rules.count)] = 1
+    image: Annotated[Text, AfterValidator(rules.image)] = "debian-13"
+    instance_type: Annotated[Text, AfterValidator(rules.instance_type)] = "t3.small"
+    volume_gib: Annotated[StrictInt, Field(ge=LEAST_VOLUME_GIB, le=16384)] = 20
+    ssh_public_key: Text = "auto"
+
+    @property
+    def baked(self) -> bool:
+        """It starts from an image of the account's own."""
+        return self.image.startswith(BAKED)
+
+    @property
+    def system(self) -> str:
+        """The operating system, whichever of its images the host starts from."""
+        return self.image.removeprefix(BAKED)
+
+    @field_validator("ssh_public_key")
+    @classmethod
+    def _check_key(cls, value: str, info: ValidationInfo) -> str:
+        if value == "auto":
+            return value
+        base = (info.context or {}).get("directory", Path())
+        return str(rules.public_key_file(base / Path(value).expanduser()))
+
+
+class Postgresql(Section):
+    """A PostgreSQL instance of Amazon RDS.
+
+    Args:
+        engine: what tells it from other engines, each with keys of its own.
+        engine_version: PostgreSQL version, "17" or "17.6".
+        instance_class: RDS instance class.
+        storage_gib: size at first.
+        max_storage_gib: size up to which RDS lets it grow by itself.
+        backup_days: days that automatic backups are kept.
+        multi_az: a standby in a second zone, at twice the price.
+        deletion_protection: refuse to delete it until this is false.
+        monitoring_s: seconds between two looks of RDS at the processes of its host; 0: it does not look.
+
+    """
+
+    engine: Literal["postgresql"] = "postgresql"
+    engine_version: Annotated[
+        str, BeforeValidator(rules.version_text), AfterValidator(rules.engine_version)
+    ] = "17"
+    instance_class: Annotated[Text, AfterValidator(rules.instance_class)] = "db.t4g.micro"
+    storage_gib: Annotated[StrictInt, Field(ge=20, le=65536)] = 20
+    max_storage_gib: Annotated[StrictInt, Field(ge=20, le=65536)] = 100
+    backup_days: Annotated[StrictInt, Field(ge=1, le=35)] = 7
+    multi_az: StrictBool = False
+    deletion_protection: StrictBool = True
+    monitoring_s: Literal[0, 1, 5, 10, 15, 30, 60] = 0
+
+    @model_validator(mode="after")
+    def _check_growth(self) -> Postgresql:
+        rules.refuse(rules.storage_growth(self.storage_gib, self.max_storage_gib))
+        return self
+
+
+Database = Annotated[Postgresql, BeforeValidator(rules.engine)]
+"""The database that keeps runs, models and users: the union of all engines, by `engine`; one so far."""
+
+
+class Artifacts(Section):
+    """The S3 bucket that keeps artifacts and models.
+
+    Args:
+        bucket: its name, or `auto` for one made from the deployment's name.
+        prefix: folder in it; the server may read, write and delete there and nowhere else.
+        noncurrent_days: days that overwritten and deleted artifacts are kept.
+
+    """
+
+    bucket: Annotated[Text, AfterValidator(rules.bucket)] = "auto"
+    prefix: Annotated[Text, AfterValidator(rules.prefix)] = "artifacts"
+    noncurrent_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 30
+
+
+class Backups(Section):
+    """Where the server's own backups of its databases go: a folder of the same bucket.
+
+    Args:
+        prefix: folder; the server may read and add there, and delete nothing.
+        keep_days: days after which a backup expires.
+
+    """
+
+    prefix: Annotated[Text, AfterValidator(rules.prefix)] = "backups"
+    keep_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 35
+
+
+class Deployment(Section):
+    """What deployment.yml says.
+
+    Args:
+        name: name of the deployment; bucket, database, role and tags carry it.
+        region: AWS region.
+        entrance: what clients reach the server by; an address that stays, so far.
+        access: who may reach the server.
+        network: its addresses.
+        server: the host.
+        database: the database.
+        artifacts: the bucket.
+        backups: the databases' backups in it.
+        tags: further tags for everything that is made.
+
+    """
+
+    name: Annotated[Text, AfterValidator(rules.name)] = "flowstead"
+    region: Annotated[Text, AfterValidator(rules.region)] = "us-east-1"
+    entrance: Literal["elastic_ip"] = "elastic_ip"
+    access: Access = Access()
+    network: Network = Network()
+    server: Server = Server()
+    database: Database = Postgresql()
+    artifacts: Artifacts = Artifacts()
+    backups: Backups = Backups()
+    tags: dict[Text, Text] = Field(default_factory=dict)
+    _source: Source = PrivateAttr(default_factory=lambda: Source(Path("deployment.yml")))
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        return rules.tags(value)
+
+    @model_validator(mode="after")
+    def _check_across(self) -> Deployment:
+        rules.refuse(
+            [
+                *rules.folders(self.artifacts.prefix, self.backups.prefix),
+                *rules.another_bucket(self.network.flow_logs, self.artifacts.bucket, self.name, self.region),
+                *rules.backup_tools(self.server.image, self.database.engine_version),
+            ]
+        )
+        return self
+
+    def refuse(self, *mistakes: Mistake) -> ConfigurationError:
+        """Make the error for what only AWS could tell about a value, naming its file, line and key.
+
+        Args:
+            mistakes: the dotted key and what is allowed, e.g. `Mistake("database.instance_class", "…")`.
+
+        Returns:
+            The error, to be raised.
+
+        """
+        return self._source.error(mistakes)
+
+
+def load(path: Path) -> Deployment:
+    """Read and check a deployment.yml.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The deployment; paths in it are absolute.
+
+    Raises:
+        ConfigurationError: with all mistakes at once, each with file, line and key.
+
+    """
+    source = read(path)
+    try:
+        deployment = Deployment.model_validate(source.data, context={"directory": path.absolute().parent})
+    except ValidationError as error:
+        raise source.error(dict.fromkeys([*_mistakes(error), *_across(source.data)])) from error
+    deployment._source = source  # noqa: SLF001 - our own class; pydantic's frozen models have no other way
+    return deployment
+
+
+def allowed_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys of each section of deployment.yml, by the section's path."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {(): tuple(Deployment.model_fields)}
+    for name, fields in Deployment.model_fields.items():
+        if isinstance(fields.annotation, type) and issubclass(fields.annotation, Section):
+            found[(name,)] = tuple(fields.annotation.model_fields)
+    return found
+
+
+def _mistakes(error: ValidationError) -> Iterable[Mistake]:
+    for detail in error.errors(include_url=False):
+        inner: tuple[tuple[Key, str], ...] = detail.get("ctx", {}).get("mistakes", ())
+        if inner:
+            for key, text in inner:
+                yield Mistake(dotted((*detail["loc"], *key)), text)
+        else:
+            yield Mistake(dotted(detail["loc"]), explain(detail, allowed_keys()))
+
+
+def _across(data: dict[str, Any]) -> Iterable[Mistake]:
+    """Find what crosses values; pydantic stops short of it where one of the values is wrong by itself."""
+
+    def section(name: str) -> dict[str, Any]:
+        written = data.get(name)
+        return written if isinstance(written, dict) else {}
+
+    def items(written: object) -> list[object]:
+        return written if isinstance(written, list) else []
+
+    access, network, database = section("access"), section("network"), section("database")
+    if not rules.is_known_engine(database):
+        # Its keys are another engine's.
+        database = {"engine_version": ""}
+    artifacts, backups = section("artifacts"), section("backups")
+    found: dict[Key, rules.Mistakes] = {
+        ("access",): rules.access_width(
+            items(access.get("cidrs")), allow_world=access.get("allow_world") is True
+        ),
+        ("network",): rules.network_layout(
+            network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
+        ),
+        ("database",): rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
+        (): [
+            *rules.folders(
+                artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
+            ),
+            *rules.another_bucket(
+                network.get("flow_logs", Network().flow_logs),
+                artifacts.get("bucket", Artifacts().bucket),
+                data.get("name", "flowstead"),
+                data.get("region", "us-east-1"),
+            ),
+            *rules.backup_tools(
+                section("server").get("image", Server().image),
+                str(database.get("engine_version", Postgresql().engine_version)),
+            ),
+        ],
+    }
+    for above, mistakes in found.items():
+        for key, text in mistakes:
+            yield Mistake(dotted((*above, *key)), text)

@@ -1,0 +1,1 @@
+"""What works through the resources of a deployment: graph, plan, apply."""

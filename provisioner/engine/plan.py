@@ -1,0 +1,221 @@
+"""What would be done: found and compared with reading calls only."""
+
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from provisioner.aws import Aws
+from provisioner.aws_errors import CREDENTIAL_CODES
+from provisioner.engine import tagged
+from provisioner.engine.graph import Graph
+from provisioner.engine.tagged import Tagged
+from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
+from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Parting, Resource
+from provisioner.resources.refusals import unchangeable
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
+
+Action = Literal["create", "update", "wait", "none", "delete"]
+
+_THREADS = 12
+"""Finds that run at a time: as many as there are questions to AWS that do not depend on each other."""
+_LISTINGS = (tagged.find_ec2, tagged.find_others)
+_ADVICE = f"give it the tag {RESOURCE_TAG} that it had, or remove it, or its tag {DEPLOYMENT_TAG}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be done about one resource.
+
+    Args:
+        resource: which one.
+        action: create, update, delete; wait when it is still being made (by an earlier run); none.
+        live: as it was found; None when it is to be made.
+        differences: what is not as wanted, with old and new.
+
+    """
+
+    resource: Resource
+    action: Action
+    live: Live | None = None
+    differences: tuple[Setting, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in an order that could be followed.
+
+    Args:
+        graph: the deployment's resources.
+        changes: one for each resource that is ours to make, those that need nothing first (deletions: last).
+        state: what was found.
+        notices: what the user may want to know although nothing is to be done about it.
+        unknown: what carries the deployment's tag and is none of its resources.
+        kept: what a destroy leaves in the account, each with its id or name.
+        parting: how a destroy goes about data.
+
+    """
+
+    graph: Graph
+    changes: tuple[Change, ...]
+    state: State
+    notices: tuple[str, ...] = ()
+    unknown: tuple[Tagged, ...] = ()
+    kept: tuple[str, ...] = ()
+    parting: Parting = field(default_factory=Parting)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is to be done."""
+        return all(change.action == "none" for change in self.changes)
+
+
+def make(graph: Graph, aws: Aws) -> Plan:
+    """Find every resource and compare it with what is wanted; concurrent, reading calls only.
+
+    Args:
+        graph: what is wanted.
+        aws: the door to AWS.
+
+    Raises:
+        DriftError: something cannot be set right in place, or is there twice; names all such cases.
+        NotOfferedError: AWS does not offer here what deployment.yml asks for.
+        AwsError: AWS could not be asked.
+
+    """
+    state, listed = _find(graph, graph.deployment, aws)
+    changes, refused = [], list[FlowsteadError]()
+    for resource in graph:
+        if resource.looked_up or not (resource.is_wanted or resource in state):
+            continue
+        change = _compare(resource, state)
+        changes.append(change)
+        immutable = tuple(setting for setting in change.differences if setting.is_immutable)
+        if immutable and change.live:
+            refused.append(unchangeable(resource, change.live, immutable))
+    if refused:
+        raise combine(refused)
+    notices = [
+        notice
+        for resource in graph
+        if (live := state.get(resource))
+        for notice in resource.notices(live, state)
+    ]
+    unknown, _ = tagged.unknown(listed, state.lives())
+    notices += [f"{one}: {_ADVICE}" for one in unknown]
+    return Plan(graph, tuple(changes), state, notices=tuple(notices), unknown=unknown)
+
+
+def _compare(resource: Resource, state: State) -> Change:
+    live = state.get(resource)
+    if not resource.is_wanted:
+        return Change(resource, "delete", live)
+    if live is None:
+        return Change(resource, "create")
+    differences = resource.differences(live, state)
+    if differences:
+        return Change(resource, "update", live, differences)
+    return Change(resource, "none" if live.ready else "wait", live)
+
+
+def destroy(graph: Graph, aws: Aws, parting: Parting | None = None) -> Plan:
+    """Plan the removal of everything that carries the deployment's tags; works on a half-made one too.
+
+    Args:
+        graph: the deployment.
+        aws: the door to AWS.
+        parting: how it goes about data; None: as little as possible is lost.
+
+    Raises:
+        FlowsteadError: something would stop it half-way; names all that would.
+        AwsError: AWS could not be asked.
+
+    """
+    parting = parting or Parting()
+    state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
+    found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
+    changes = tuple(
+        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(live, parting)
+    )
+    _check_way(changes, frozenset(tagged.known_ids(state.lives())), aws)
+    kept = [text for resource, live in found if (text := resource.remains(live, parting))]
+    unknown, backups = tagged.unknown(listed, state.lives())
+    kept += [f"{one.kind} {one.id}, a copy of the data" for one in backups]
+    return Plan(graph, changes, state, unknown=unknown, kept=tuple(kept), parting=parting)
+
+
+def left(done: Plan, aws: Aws) -> Plan:
+    """Look for what a destroy has left: all that carries the deployment's tag, but for what it removed.
+
+    Args:
+        done: the plan of the destroy.
+        aws: the door to AWS.
+
+    Returns:
+        the plan with what there is now and nobody knows.
+
+    Raises:
+        AwsError: AWS could not be asked.
+
+    """
+    lives = {change.resource: change.live for change in done.changes if change.live} | done.state.lives()
+    aws.forget()
+    listed = [one for find in _LISTINGS for one in find(aws, done.graph.deployment)]
+    unknown, _ = tagged.unknown(listed, lives)
+    return replace(done, unknown=unknown)
+
+
+def _check_way(changes: Iterable[Change], own: Collection[str], aws: Aws) -> None:
+    """See that nothing stops a destroy half-way."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [
+            pool.submit(lambda one, live: list(one.obstacles(aws, live, own)), change.resource, live)
+            for change in changes
+            if change.live
+            for live in (change.live, *change.live.twins)
+        ]
+    obstacles = [obstacle for future in futures for obstacle in future.result()]
+    if obstacles:
+        raise combine(_distinct(obstacles))
+
+
+def _find(resources: Iterable[Resource], deployment: str, aws: Aws) -> tuple[State, list[Tagged]]:
+    """Find all of them, and all that carries the deployment's tag, at the same time."""
+    aws.forget()
+    wanted = list(resources)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        listings = [pool.submit(find, aws, deployment) for find in _LISTINGS]
+        futures = [(resource, pool.submit(resource.find, aws)) for resource in wanted]
+    state, failures = State(), list[FlowsteadError]()
+    for resource, future in futures:
+        try:
+            live = future.result()
+        except FlowsteadError as error:
+            failures.append(error)
+            continue
+        if live is not None:
+            state.put(resource, live)
+    listed = []
+    for listing in listings:
+        try:
+            listed += listing.result()
+        except FlowsteadError as error:
+            failures.append(error)
+    if failures:
+        raise combine(_distinct(failures))
+    return state, listed
+
+
+def _distinct(failures: Sequence[FlowsteadError]) -> list[FlowsteadError]:
+    """Leave one of those that say the same: wrong credentials meet every call.
+
+    What AWS does not offer comes alone: the user changes deployment.yml and asks again.
+    """
+    for failure in failures:
+        if isinstance(failure, AwsError) and (failure.code in CREDENTIAL_CODES or failure.is_connection):
+            return [failure]
+    refusals = [failure for failure in failures if isinstance(failure, NotOfferedError)]
+    if refusals:
+        return [NotOfferedError([mistake for refusal in refusals for mistake in refusal.mistakes])]
+    return list({str(failure): failure for failure in failures}.values())

@@ -1,0 +1,1 @@
+"""Kinds of EC2 and VPC."""

@@ -1,0 +1,89 @@
+"""What hands a role to a host."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws, Lag
+from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.iam.role import NO_SUCH, TAKEN, Role
+from provisioner.resources.refusals import foreign
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
+from provisioner.resources.tags import TagCalls, as_items, as_tags, set_tags
+
+_TAGS = TagCalls("iam", "tag_instance_profile", "untag_instance_profile")
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceProfile(Resource):
+    """An instance profile with one role in it.
+
+    Args:
+        role: the role; the profile has its name.
+
+    """
+
+    kind: ClassVar[str] = "instance profile"
+
+    role: Role
+
+    @property
+    def profile_name(self) -> str:
+        """Its name in IAM."""
+        return self.role.role_name
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its name; the tags must be ours."""
+        answer = aws.call_or((NO_SUCH,), "iam", "get_instance_profile", InstanceProfileName=self.profile_name)
+        if answer is None:
+            return None
+        profile = answer["InstanceProfile"]
+        tags = as_tags(profile.get("Tags", []))
+        if not self.owns(tags):
+            raise foreign(self, f"the instance profile {self.profile_name}", tags)
+        return Live(id=self.profile_name, arn=profile["Arn"], facts=profile, tags=tags)
+
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The role in it; there is room for one."""
+        del state
+        has = [role["RoleName"] for role in live.facts["Roles"]]
+        wanted = self.role.role_name
+        yield Setting("role", ", ".join(has) or "none", wanted, self._put_in, {"RoleName": wanted})
+
+    def _put_in(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        self._empty(aws, live)
+        lag = Lag((NO_SUCH,))
+        aws.call("iam", "add_role_to_instance_profile", lag, InstanceProfileName=live.id, **to)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the profile, still empty."""
+        del state
+        aws.call_or(
+            (TAKEN,),
+            "iam",
+            "create_instance_profile",
+            InstanceProfileName=self.profile_name,
+            Tags=as_items(self.tags),
+        )
+        return self.found(aws)
+
+    def _empty(self, aws: Aws, live: Live) -> None:
+        for role in live.facts["Roles"]:
+            aws.call_or(
+                (NO_SUCH,),
+                "iam",
+                "remove_role_from_instance_profile",
+                InstanceProfileName=live.id,
+                RoleName=role["RoleName"],
+            )
+
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, _TAGS, tags, Lag((NO_SUCH,)), InstanceProfileName=live.id)
+
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+        """Take the role out and delete it."""
+        del parting
+        self._empty(aws, live)
+        aws.call_or((NO_SUCH,), "iam", "delete_instance_profile", InstanceProfileName=live.id)

@@ -1,0 +1,100 @@
+"""Settings of the database that differ from RDS's own."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws, Lag
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import Live, Parting
+from provisioner.resources.rds.database_facts import Engine, others
+from provisioner.resources.rds.kind import RdsResource
+from provisioner.resources.refusals import in_the_way
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
+from provisioner.resources.tags import as_items
+
+_ABSENT = ("DBParameterGroupNotFound", "DBParameterGroupNotFoundFault")
+_IN_USE = ("InvalidDBParameterGroupState", "InvalidDBParameterGroupStateFault")
+
+
+@dataclass(frozen=True, eq=False)
+class DbParameterGroup(RdsResource):
+    """A parameter group.
+
+    Args:
+        engine: whose parameters they are.
+        parameters: names and values; all of them take effect without a restart.
+
+    """
+
+    kind: ClassVar[str] = "DB parameter group"
+
+    engine: Engine
+    parameters: Mapping[str, str]
+
+    @property
+    def aws_name(self) -> str:
+        """Its name in RDS; another for each major version, as a group's family is for ever."""
+        return f"{super().aws_name}-{self.engine.family}"
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its name, with the values of our parameters; the tags must be ours."""
+        answer = aws.call_or(
+            _ABSENT, "rds", "describe_db_parameter_groups", DBParameterGroupName=self.aws_name
+        )
+        groups = answer["DBParameterGroups"] if answer else []
+        if not groups:
+            return None
+        arn = groups[0]["DBParameterGroupArn"]
+        # A value that equals RDS's own keeps the source "system": the source does not tell what is set.
+        items = aws.page("rds", "describe_db_parameters", "Parameters", DBParameterGroupName=self.aws_name)
+        values = {item["ParameterName"]: item.get("ParameterValue") for item in items}
+        facts = {name: values.get(name) for name in self.parameters}
+        return Live(id=self.aws_name, arn=arn, facts=facts, tags=self.own_tags(aws, arn))
+
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """Our parameters; those that the user sets are left alone."""
+        del state
+        for name, value in sorted(self.parameters.items()):
+            yield Setting(name, live.facts[name], value, self._modify, {name: value})
+
+    def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        parameters = [
+            {"ParameterName": name, "ParameterValue": value, "ApplyMethod": "immediate"}
+            for name, value in to.items()
+        ]
+        aws.call(
+            "rds",
+            "modify_db_parameter_group",
+            Lag(_ABSENT),
+            DBParameterGroupName=live.id,
+            Parameters=parameters,
+        )
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the group."""
+        del state
+        aws.call_or(
+            ("DBParameterGroupAlreadyExists",),
+            "rds",
+            "create_db_parameter_group",
+            DBParameterGroupName=self.aws_name,
+            DBParameterGroupFamily=self.engine.family,
+            Description=f"{self.engine.shown} settings of the Flowstead deployment {self.owner.deployment}",
+            Tags=as_items(self.tags),
+        )
+        return self.found(aws)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the databases of others that use it."""
+        del own
+        for item in others(aws, self.owner.deployment):
+            if live.id in {group["DBParameterGroupName"] for group in item["DBParameterGroups"]}:
+                what = f"the database {item['DBInstanceIdentifier']} uses it"
+                yield in_the_way(self, live, what, "Give it a parameter group of its own")
+
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+        """Delete it, once the database has let go of it."""
+        del parting
+        aws.call_or(_ABSENT, "rds", "delete_db_parameter_group", Lag(_IN_USE), DBParameterGroupName=live.id)

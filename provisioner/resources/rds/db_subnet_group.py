@@ -1,0 +1,81 @@
+"""Where in the network the database may be."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.aws import Aws, Lag
+from provisioner.errors import FlowsteadError
+from provisioner.resources.base import Live, Parting
+from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.rds.database_facts import others
+from provisioner.resources.rds.kind import FIRST_USE, RdsResource
+from provisioner.resources.refusals import in_the_way
+from provisioner.resources.setting import Setting
+from provisioner.resources.state import State
+from provisioner.resources.tags import as_items
+
+_ABSENT = ("DBSubnetGroupNotFoundFault", "DBSubnetGroupNotFound")
+_IN_USE = ("InvalidDBSubnetGroupStateFault",)
+
+
+@dataclass(frozen=True, eq=False)
+class DbSubnetGroup(RdsResource):
+    """Subnets in two zones or more.
+
+    Args:
+        subnets: the private subnets.
+
+    """
+
+    kind: ClassVar[str] = "DB subnet group"
+
+    subnets: tuple[Subnet, ...]
+
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its name; the tags must be ours."""
+        answer = aws.call_or(_ABSENT, "rds", "describe_db_subnet_groups", DBSubnetGroupName=self.aws_name)
+        if answer is None:
+            return None
+        group = answer["DBSubnetGroups"][0]
+        return self._live(group, self.own_tags(aws, group["DBSubnetGroupArn"]))
+
+    def _live(self, group: dict[str, Any], tags: dict[str, str]) -> Live:
+        return Live(id=self.aws_name, arn=group.get("DBSubnetGroupArn", ""), facts=group, tags=tags)
+
+    def settings(self, live: Live, state: State) -> Iterable[Setting]:
+        """The subnets."""
+        has = sorted(subnet["SubnetIdentifier"] for subnet in live.facts["Subnets"])
+        wanted = sorted(state.id(subnet) for subnet in self.subnets)
+        yield Setting("subnets", ", ".join(has), ", ".join(wanted), self._modify, {"SubnetIds": wanted})
+
+    def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
+        aws.call("rds", "modify_db_subnet_group", DBSubnetGroupName=live.id, **to)
+
+    def create(self, aws: Aws, state: State) -> Live:
+        """Make the group."""
+        aws.call_or(
+            ("DBSubnetGroupAlreadyExists",),
+            "rds",
+            "create_db_subnet_group",
+            Lag(("InvalidSubnet",), deadline_s=30),
+            FIRST_USE,
+            DBSubnetGroupName=self.aws_name,
+            DBSubnetGroupDescription=f"Private subnets of the Flowstead deployment {self.owner.deployment}",
+            SubnetIds=[state.id(subnet) for subnet in self.subnets],
+            Tags=as_items(self.tags),
+        )
+        return self.found(aws)
+
+    def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
+        """Find the databases of others in the deployment's network."""
+        del own
+        for item in others(aws, self.owner.deployment):
+            if item.get("DBSubnetGroup", {}).get("VpcId") == live.facts["VpcId"]:
+                what = f"the database {item['DBInstanceIdentifier']} is in the deployment's network"
+                yield in_the_way(self, live, what, "Remove it, or move it to another network")
+
+    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+        """Delete it, once the database has let go of it."""
+        del parting
+        aws.call_or(_ABSENT, "rds", "delete_db_subnet_group", Lag(_IN_USE), DBSubnetGroupName=live.id)

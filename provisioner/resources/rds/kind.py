@@ -1,0 +1,40 @@
+"""What RDS's kinds have in common: names instead of look-ups by tag, and tags asked for by ARN."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provisioner.aws import Aws, Lag
+from provisioner.resources.base import Live, Resource
+from provisioner.resources.refusals import foreign
+from provisioner.resources.tags import TagCalls, as_tags, set_tags
+
+_TAGS = TagCalls("rds", "add_tags_to_resource", "remove_tags_from_resource")
+FIRST_USE = Lag(("InvalidParameterValue",), text="service linked role", deadline_s=180)
+"""What RDS may answer to the first call of an account, while its service-linked role is made:
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"""
+
+
+@dataclass(frozen=True, eq=False)
+class RdsResource(Resource):
+    """A kind that RDS describes and tags."""
+
+    @property
+    def aws_name(self) -> str:
+        """Its name in RDS."""
+        return f"flowstead-{self.label}"
+
+    def own_tags(self, aws: Aws, arn: str) -> dict[str, str]:
+        """Ask for the tags of something that has our name.
+
+        Raises:
+            DriftError: it belongs to somebody else.
+
+        """
+        tags = as_tags(aws.call("rds", "list_tags_for_resource", ResourceName=arn)["TagList"])
+        if not self.owns(tags):
+            raise foreign(self, f"{self.kind} {self.aws_name}", tags)
+        return tags
+
+    def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
+        """Set these tags, and remove those that are None."""
+        set_tags(aws, _TAGS, tags, ResourceName=live.arn)
