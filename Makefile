@@ -27,7 +27,7 @@ JOBS := 3
 # Notes what a part takes, for the table at the end.
 TIMED = python scripts/timing.py part $@
 
-.PHONY: help tools demo stop clean check check-parts lint lint-ansible lint-scenarios types unit-provisioner unit-face unit-face-apart unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench bench-serving readmes lock
+.PHONY: help tools demo stop clean check check-parts lint lint-ansible lint-scenarios types unit-provisioner unit-cli unit-cli-apart unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench bench-serving readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -50,7 +50,7 @@ check: ## The fast part: lint, types, unit tests
 	@$(MAKE) -j$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --output-sync=target check-parts
 
 # The longest come first: what begins last ends last.
-check-parts: unit-provisioner unit-face unit-face-apart lint-ansible unit-others unit-sandbox types lint
+check-parts: unit-provisioner unit-cli unit-cli-apart lint-ansible unit-others unit-sandbox types lint
 
 lint:
 	@ruff check --quiet .
@@ -84,16 +84,16 @@ unit-provisioner:
 	@pytest -q -m "not slow" tests/unit/provisioner
 
 # The longest goes in two, so that at the end no processor waits for it.
-APART := $(addprefix tests/unit/provisioner_face/,test_bake.py test_two_at_once.py test_first_contact.py)
+APART := $(addprefix tests/unit/provisioner_cli/,test_bake.py test_two_at_once.py test_first_contact.py)
 
-unit-face:
-	@pytest -q -m "not slow" tests/unit/provisioner_face $(APART:%=--ignore=%)
+unit-cli:
+	@pytest -q -m "not slow" tests/unit/provisioner_cli $(APART:%=--ignore=%)
 
-unit-face-apart:
+unit-cli-apart:
 	@pytest -q -m "not slow" $(APART)
 
 unit-others:
-	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/provisioner_face tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
+	@pytest -q -m "not slow" $(filter-out tests/unit/provisioner tests/unit/provisioner_cli tests/unit/sandbox tests/unit/sandbox_real,$(patsubst %/,%,$(wildcard tests/unit/*/))) $(wildcard tests/unit/test_*.py)
 
 unit-slow:
 	@$(TIMED) pytest -q -m slow --junitxml=.cache/timing/$@.xml tests/unit

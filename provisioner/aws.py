@@ -1,4 +1,4 @@
-"""The one door to AWS: clients, pages, retries, waits, and errors in words."""
+"""The only module that calls AWS: clients, pages, retries, waits, and errors in words."""
 
 import contextlib
 import functools
@@ -48,8 +48,8 @@ DEADLINE = "Deadline"
 
 
 @dataclass(frozen=True)
-class Lag:
-    """AWS has not heard everywhere yet of what was just made or removed.
+class RetryOn:
+    """When a call is made again: AWS has not heard everywhere yet of what was just made or removed.
 
     Args:
         codes: error codes that mean "not yet".
@@ -167,7 +167,7 @@ class Aws:
         self,
         service: str,
         operation: str,
-        *lags: Lag,
+        *retries: RetryOn,
         **parameters: Any,
     ) -> dict[str, Any]:
         """Make one API call.
@@ -175,33 +175,33 @@ class Aws:
         Args:
             service: boto3's name of the service ("ec2").
             operation: boto3's name of the operation ("describe_vpcs").
-            lags: the errors that mean "not yet".
+            retries: the errors that mean "not yet".
             parameters: the operation's own.
 
         Raises:
             AwsError: AWS refused or could not be asked.
 
         """
-        return self._call(self.client(service), operation, lags, parameters)
+        return self._call(self.client(service), operation, retries, parameters)
 
-    def call_once(self, service: str, operation: str, *lags: Lag, **parameters: Any) -> dict[str, Any]:
+    def call_once(self, service: str, operation: str, *retries: RetryOn, **parameters: Any) -> dict[str, Any]:
         """Make one API call that must not be repeated when its answer is lost; botocore would do so.
 
         Args:
             service: as in `call`.
             operation: as in `call`.
-            lags: as in `call`.
+            retries: as in `call`.
             parameters: as in `call`.
 
         Raises:
             AwsError: as in `call`; `is_lost` tells that AWS may have done it all the same.
 
         """
-        again = (Lag(THROTTLING_CODES), *lags)
+        again = (RetryOn(THROTTLING_CODES), *retries)
         return self._call(self.client(service, tries=1), operation, again, parameters)
 
     def _call(
-        self, client: Any, operation: str, lags: Sequence[Lag], parameters: Mapping[str, Any]
+        self, client: Any, operation: str, retries: Sequence[RetryOn], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
         began, pause_s = self._clock.now(), 0.5
         while True:
@@ -210,7 +210,7 @@ class Aws:
             except (ClientError, BotoCoreError) as error:
                 problem = explain(error, operation=operation, region=self.region)
                 waited_s = self._clock.now() - began
-                if not any(lag.means(problem) and waited_s < lag.deadline_s for lag in lags):
+                if not any(one.means(problem) and waited_s < one.deadline_s for one in retries):
                     raise problem from error
                 self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, 5)
@@ -224,7 +224,7 @@ class Aws:
         absent: Collection[str],
         service: str,
         operation: str,
-        *lags: Lag,
+        *retries: RetryOn,
         **parameters: Any,
     ) -> dict[str, Any] | None:
         """Make one API call whose error may mean that there is nothing.
@@ -233,7 +233,7 @@ class Aws:
             absent: error codes that mean "no such thing".
             service: as in `call`.
             operation: as in `call`.
-            lags: as in `call`.
+            retries: as in `call`.
             parameters: as in `call`.
 
         Returns:
@@ -241,7 +241,7 @@ class Aws:
 
         """
         try:
-            return self.call(service, operation, *lags, **parameters)
+            return self.call(service, operation, *retries, **parameters)
         except AwsError as error:
             if error.code in absent:
                 return None
@@ -252,7 +252,7 @@ class Aws:
         service: str,
         operation: str,
         key: str,
-        *lags: Lag,
+        *retries: RetryOn,
         **parameters: Any,
     ) -> list[dict[str, Any]]:
         """Make one API call, or as many as the answer has pages.
@@ -261,7 +261,7 @@ class Aws:
             service: as in `call`.
             operation: as in `call`.
             key: where the answer holds its items ("Vpcs").
-            lags: as in `call`; with them, looks at one page only.
+            retries: as in `call`; with them, looks at one page only.
             parameters: as in `call`.
 
         Raises:
@@ -269,8 +269,8 @@ class Aws:
 
         """
         client = self.client(service)
-        if lags or not client.can_paginate(operation):
-            return list(self.call(service, operation, *lags, **parameters)[key])
+        if retries or not client.can_paginate(operation):
+            return list(self.call(service, operation, *retries, **parameters)[key])
         try:
             pages = client.get_paginator(operation).paginate(**parameters)
             return [item for page in pages for item in page.get(key, ())]

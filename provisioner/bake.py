@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provisioner import code
-from provisioner.aws import Lag
+from provisioner.aws import RetryOn
 from provisioner.bake_files import BakeFiles, Report
 from provisioner.engine import plan
 from provisioner.errors import AwsError, FlowsteadError
@@ -195,8 +195,8 @@ def _image(session: Session, host: Live, report: Report, baked_code: str) -> dic
 
 
 def _described(session: Session, image_id: str) -> dict[str, Any]:
-    lag = Lag(("InvalidAMIID.NotFound",))
-    return session.aws.page("ec2", "describe_images", "Images", lag, ImageIds=[image_id])[0]
+    retry = RetryOn(("InvalidAMIID.NotFound",))
+    return session.aws.page("ec2", "describe_images", "Images", retry, ImageIds=[image_id])[0]
 
 
 @contextlib.contextmanager

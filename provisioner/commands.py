@@ -41,7 +41,7 @@ def apply(session: Session) -> None:
     """Make the account as deployment.yml says, write the inventory, meet the host."""
     begun = time.monotonic()
     _check_inventory(session)
-    with session.alone("apply") as lock:
+    with session.exclusive_lock("apply") as lock:
         _apply(session, lock, begun)
 
 
@@ -154,17 +154,17 @@ def password(session: Session) -> None:
 def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
     """Remove what carries the deployment's tags; asks for its name first."""
     _check_inventory(session)
-    with session.alone("destroy") as lock:
+    with session.exclusive_lock("destroy") as lock:
         _destroy(session, lock, confirmed=confirmed, delete_data=delete_data)
 
 
 def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_data: bool) -> None:
     from provisioner.engine import plan as planning  # noqa: PLC0415 - each command imports what it needs
-    from provisioner.resources.base import Parting  # noqa: PLC0415
+    from provisioner.resources.base import Teardown  # noqa: PLC0415
 
     lock.check()
-    graph, parting = session.names().graph, Parting(keep_data=not delete_data)
-    found = planning.destroy(graph, session.aws, parting)
+    graph, teardown = session.names().graph, Teardown(keep_data=not delete_data)
+    found = planning.destroy(graph, session.aws, teardown)
     name = session.deployment.name
     if not found.changes:
         _end_destroy(session, found, f"Nothing to remove: {name} has nothing in {session.where}.")
@@ -176,7 +176,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     with lock.held("destroy"):
         # What was true before the lock was ours need not be so any more, and no more goes than was shown.
         shown = {change.live.id for change in found.changes if change.live}
-        found = planning.destroy(graph, session.aws, parting)
+        found = planning.destroy(graph, session.aws, teardown)
         if more := sorted(
             change.live.id for change in found.changes if change.live and change.live.id not in shown
         ):

@@ -139,7 +139,7 @@ def find(aws: Aws) -> OwnImages:
     """List the account's own images, with reading calls only.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
 
     Raises:
         AwsError: AWS could not be asked.
@@ -173,7 +173,7 @@ def remove(aws: Aws, images: Iterable[OwnImage], orphans: Iterable[Orphan]) -> N
     An interrupted run leaves orphans, which the next one removes.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         images: the images.
         orphans: the snapshots.
 

@@ -103,7 +103,7 @@ class Inventory:
         Args:
             outputs: what the deployment tells.
             private_key: file of the ssh key; None when only the ssh agent has it.
-            aws: the door to AWS; asked only when the CA's certificate is not here.
+            aws: the AWS client; asked only when the CA's certificate is not here.
 
         Returns:
             The files that changed.
@@ -131,7 +131,7 @@ class Inventory:
 
         Args:
             outputs: what the deployment tells.
-            aws: the door to AWS; asked only when the certificate is not here.
+            aws: the AWS client; asked only when the certificate is not here.
 
         Returns:
             True when it was written.
@@ -172,7 +172,7 @@ def secret_value(aws: Aws, secret: str, key: str) -> str:
     """Read one value of a secret.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         secret: its ARN or name.
         key: which value of its JSON.
 

@@ -84,7 +84,7 @@ class AccountLock:
     Deleted by its id, so that nobody ever deletes the lock that another has just taken.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         deployment: what is locked.
         own: this directory's name, from `on_this_machine`.
 

@@ -78,7 +78,7 @@ def look_up(stack: Stack, aws: Aws) -> State:
 
     Args:
         stack: the deployment's resources.
-        aws: the door to AWS.
+        aws: the AWS client.
 
     Returns:
         The state of those that exist.

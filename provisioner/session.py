@@ -74,7 +74,7 @@ class Session:
 
     @functools.cached_property
     def aws(self) -> Aws:
-        """The door to AWS."""
+        """The AWS client."""
         from provisioner.aws import Aws  # noqa: PLC0415 - boto3 takes half a second
 
         return Aws(self.deployment.region, say=self.say)
@@ -130,7 +130,7 @@ class Session:
         return stack.build_bake_host(context)
 
     @contextlib.contextmanager
-    def alone(self, doing: str) -> Iterator[AccountLock]:
+    def exclusive_lock(self, doing: str) -> Iterator[AccountLock]:
         """Keep other runs out of the inventory directory.
 
         Args:

@@ -10,7 +10,7 @@ from typing import Literal
 from provisioner.aws import DEADLINE, Aws
 from provisioner.engine.plan import Change, Plan
 from provisioner.errors import AwsError, DriftError, FlowsteadError, combine
-from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.refusals import unchangeable
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -47,7 +47,7 @@ def apply(plan: Plan, aws: Aws, on_event: OnEvent = lambda _: None, *, patient: 
 
     Args:
         plan: what to do.
-        aws: the door to AWS.
+        aws: the AWS client.
         on_event: told of what happens to all that is changed, always from the caller's thread.
         patient: when interrupted, let what has begun come to its end, for a caller that removes it then.
 
@@ -67,7 +67,7 @@ def apply(plan: Plan, aws: Aws, on_event: OnEvent = lambda _: None, *, patient: 
         change = changes[resource]
         if change.action == "delete":
             tell(Event(resource, "started", "delete"))
-            _delete(change, aws, plan.parting)
+            _delete(change, aws, plan.teardown)
             plan.state.drop(resource)
         elif change.action != "none":
             tell(Event(resource, "started", change.action))
@@ -184,12 +184,12 @@ def _wait(resource: Resource, aws: Aws, live: Live | None, state: State, tell: O
             return live
 
 
-def _delete(change: Change, aws: Aws, parting: Parting) -> None:
+def _delete(change: Change, aws: Aws, teardown: Teardown) -> None:
     if change.live is None:
         return
     for live in (*change.live.twins, change.live):
         try:
-            change.resource.delete(aws, live, parting)
+            change.resource.delete(aws, live, teardown)
         except AwsError as error:
             if _is_there(change.resource, aws, live):
                 raise _named(error, f"{change.resource} ({live.id}) could not be deleted") from error

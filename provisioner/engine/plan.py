@@ -11,7 +11,7 @@ from provisioner.engine import tagged
 from provisioner.engine.graph import Graph
 from provisioner.engine.tagged import Tagged
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
-from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Parting, Resource
+from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown
 from provisioner.resources.refusals import unchangeable
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -53,7 +53,7 @@ class Plan:
         notices: what the user may want to know although nothing is to be done about it.
         unknown: what carries the deployment's tag and is none of its resources.
         kept: what a destroy leaves in the account, each with its id or name.
-        parting: how a destroy goes about data.
+        teardown: how a destroy goes about data.
 
     """
 
@@ -63,7 +63,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     unknown: tuple[Tagged, ...] = ()
     kept: tuple[str, ...] = ()
-    parting: Parting = field(default_factory=Parting)
+    teardown: Teardown = field(default_factory=Teardown)
 
     @property
     def is_empty(self) -> bool:
@@ -76,7 +76,7 @@ def make(graph: Graph, aws: Aws) -> Plan:
 
     Args:
         graph: what is wanted.
-        aws: the door to AWS.
+        aws: the AWS client.
 
     Raises:
         DriftError: something cannot be set right in place, or is there twice; names all such cases.
@@ -119,30 +119,30 @@ def _compare(resource: Resource, state: State) -> Change:
     return Change(resource, "none" if live.ready else "wait", live)
 
 
-def destroy(graph: Graph, aws: Aws, parting: Parting | None = None) -> Plan:
+def destroy(graph: Graph, aws: Aws, teardown: Teardown | None = None) -> Plan:
     """Plan the removal of everything that carries the deployment's tags; works on a half-made one too.
 
     Args:
         graph: the deployment.
-        aws: the door to AWS.
-        parting: how it goes about data; None: as little as possible is lost.
+        aws: the AWS client.
+        teardown: how it goes about data; None: as little as possible is lost.
 
     Raises:
         FlowsteadError: something would stop it half-way; names all that would.
         AwsError: AWS could not be asked.
 
     """
-    parting = parting or Parting()
+    teardown = teardown or Teardown()
     state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
     found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
     changes = tuple(
-        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(live, parting)
+        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(live, teardown)
     )
     _check_way(changes, frozenset(tagged.known_ids(state.lives())), aws)
-    kept = [text for resource, live in found if (text := resource.remains(live, parting))]
+    kept = [text for resource, live in found if (text := resource.remains(live, teardown))]
     unknown, backups = tagged.unknown(listed, state.lives())
     kept += [f"{one.kind} {one.id}, a copy of the data" for one in backups]
-    return Plan(graph, changes, state, unknown=unknown, kept=tuple(kept), parting=parting)
+    return Plan(graph, changes, state, unknown=unknown, kept=tuple(kept), teardown=teardown)
 
 
 def left(done: Plan, aws: Aws) -> Plan:
@@ -150,7 +150,7 @@ def left(done: Plan, aws: Aws) -> Plan:
 
     Args:
         done: the plan of the destroy.
-        aws: the door to AWS.
+        aws: the AWS client.
 
     Returns:
         the plan with what there is now and nobody knows.

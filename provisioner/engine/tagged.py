@@ -55,7 +55,7 @@ def find_ec2(aws: Aws, deployment: str) -> list[Tagged]:
     """List what EC2 has of a deployment.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         deployment: the deployment's name.
 
     Raises:
@@ -78,7 +78,7 @@ def find_others(aws: Aws, deployment: str) -> list[Tagged]:
     """List what the region's other services have of a deployment; IAM's roles are in no such list.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         deployment: the deployment's name.
 
     Raises:

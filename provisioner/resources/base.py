@@ -71,7 +71,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Parting:
+class Teardown:
     """How a destroy goes about data.
 
     Args:
@@ -186,7 +186,7 @@ class Resource(ABC):
         return Setting(f"second one ({twin.id})", IN_USE, "none", note=note)
 
     def _remove_twin(self, twin: Live, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
-        self.delete(aws, twin, Parting())
+        self.delete(aws, twin, Teardown())
 
     def notices(self, live: Live, state: "State") -> tuple[str, ...]:
         """Say what the user may want to know although nothing is to be done about it."""
@@ -226,12 +226,12 @@ class Resource(ABC):
         """Set these tags, and remove those that are None; leave all others."""
 
     @abstractmethod
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Remove it, and return once it is gone. One that is gone already is no error."""
 
-    def is_spared(self, live: Live, parting: Parting) -> bool:
+    def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Tell whether a destroy leaves it as it is."""
-        del live, parting
+        del live, teardown
         return False
 
     def parts(self, live: Live) -> Collection[str]:
@@ -243,7 +243,7 @@ class Resource(ABC):
         """Find what would stop its deletion, with reading calls only.
 
         Args:
-            aws: the door to AWS.
+            aws: the AWS client.
             live: as found.
             own: ids and ARNs of all that a destroy removes.
 
@@ -251,9 +251,9 @@ class Resource(ABC):
         del aws, live, own
         return ()
 
-    def remains(self, live: Live, parting: Parting) -> str:
+    def remains(self, live: Live, teardown: Teardown) -> str:
         """Say what a destroy leaves of it in the account; empty when nothing."""
-        del live, parting
+        del live, teardown
         return ""
 
     def owns(self, tags: Mapping[str, str]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from provisioner.aws import Aws
-from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.state import State
 
 
@@ -29,7 +29,7 @@ class LookedUp(Resource):
         del aws, live, tags
         self._refuse()
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Never called."""
-        del aws, live, parting
+        del aws, live, teardown
         self._refuse()

@@ -19,7 +19,7 @@ class Set(Protocol):
         """Make the calls.
 
         Args:
-            aws: the door to AWS.
+            aws: the AWS client.
             live: the resource as it was found.
             to: the `to` of all settings that differ and have this same `set`.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 
 
 def as_tags(items: list[dict[str, str]]) -> dict[str, str]:
@@ -35,21 +35,23 @@ class TagCalls:
     by_key: bool = True
 
 
-def set_tags(aws: Aws, calls: TagCalls, tags: Mapping[str, str | None], *lags: Lag, **where: Any) -> None:
+def set_tags(
+    aws: Aws, calls: TagCalls, tags: Mapping[str, str | None], *retries: RetryOn, **where: Any
+) -> None:
     """Set tags, and remove those that are None.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         calls: how the service does it.
         tags: keys and values.
-        lags: as in `Aws.call`.
+        retries: as in `Aws.call`.
         where: the parameters that name the resource.
 
     """
     wanted = {key: value for key, value in tags.items() if value is not None}
     unwanted = sorted(set(tags) - set(wanted))
     if wanted:
-        aws.call(calls.service, calls.set, *lags, Tags=as_items(wanted), **where)
+        aws.call(calls.service, calls.set, *retries, Tags=as_items(wanted), **where)
     if unwanted:
         keys = {"TagKeys": unwanted} if calls.by_key else {"Tags": [{"Key": key} for key in unwanted]}
-        aws.call(calls.service, calls.remove, *lags, **keys, **where)
+        aws.call(calls.service, calls.remove, *retries, **keys, **where)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.instance import Instance
 from provisioner.resources.ec2.internet_gateway import InternetGateway
@@ -44,8 +44,8 @@ class ElasticIp(Ec2Resource):
         )
 
     def _give(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
-        lag = Lag((self.description.absent, Instance.description.absent))
-        aws.call("ec2", "associate_address", lag, AllocationId=live.id, AllowReassociation=True, **to)
+        retry = RetryOn((self.description.absent, Instance.description.absent))
+        aws.call("ec2", "associate_address", retry, AllocationId=live.id, AllowReassociation=True, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Take an address."""
@@ -67,4 +67,4 @@ class ElasticIp(Ec2Resource):
                 "disassociate_address",
                 AssociationId=association_id,
             )
-        aws.call("ec2", "release_address", Lag(("InvalidIPAddress.InUse",)), AllocationId=live.id)
+        aws.call("ec2", "release_address", RetryOn(("InvalidIPAddress.InUse",)), AllocationId=live.id)

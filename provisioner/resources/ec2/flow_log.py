@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import Description, Ec2Resource, listed_tags
@@ -71,7 +71,7 @@ class FlowLog(Ec2Resource):
             (_TAKEN,),
             "ec2",
             "create_flow_logs",
-            Lag((Vpc.description.absent,)),
+            RetryOn((Vpc.description.absent,)),
             ClientToken=aws.run_token(self.name, self.destination),
             ResourceIds=[vpc_id],
             ResourceType="VPC",

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.resources.base import Live, pick
 from provisioner.resources.ec2.image import Image
@@ -102,7 +102,11 @@ class Instance(Ec2Resource):
     def read(self, aws: Aws, id_: str) -> Live:
         """Look again, at its disk and interfaces too."""
         reservations = aws.page(
-            "ec2", "describe_instances", "Reservations", Lag((self.description.absent,)), InstanceIds=[id_]
+            "ec2",
+            "describe_instances",
+            "Reservations",
+            RetryOn((self.description.absent,)),
+            InstanceIds=[id_],
         )
         return _with_parts(aws, self.live(reservations[0]["Instances"][0]))
 
@@ -229,7 +233,7 @@ class Instance(Ec2Resource):
                 answer = aws.call(
                     "ec2",
                     "run_instances",
-                    Lag((_PROFILE_LAG,), text="IAM", deadline_s=180),
+                    RetryOn((_PROFILE_LAG,), text="IAM", deadline_s=180),
                     ClientToken=token,
                     **parameters,
                 )
@@ -296,8 +300,8 @@ class Instance(Ec2Resource):
             )
         else:
             operation, target = "associate_iam_instance_profile", {"InstanceId": live.id}
-        lag = Lag((_PROFILE_LAG,), text="IAM")
-        aws.call("ec2", operation, lag, IamInstanceProfile=dict(to), **target)
+        retry = RetryOn((_PROFILE_LAG,), text="IAM")
+        aws.call("ec2", operation, retry, IamInstanceProfile=dict(to), **target)
 
     def _set_type(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         """Stop the host, give it another size, and start it, also when AWS refuses the size."""

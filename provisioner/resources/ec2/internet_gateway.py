@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import Description, Ec2Resource
 from provisioner.resources.ec2.vpc import Vpc
@@ -41,8 +41,8 @@ class InternetGateway(Ec2Resource):
         yield Setting("attached to", attached or "nothing", wanted, set_, {"VpcId": wanted})
 
     def _attach(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
-        lag = Lag((self.description.absent, Vpc.description.absent))
-        aws.call("ec2", "attach_internet_gateway", lag, InternetGatewayId=live.id, **to)
+        retry = RetryOn((self.description.absent, Vpc.description.absent))
+        aws.call("ec2", "attach_internet_gateway", retry, InternetGatewayId=live.id, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the gateway."""
@@ -61,7 +61,7 @@ class InternetGateway(Ec2Resource):
                 ("Gateway.NotAttached", self.description.absent),
                 "ec2",
                 "detach_internet_gateway",
-                Lag(("DependencyViolation",), deadline_s=300),
+                RetryOn(("DependencyViolation",), deadline_s=300),
                 InternetGatewayId=live.id,
                 VpcId=attachment["VpcId"],
             )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live, pick
 from provisioner.resources.ec2.kind import EC2_TAGS, Description, Ec2Resource
 from provisioner.resources.refusals import foreign
@@ -36,7 +36,7 @@ class KeyPair(Ec2Resource):
             "ec2",
             "describe_key_pairs",
             "KeyPairs",
-            Lag((self.description.absent,) if "KeyNames" in which else ()),
+            RetryOn((self.description.absent,) if "KeyNames" in which else ()),
             IncludePublicKey=True,
             **which,
         )

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import DEADLINE, Aws, Lag
+from provisioner.aws import DEADLINE, Aws, RetryOn
 from provisioner.errors import AwsError
-from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Parting, Resource, pick
+from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown, pick
 from provisioner.resources.tags import TagCalls, as_items, as_tags, set_tags
 
 _TRIES = 3
@@ -45,7 +45,7 @@ def tagged(aws: Aws, description: Description, deployment: str) -> list[dict[str
     """List all of a kind that a deployment owns; one call for all resources of the kind.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
         description: the kind.
         deployment: the deployment's name.
 
@@ -61,7 +61,7 @@ def listed_tags(aws: Aws) -> list[dict[str, Any]]:
     """List which of the region's resources carry our two tags, whatever their kind; one call for all.
 
     Args:
-        aws: the door to AWS.
+        aws: the AWS client.
 
     """
     filters = [{"Name": "key", "Values": [DEPLOYMENT_TAG, RESOURCE_TAG]}]
@@ -102,7 +102,7 @@ class Ec2Resource(Resource):
         return 1
 
     def make(
-        self, aws: Aws, operation: str, *lags: Lag, taken: Collection[str] = (), **parameters: Any
+        self, aws: Aws, operation: str, *retries: RetryOn, taken: Collection[str] = (), **parameters: Any
     ) -> Live:
         """Make one, and no second one: a call without a token must not be repeated blindly.
 
@@ -110,9 +110,9 @@ class Ec2Resource(Resource):
         looked up by its tags too: what a run that was killed has made just before may be listed only now.
 
         Args:
-            aws: the door to AWS.
+            aws: the AWS client.
             operation: boto3's name of the operation ("create_vpc").
-            lags: as in `Aws.call`.
+            retries: as in `Aws.call`.
             taken: EC2's codes when there is one already, which the look before did not show.
             parameters: the operation's own, but for the tags.
 
@@ -121,7 +121,7 @@ class Ec2Resource(Resource):
         for _ in range(_TRIES):
             problem = None
             try:
-                aws.call_once("ec2", operation, *lags, **parameters)
+                aws.call_once("ec2", operation, *retries, **parameters)
             except AwsError as error:
                 if not error.is_lost and error.code not in taken:
                     raise
@@ -156,7 +156,7 @@ class Ec2Resource(Resource):
             "ec2",
             self.description.operation,
             self.description.items,
-            Lag((self.description.absent,)),
+            RetryOn((self.description.absent,)),
             **{self.description.ids: [id_]},
         )
         return self.live(items[0])
@@ -177,11 +177,11 @@ class Ec2Resource(Resource):
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
-        set_tags(aws, EC2_TAGS, tags, Lag((self.description.absent,)), Resources=[live.id])
+        set_tags(aws, EC2_TAGS, tags, RetryOn((self.description.absent,)), Resources=[live.id])
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Remove it, once nothing uses it any more, and return once it is gone."""
-        del parting
+        del teardown
         try:
             self.remove(aws, live)
         except AwsError as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.internet_gateway import InternetGateway
 from provisioner.resources.ec2.kind import Description, Ec2Resource
@@ -65,7 +65,7 @@ class RouteTable(Ec2Resource):
         return self.make(
             aws,
             "create_route_table",
-            Lag((Vpc.description.absent,)),
+            RetryOn((Vpc.description.absent,)),
             ClientToken=aws.run_token(self.name),
             VpcId=state.id(self.vpc),
         )
@@ -76,13 +76,13 @@ class RouteTable(Ec2Resource):
             self._associate(aws, live.id, subnet_id, elsewhere.get(subnet_id))
 
     def _set_route(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
-        lag = (self.description.absent, InternetGateway.description.absent, "InvalidGatewayID.NotFound")
+        retry = (self.description.absent, InternetGateway.description.absent, "InvalidGatewayID.NotFound")
         where = {"RouteTableId": live.id, "DestinationCidrBlock": _WORLD}
         if to["GatewayId"] is None:
             aws.call("ec2", "delete_route", **where)
         else:
             operation = "replace_route" if _world_route(live) else "create_route"
-            aws.call("ec2", operation, Lag(lag), **to, **where)
+            aws.call("ec2", operation, RetryOn(retry), **to, **where)
 
     def _elsewhere(self, aws: Aws, subnet_ids: set[str]) -> dict[str, str]:
         """Find the associations that subnets have with other tables, by subnet."""
@@ -96,11 +96,13 @@ class RouteTable(Ec2Resource):
         }
 
     def _associate(self, aws: Aws, table_id: str, subnet_id: str, other: str | None) -> None:
-        lag = (self.description.absent, Subnet.description.absent)
+        retry = (self.description.absent, Subnet.description.absent)
         if other:
             aws.call("ec2", "replace_route_table_association", AssociationId=other, RouteTableId=table_id)
         else:
-            aws.call("ec2", "associate_route_table", Lag(lag), RouteTableId=table_id, SubnetId=subnet_id)
+            aws.call(
+                "ec2", "associate_route_table", RetryOn(retry), RouteTableId=table_id, SubnetId=subnet_id
+            )
 
     def uses(self, aws: Aws, live: Live) -> int:
         """Count the subnets whose packets it directs."""
@@ -117,7 +119,10 @@ class RouteTable(Ec2Resource):
                 AssociationId=association_id,
             )
         aws.call(
-            "ec2", "delete_route_table", Lag(("DependencyViolation",), deadline_s=120), RouteTableId=live.id
+            "ec2",
+            "delete_route_table",
+            RetryOn(("DependencyViolation",), deadline_s=120),
+            RouteTableId=live.id,
         )
 
 

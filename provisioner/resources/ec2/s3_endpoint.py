@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner import rendering
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import Description, Ec2Resource
 from provisioner.resources.ec2.route_table import RouteTable
@@ -92,7 +92,7 @@ class S3Endpoint(Ec2Resource):
         return self.make(
             aws,
             "create_vpc_endpoint",
-            Lag((Vpc.description.absent, RouteTable.description.absent)),
+            RetryOn((Vpc.description.absent, RouteTable.description.absent)),
             taken=("RouteAlreadyExists",),
             ClientToken=aws.run_token(self.name),
             VpcEndpointType="Gateway",

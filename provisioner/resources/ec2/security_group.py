@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import Description, Ec2Resource
@@ -132,7 +132,7 @@ class SecurityGroup(Ec2Resource):
         return self.make(
             aws,
             "create_security_group",
-            Lag((Vpc.description.absent,)),
+            RetryOn((Vpc.description.absent,)),
             taken=("InvalidGroup.Duplicate",),
             GroupName=self.label,
             Description=self.purpose,
@@ -151,7 +151,7 @@ class SecurityGroup(Ec2Resource):
             (_DONE[verb],),
             "ec2",
             _CALLS[permission.direction, verb],
-            Lag((self.description.absent,)),
+            RetryOn((self.description.absent,)),
             GroupId=live.id,
             IpPermissions=[permission.as_call()],
         )
@@ -170,7 +170,7 @@ class SecurityGroup(Ec2Resource):
                 if permission.peer == live.id:
                     self._change("revoke", permission, aws, group, {})
         aws.call(
-            "ec2", "delete_security_group", Lag(("DependencyViolation",), deadline_s=300), GroupId=live.id
+            "ec2", "delete_security_group", RetryOn(("DependencyViolation",), deadline_s=300), GroupId=live.id
         )
 
 

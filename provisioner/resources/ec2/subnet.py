@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import Description, Ec2Resource
 from provisioner.resources.ec2.vpc import Vpc
@@ -49,7 +49,7 @@ class Subnet(Ec2Resource):
         return self.make(
             aws,
             "create_subnet",
-            Lag((Vpc.description.absent,)),
+            RetryOn((Vpc.description.absent,)),
             taken=("InvalidSubnet.Conflict",),
             VpcId=state.id(self.vpc),
             CidrBlock=self.cidr,
@@ -63,4 +63,4 @@ class Subnet(Ec2Resource):
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete the subnet; interfaces of what was in it may take a moment to go."""
-        aws.call("ec2", "delete_subnet", Lag(("DependencyViolation",), deadline_s=300), SubnetId=live.id)
+        aws.call("ec2", "delete_subnet", RetryOn(("DependencyViolation",), deadline_s=300), SubnetId=live.id)

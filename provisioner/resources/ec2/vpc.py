@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError
 from provisioner.resources.base import RESOURCE_TAG, Live
 from provisioner.resources.ec2.key_pair import KeyPair
@@ -134,7 +134,7 @@ class Vpc(Ec2Resource):
             name: aws.call(
                 "ec2",
                 "describe_vpc_attribute",
-                Lag((self.description.absent,)),
+                RetryOn((self.description.absent,)),
                 VpcId=live.id,
                 Attribute=name,
             )[key]["Value"]
@@ -184,4 +184,4 @@ class Vpc(Ec2Resource):
 
     def remove(self, aws: Aws, live: Live) -> None:
         """Delete the VPC; interfaces of what was in it may take a moment to go."""
-        aws.call("ec2", "delete_vpc", Lag(("DependencyViolation",), deadline_s=180), VpcId=live.id)
+        aws.call("ec2", "delete_vpc", RetryOn(("DependencyViolation",), deadline_s=180), VpcId=live.id)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
-from provisioner.resources.base import Live, Parting, Resource
+from provisioner.aws import Aws, RetryOn
+from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.iam.role import NO_SUCH, TAKEN, Role
 from provisioner.resources.refusals import foreign
 from provisioner.resources.setting import Setting
@@ -53,8 +53,8 @@ class InstanceProfile(Resource):
 
     def _put_in(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         self._empty(aws, live)
-        lag = Lag((NO_SUCH,))
-        aws.call("iam", "add_role_to_instance_profile", lag, InstanceProfileName=live.id, **to)
+        retry = RetryOn((NO_SUCH,))
+        aws.call("iam", "add_role_to_instance_profile", retry, InstanceProfileName=live.id, **to)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the profile, still empty."""
@@ -80,10 +80,10 @@ class InstanceProfile(Resource):
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
-        set_tags(aws, _TAGS, tags, Lag((NO_SUCH,)), InstanceProfileName=live.id)
+        set_tags(aws, _TAGS, tags, RetryOn((NO_SUCH,)), InstanceProfileName=live.id)
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Take the role out and delete it."""
-        del parting
+        del teardown
         self._empty(aws, live)
         aws.call_or((NO_SUCH,), "iam", "delete_instance_profile", InstanceProfileName=live.id)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError, FlowsteadError
-from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.iam.policy import Policy, Statement, as_json, document, is_same_policy
 from provisioner.resources.refusals import foreign, in_the_way
 from provisioner.resources.setting import Setting
@@ -17,7 +17,7 @@ from provisioner.resources.tags import TagCalls, as_items, as_tags, set_tags
 NO_SUCH, TAKEN = "NoSuchEntity", "EntityAlreadyExists"
 _POLICY_NAME = "flowstead"
 _TAGS = TagCalls("iam", "tag_role", "untag_role")
-_STRANGER = Lag(("MalformedPolicyDocument",), "Invalid principal")
+_STRANGER = RetryOn(("MalformedPolicyDocument",), "Invalid principal")
 """A role that was made a moment ago may not be known yet where it is named."""
 
 
@@ -153,8 +153,8 @@ class Role(Resource):
         aws.call("iam", "update_assume_role_policy", _STRANGER, RoleName=live.id, **to)
 
     def _put_policy(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
-        lag = Lag((NO_SUCH,))
-        aws.call("iam", "put_role_policy", lag, RoleName=live.id, PolicyName=_POLICY_NAME, **to)
+        retry = RetryOn((NO_SUCH,))
+        aws.call("iam", "put_role_policy", retry, RoleName=live.id, PolicyName=_POLICY_NAME, **to)
 
     def _delete_policy(self, name: str, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call_or((NO_SUCH,), "iam", "delete_role_policy", RoleName=live.id, PolicyName=name)
@@ -178,7 +178,7 @@ class Role(Resource):
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""
-        set_tags(aws, _TAGS, tags, Lag((NO_SUCH,)), RoleName=live.id)
+        set_tags(aws, _TAGS, tags, RetryOn((NO_SUCH,)), RoleName=live.id)
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the instance profiles of others that have it."""
@@ -187,11 +187,11 @@ class Role(Resource):
                 what = f"the instance profile {item['InstanceProfileName']} has it"
                 yield in_the_way(self, live, what, "Remove the role from that profile")
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Take its policies away, those that others attached too, and delete it."""
-        del parting
+        del teardown
         for name in self._inline(aws):
             self._delete_policy(name, aws, live, {})
         for arn in self._attached(aws):
             self._detach(arn, aws, live, {})
-        aws.call_or((NO_SUCH,), "iam", "delete_role", Lag(("DeleteConflict",)), RoleName=live.id)
+        aws.call_or((NO_SUCH,), "iam", "delete_role", RetryOn(("DeleteConflict",)), RoleName=live.id)

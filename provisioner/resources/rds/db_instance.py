@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError, UsageError
-from provisioner.resources.base import Live, Parting
+from provisioner.resources.base import Live, Teardown
 from provisioner.resources.ec2.security_group import SecurityGroup
 from provisioner.resources.iam.role import Role
 from provisioner.resources.rds.database_facts import Engine, described, is_version
@@ -52,7 +52,7 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html"""
 
 _RESTARTS = {"DBInstanceClass": "restarts the database"}
 
-_NEW_ROLE = Lag(("InvalidParameterValue",), text="ENHANCED_MONITORING", deadline_s=120)
+_NEW_ROLE = RetryOn(("InvalidParameterValue",), text="ENHANCED_MONITORING", deadline_s=120)
 """What RDS answers while it does not know the role yet: it was made a moment ago."""
 
 _LEAST_GROWTH = 1.1
@@ -138,7 +138,10 @@ class DbInstance(RdsResource):
 
     def _read(self, aws: Aws) -> Live:
         answer = aws.call(
-            "rds", "describe_db_instances", Lag(_ABSENT, deadline_s=60), DBInstanceIdentifier=self.aws_name
+            "rds",
+            "describe_db_instances",
+            RetryOn(_ABSENT, deadline_s=60),
+            DBInstanceIdentifier=self.aws_name,
         )
         return self._live(answer["DBInstances"][0])
 
@@ -256,11 +259,11 @@ class DbInstance(RdsResource):
 
     def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         """Change all that differs in one call, now, not in the next maintenance window."""
-        lag = Lag(_BUSY, deadline_s=1800)
+        retry = RetryOn(_BUSY, deadline_s=1800)
         aws.call(
             "rds",
             "modify_db_instance",
-            lag,
+            retry,
             _NEW_ROLE,
             DBInstanceIdentifier=live.id,
             ApplyImmediately=True,
@@ -329,16 +332,16 @@ class DbInstance(RdsResource):
                 next_step="To destroy it, set that to false in deployment.yml and run destroy again.",
             )
 
-    def remains(self, live: Live, parting: Parting) -> str:
+    def remains(self, live: Live, teardown: Teardown) -> str:
         """Name the final snapshot."""
-        if not parting.final_snapshot or live.status in {"deleting", *_HOPELESS}:
+        if not teardown.final_snapshot or live.status in {"deleting", *_HOPELESS}:
             return ""
-        return f"final snapshot {self._snapshot(parting)} of {self.kind} {live.id}"
+        return f"final snapshot {self._snapshot(teardown)} of {self.kind} {live.id}"
 
-    def _snapshot(self, parting: Parting) -> str:
-        return f"{self.aws_name}-final-{parting.stamp}"
+    def _snapshot(self, teardown: Teardown) -> str:
+        return f"{self.aws_name}-final-{teardown.stamp}"
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Lift the protection, take the final snapshot, delete it; the caller has asked the user.
 
         RDS takes no snapshot of an instance that it could not make.
@@ -350,12 +353,12 @@ class DbInstance(RdsResource):
         if live.status not in {*_ENDS, "deleting"}:
             live = self._settle(aws)
         if live.status != "deleting":
-            self._delete(aws, live, parting)
+            self._delete(aws, live, teardown)
         self._gone(aws)
 
-    def _delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def _delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         is_protected = bool(live.facts.get("DeletionProtection"))
-        takes_snapshot = parting.final_snapshot and live.status not in _HOPELESS
+        takes_snapshot = teardown.final_snapshot and live.status not in _HOPELESS
         if live.status == "stopped" and (is_protected or takes_snapshot):
             # RDS neither changes a stopped one nor takes a snapshot of it.
             self._start(aws, live, {})
@@ -363,12 +366,12 @@ class DbInstance(RdsResource):
             self._modify(aws, live, {"DeletionProtection": False})
         snapshot: dict[str, Any] = {"SkipFinalSnapshot": True}
         if takes_snapshot:
-            snapshot = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": self._snapshot(parting)}
+            snapshot = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": self._snapshot(teardown)}
         aws.call_or(
             _ABSENT,
             "rds",
             "delete_db_instance",
-            Lag(_BUSY, deadline_s=900),
+            RetryOn(_BUSY, deadline_s=900),
             DBInstanceIdentifier=live.id,
             DeleteAutomatedBackups=True,
             **snapshot,

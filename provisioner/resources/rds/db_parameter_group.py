@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Parting
+from provisioner.resources.base import Live, Teardown
 from provisioner.resources.rds.database_facts import Engine, others
 from provisioner.resources.rds.kind import RdsResource
 from provisioner.resources.refusals import in_the_way
@@ -67,7 +67,7 @@ class DbParameterGroup(RdsResource):
         aws.call(
             "rds",
             "modify_db_parameter_group",
-            Lag(_ABSENT),
+            RetryOn(_ABSENT),
             DBParameterGroupName=live.id,
             Parameters=parameters,
         )
@@ -94,7 +94,9 @@ class DbParameterGroup(RdsResource):
                 what = f"the database {item['DBInstanceIdentifier']} uses it"
                 yield in_the_way(self, live, what, "Give it a parameter group of its own")
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Delete it, once the database has let go of it."""
-        del parting
-        aws.call_or(_ABSENT, "rds", "delete_db_parameter_group", Lag(_IN_USE), DBParameterGroupName=live.id)
+        del teardown
+        aws.call_or(
+            _ABSENT, "rds", "delete_db_parameter_group", RetryOn(_IN_USE), DBParameterGroupName=live.id
+        )

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Parting
+from provisioner.resources.base import Live, Teardown
 from provisioner.resources.ec2.subnet import Subnet
 from provisioner.resources.rds.database_facts import others
 from provisioner.resources.rds.kind import FIRST_USE, RdsResource
@@ -58,7 +58,7 @@ class DbSubnetGroup(RdsResource):
             ("DBSubnetGroupAlreadyExists",),
             "rds",
             "create_db_subnet_group",
-            Lag(("InvalidSubnet",), deadline_s=30),
+            RetryOn(("InvalidSubnet",), deadline_s=30),
             FIRST_USE,
             DBSubnetGroupName=self.aws_name,
             DBSubnetGroupDescription=f"Private subnets of the Flowstead deployment {self.owner.deployment}",
@@ -75,7 +75,7 @@ class DbSubnetGroup(RdsResource):
                 what = f"the database {item['DBInstanceIdentifier']} is in the deployment's network"
                 yield in_the_way(self, live, what, "Remove it, or move it to another network")
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Delete it, once the database has let go of it."""
-        del parting
-        aws.call_or(_ABSENT, "rds", "delete_db_subnet_group", Lag(_IN_USE), DBSubnetGroupName=live.id)
+        del teardown
+        aws.call_or(_ABSENT, "rds", "delete_db_subnet_group", RetryOn(_IN_USE), DBSubnetGroupName=live.id)

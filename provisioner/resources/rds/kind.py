@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live, Resource
 from provisioner.resources.refusals import foreign
 from provisioner.resources.tags import TagCalls, as_tags, set_tags
 
 _TAGS = TagCalls("rds", "add_tags_to_resource", "remove_tags_from_resource")
-FIRST_USE = Lag(("InvalidParameterValue",), text="service linked role", deadline_s=180)
+FIRST_USE = RetryOn(("InvalidParameterValue",), text="service linked role", deadline_s=180)
 """What RDS may answer to the first call of an account, while its service-linked role is made:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"""
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner import rendering
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError
-from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.iam.policy import as_policy, is_same_policy
 from provisioner.resources.refusals import foreign
 from provisioner.resources.setting import Setting
@@ -241,7 +241,7 @@ class Bucket(Resource):
                 ("BucketAlreadyOwnedByYou",),
                 "s3",
                 "create_bucket",
-                Lag(("OperationAborted",)),
+                RetryOn(("OperationAborted",)),
                 Bucket=self.bucket_name,
                 CreateBucketConfiguration=configuration,
                 ObjectOwnership=_OWNERSHIP,
@@ -258,22 +258,22 @@ class Bucket(Resource):
         left = {key: value for key, value in {**live.tags, **tags}.items() if value is not None}
         aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(left)}, **self._mine)
 
-    def is_spared(self, live: Live, parting: Parting) -> bool:
+    def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Keep it unless told otherwise."""
         del live
-        return parting.keep_data
+        return teardown.keep_data
 
-    def remains(self, live: Live, parting: Parting) -> str:
+    def remains(self, live: Live, teardown: Teardown) -> str:
         """Say that it stays."""
-        return f"bucket {live.id} with everything in it" if parting.keep_data else ""
+        return f"bucket {live.id} with everything in it" if teardown.keep_data else ""
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Empty it, old versions and unfinished uploads too, and delete it."""
-        del parting
+        del teardown
         if aws.call_or(_ABSENT, "s3", "get_bucket_versioning", **self._mine) is None:
             return
         self._empty(aws)
-        aws.call_or(_ABSENT, "s3", "delete_bucket", Lag(("OperationAborted",)), **self._mine)
+        aws.call_or(_ABSENT, "s3", "delete_bucket", RetryOn(("OperationAborted",)), **self._mine)
         aws.wait("s3", "bucket_not_exists", deadline_s=60, Bucket=live.id)
 
     def _empty(self, aws: Aws) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from provisioner import rendering
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Parting, Resource
+from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.iam.policy import as_json, is_same_policy
 from provisioner.resources.refusals import foreign, in_the_way
 from provisioner.resources.setting import Setting
@@ -119,9 +119,9 @@ class Secret(Resource):
         """Set these tags, and remove those that are None."""
         set_tags(aws, _TAGS, tags, SecretId=live.arn)
 
-    def is_spared(self, live: Live, parting: Parting) -> bool:
+    def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Leave one alone that is scheduled for deletion already."""
-        del parting
+        del teardown
         return bool(live.facts["is_deleted"])
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
@@ -131,14 +131,14 @@ class Secret(Resource):
             remedy = "Remove the copies in the Secrets Manager console"
             yield in_the_way(self, live, f"it is copied to {', '.join(regions)}", remedy)
 
-    def remains(self, live: Live, parting: Parting) -> str:
+    def remains(self, live: Live, teardown: Teardown) -> str:
         """Say how long it can be had back."""
-        del parting
+        del teardown
         return f"secret {live.id}, for {RECOVERY_DAYS} days (the next apply restores it)"
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Schedule its deletion."""
-        del parting
+        del teardown
         if live.facts["is_deleted"]:
             return
         aws.call_or(

@@ -37,7 +37,7 @@ if PACKAGE not in sys.modules:
     sys.modules[PACKAGE] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules[PACKAGE])
 
-from flowstead_database_access.convergence import Convergence, Wish  # noqa: E402 - it is found from here on
+from flowstead_database_access.convergence import Convergence, Desired  # noqa: E402 - it is found from here on
 from flowstead_database_access.errors import DatabaseAccessError, one_line  # noqa: E402
 from flowstead_database_access.logins import read_login  # noqa: E402
 from flowstead_database_access.server import Server  # noqa: E402
@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
                     f"The database's CA certificates could not be read: {answer.get('msg')}"
                 )
             secrets = boto3.session.Session().client("secretsmanager", region_name=args["region"])
-            wish = Wish(
+            desired = Desired(
                 databases=tuple(args["databases"]),
                 owner=read_login(secrets, args["owner_secret_arn"]),
                 application=read_login(secrets, args["application_secret_arn"]),
@@ -107,7 +107,7 @@ class ActionModule(ActionBase):
                 server = Server(endpoint=args["endpoint"], local_port=opened(), ca_path=Path(ca.name))
                 convergence = Convergence(
                     server,
-                    wish,
+                    desired,
                     maintenance_database=args["maintenance_database"],
                     check=self._task.check_mode,
                 )

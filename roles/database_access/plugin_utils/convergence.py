@@ -24,7 +24,7 @@ OLDEST_SERVER = 150000
 
 
 @dataclass(frozen=True)
-class Wish:
+class Desired:
     """What there is to be: the databases and the two roles."""
 
     databases: tuple[str, ...]
@@ -61,11 +61,11 @@ class Wish:
 
 
 class Convergence:
-    """Brings a server to a wish and remembers the statements, each with the database that it was for."""
+    """Brings a server to the desired state; remembers the statements, each with its database."""
 
-    def __init__(self, server: Server, wish: Wish, *, maintenance_database: str, check: bool) -> None:
+    def __init__(self, server: Server, desired: Desired, *, maintenance_database: str, check: bool) -> None:
         self.server = server
-        self.wish = wish
+        self.desired = desired
         self.maintenance_database = maintenance_database
         self.check = check
         self.statements: list[tuple[str, Statement]] = []
@@ -88,19 +88,19 @@ class Convergence:
                 raise DatabaseAccessError(
                     f"The master user {master.username} cannot use the database server: {one_line(error)}"
                 ) from error
-        for database in self.wish.databases:
+        for database in self.desired.databases:
             self._as_owner(database)
 
     def _needs_master(self) -> bool:
         """Tell whether roles, passwords or databases are wrong, as far as owner and application can see."""
-        first = self.wish.databases[0]
+        first = self.desired.databases[0]
         try:
-            with self.server.session(first, self.wish.owner) as session:
-                if any(self.wish.server_corrections(session, ())):
+            with self.server.session(first, self.desired.owner) as session:
+                if any(self.desired.server_corrections(session, ())):
                     return True
         except psycopg2.OperationalError:
             return True
-        return not self.server.password_is_right(first, self.wish.application)
+        return not self.server.password_is_right(first, self.desired.application)
 
     def _as_master(self, master: Login) -> None:
         with self.server.session(self.maintenance_database, master, one_by_one=True) as session:
@@ -112,19 +112,19 @@ class Convergence:
             place = self.maintenance_database
             wrong = [
                 login
-                for login in (self.wish.owner, self.wish.application)
+                for login in (self.desired.owner, self.desired.application)
                 if not self.server.password_is_right(place, login)
             ]
-            statements = list(self.wish.server_corrections(session, wrong))
+            statements = list(self.desired.server_corrections(session, wrong))
             self.statements += [(place, statement) for statement in statements]
             if not self.check:
                 session.run(statements)
 
     def _as_owner(self, database: str) -> None:
-        owner, application = self.wish.owner.username, self.wish.application.username
+        owner, application = self.desired.owner.username, self.desired.application.username
         if self.check and self.statements:
             try:
-                with self.server.session(database, self.wish.owner) as session:
+                with self.server.session(database, self.desired.owner) as session:
                     statements = list(rights_corrections(session, database, owner, application))
             except psycopg2.Error:
                 # The database or the owner's password is only going to be made: nobody can look yet
@@ -133,7 +133,7 @@ class Convergence:
                 ]
             self.statements += [(database, statement) for statement in statements]
             return
-        with self.server.session(database, self.wish.owner) as session:
+        with self.server.session(database, self.desired.owner) as session:
             statements = list(rights_corrections(session, database, owner, application))
             self.statements += [(database, statement) for statement in statements]
             if self.check or not statements:

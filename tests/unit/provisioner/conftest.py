@@ -24,7 +24,7 @@ from moto.ec2.responses.key_pairs import KeyPairs
 from moto.rds.responses import RDSResponse
 
 from tests.unit.provisioner.copies import Copies
-from tests.unit.provisioner.in_account import (
+from tests.unit.provisioner.moto_account import (
     IMAGES,
     Account,
     associated_profile,

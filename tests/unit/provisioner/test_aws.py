@@ -10,11 +10,11 @@ from moto.ec2.responses import EC2Response
 from moto.sts.exceptions import STSClientError
 from moto.sts.responses import TokenResponse
 
-from provisioner.aws import Aws, Lag
+from provisioner.aws import Aws, RetryOn
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError
-from tests.unit.provisioner.in_account import REGION, Account, Clock
+from tests.unit.provisioner.moto_account import REGION, Account, Clock
 
 
 def refusal(code: str, operation: str, message: str = "no") -> ClientError:
@@ -107,12 +107,12 @@ def test_a_token_that_made_a_forgotten_host_is_not_used_again(stacked: Account) 
     aws = stacked.open()
     call = aws.call
 
-    def known(service: str, operation: str, *lag: Lag, **parameters: Any) -> Any:
+    def known(service: str, operation: str, *retries: RetryOn, **parameters: Any) -> Any:
         if operation == "run_instances":
             tokens.append(parameters["ClientToken"])
             if len(tokens) == 1:
                 return answer
-        return call(service, operation, *lag, **parameters)
+        return call(service, operation, *retries, **parameters)
 
     aws.call = known  # type: ignore[method-assign]
     apply(plan.make(stacked.graph(), aws), aws)
@@ -237,7 +237,7 @@ def test_the_clock_decides_when_not_yet_is_never(account: Account) -> None:
     aws = account.open()
     aws._clock = clock
     with pytest.raises(AwsError):
-        aws.call("ec2", "describe_vpcs", Lag(("InvalidVpcID.NotFound",), deadline_s=30))
+        aws.call("ec2", "describe_vpcs", RetryOn(("InvalidVpcID.NotFound",), deadline_s=30))
     assert 30 <= clock.seconds < 40
 
 

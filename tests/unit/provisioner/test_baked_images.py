@@ -7,7 +7,7 @@ import pytest
 
 from provisioner import code
 from provisioner.errors import NotOfferedError
-from tests.unit.provisioner.in_account import CODE, Account, changes, image
+from tests.unit.provisioner.moto_account import CODE, Account, changes, image
 
 BAKED: dict[str, Any] = {"image": "baked-debian-13"}
 

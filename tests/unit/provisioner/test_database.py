@@ -6,7 +6,7 @@ import pytest
 from moto.rds.models import rds_backends
 
 from provisioner.errors import DriftError
-from tests.unit.provisioner.in_account import REGION, Account, changes, settings
+from tests.unit.provisioner.moto_account import REGION, Account, changes, settings
 
 # They make a deployment each: these run in `make test`.
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from moto.rds.models import rds_backends
 
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
-from tests.unit.provisioner.in_account import Account
+from tests.unit.provisioner.moto_account import Account
 
 BUCKET = "flowstead-123456789012-us-east-1"
 
@@ -78,7 +78,7 @@ def test_secrets_can_be_had_back_for_seven_days(stacked: Account) -> None:
 
 def test_the_same_destroy_twice_is_no_error(stacked: Account) -> None:
     aws = stacked.open()
-    planned = plan.destroy(stacked.unprotected(), aws, plan.Parting(keep_data=False))
+    planned = plan.destroy(stacked.unprotected(), aws, plan.Teardown(keep_data=False))
     apply(planned, aws)
     apply(planned, aws)
     assert remaining(stacked) == []
@@ -125,4 +125,4 @@ def test_one_that_is_gone_already_is_no_error(stacked: Account, name: str) -> No
     live = resource.find(stacked.open())
     assert live is not None
     stacked.destroy()
-    resource.delete(stacked.open(), live, plan.Parting(stamp="again"))
+    resource.delete(stacked.open(), live, plan.Teardown(stamp="again"))

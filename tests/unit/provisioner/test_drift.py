@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from provisioner.errors import DriftError, FlowsteadError
-from tests.unit.provisioner.in_account import Account, changes, image, settings
+from tests.unit.provisioner.moto_account import Account, changes, image, settings
 
 SSH_FROM_EVERYWHERE = [
     {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}

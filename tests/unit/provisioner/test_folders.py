@@ -6,9 +6,9 @@ from moto.iam.models import iam_backends
 from provisioner import stack
 from provisioner.config import Deployment
 from provisioner.errors import DriftError
-from provisioner.resources.base import Parting
+from provisioner.resources.base import Teardown
 from provisioner.resources.iam.role import Role
-from tests.unit.provisioner.in_account import ACCESS, PUBLIC_KEY, Account, changes
+from tests.unit.provisioner.moto_account import ACCESS, PUBLIC_KEY, Account, changes
 
 # Each starts from a stack of its own: these run in `make test`, not in `make check`.
 
@@ -81,7 +81,7 @@ def test_only_the_instances_role_may_take_the_servers(stacked: Account) -> None:
 
 def test_a_deployment_of_an_earlier_release_gets_the_servers_role(stacked: Account) -> None:
     resource = stacked.graph()["artifacts_role"]
-    resource.delete(stacked.open(), stacked.live("artifacts_role"), Parting())
+    resource.delete(stacked.open(), stacked.live("artifacts_role"), Teardown())
     assert changes(stacked.plan()) == {"artifacts_role": "create"}
     stacked.apply()
     assert stacked.plan().is_empty

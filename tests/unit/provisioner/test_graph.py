@@ -12,9 +12,9 @@ from provisioner.engine import plan
 from provisioner.engine.apply import Event, apply
 from provisioner.engine.graph import Graph
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Live, Owner, Parting, Resource
+from provisioner.resources.base import Live, Owner, Resource, Teardown
 from provisioner.resources.state import State
-from tests.unit.provisioner.in_account import REGION, Clock
+from tests.unit.provisioner.moto_account import REGION, Clock
 
 OWNER = Owner("test")
 
@@ -52,8 +52,8 @@ class Thing(Resource):
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str], /) -> None:
         del aws, live, tags
 
-    def delete(self, aws: Aws, live: Live, parting: Parting) -> None:
-        del aws, live, parting
+    def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
+        del aws, live, teardown
         self.log.append(f"-{self.name}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.rds.models import rds_backends
 
-from tests.unit.provisioner.in_account import Account, changes
+from tests.unit.provisioner.moto_account import Account, changes
 
 
 class KilledError(Exception):

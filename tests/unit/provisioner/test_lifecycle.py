@@ -4,7 +4,7 @@ import pytest
 
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
-from tests.unit.provisioner.in_account import Account, changes
+from tests.unit.provisioner.moto_account import Account, changes
 
 
 def test_nothing_is_there_then_everything_is_made(account: Account) -> None:

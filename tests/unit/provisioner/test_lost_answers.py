@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from provisioner.errors import DriftError
-from tests.unit.provisioner.in_account import Account, changes
+from tests.unit.provisioner.moto_account import Account, changes
 
 # They make a deployment each: these run in `make test`.
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
 from provisioner.errors import NotOfferedError
 from provisioner.resources.ec2.instance_facts import architecture
-from tests.unit.provisioner.in_account import Account, changes
+from tests.unit.provisioner.moto_account import Account, changes
 
 
 def mistakes(account: Account, **wanted: object) -> dict[str, str]:

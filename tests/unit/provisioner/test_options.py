@@ -7,7 +7,7 @@ import pytest
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
 from provisioner.errors import FlowsteadError
-from tests.unit.provisioner.in_account import Account, changes, settings
+from tests.unit.provisioner.moto_account import Account, changes, settings
 
 LOGS = "a-bucket-for-logs"
 ON: dict[str, Any] = {"network": {"flow_logs": f"s3://{LOGS}"}, "database": {"monitoring_s": 60}}

@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.aws import Aws
 from provisioner.errors import AwsError
-from tests.unit.provisioner.in_account import REGION, Clock
+from tests.unit.provisioner.moto_account import REGION, Clock
 
 OK = b"<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>"
 THROTTLED = b"<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>"

@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.engine import plan
 from provisioner.errors import FlowsteadError, UsageError
-from tests.unit.provisioner.in_account import REGION, Account
+from tests.unit.provisioner.moto_account import REGION, Account
 
 OURS = {"Key": "flowstead:deployment", "Value": "flowstead"}
 

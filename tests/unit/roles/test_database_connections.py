@@ -12,7 +12,7 @@ import threading
 import boto3
 import pytest
 from botocore.stub import Stubber
-from flowstead_database_access.convergence import Convergence, Wish
+from flowstead_database_access.convergence import Convergence, Desired
 from flowstead_database_access.errors import DatabaseAccessError
 from flowstead_database_access.logins import Login, read_login
 from flowstead_database_access.server import Server
@@ -136,8 +136,8 @@ def test_a_stopped_server_is_told_once_by_its_own_name(tmp_path):
         threading.Thread(target=end_each, daemon=True).start()
         port = near_end.getsockname()[1]
         server = Server(endpoint="db.example.com", local_port=port, ca_path=tmp_path / "ca.pem")
-        wish = Wish(("mlflow",), Login("owner", "x"), Login("application", "y"))
-        convergence = Convergence(server, wish, maintenance_database="postgres", check=False)
+        desired = Desired(("mlflow",), Login("owner", "x"), Login("application", "y"))
+        convergence = Convergence(server, desired, maintenance_database="postgres", check=False)
         with pytest.raises(DatabaseAccessError) as caught:
             convergence.run(lambda: pytest.fail("the master's secret was read"))
         near_end.shutdown(socket.SHUT_RDWR)

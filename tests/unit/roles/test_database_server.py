@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import psycopg2
 import pytest
-from flowstead_database_access.convergence import Convergence, Wish
+from flowstead_database_access.convergence import Convergence, Desired
 from flowstead_database_access.errors import DatabaseAccessError
 from flowstead_database_access.logins import Login
 from flowstead_database_access.server import Server
@@ -26,7 +26,7 @@ ENDPOINT = "db.flowstead.test"
 MASTER = Login("master", "the-masters-password")
 REFUSED = re.compile("permission denied|must be owner")
 DEFAULTS = 'ALTER DEFAULT PRIVILEGES FOR ROLE "mlflow_owner" IN SCHEMA public'
-WISH = Wish(
+DESIRED = Desired(
     databases=("mlflow", "mlflow_auth", "mlflow_rehearsal"),
     owner=Login("mlflow_owner", "the owner's: \\"),
     application=Login("mlflow_application", 'the "application\'s"'),
@@ -71,14 +71,14 @@ def server(postgresql, authority):  # noqa: ARG001 - it runs while the tests do
 
 @pytest.fixture
 def converged(server):
-    """The server, brought to the wish."""
+    """The server in the desired state."""
     converge(server)
     return server
 
 
-def converge(server, wish=WISH, *, check=False, master=MASTER):
-    """Bring the server to the wish; return the statements, as `database: SQL`."""
-    convergence = Convergence(server, wish, maintenance_database="postgres", check=check)
+def converge(server, desired=DESIRED, *, check=False, master=MASTER):
+    """Bring the server to the desired state; return the statements, as `database: SQL`."""
+    convergence = Convergence(server, desired, maintenance_database="postgres", check=check)
     convergence.run(lambda: master)
     return [f"{database}: {statement.sql}" for database, statement in convergence.statements]
 
@@ -87,7 +87,7 @@ def no_master():
     raise AssertionError("the master's secret was read")
 
 
-def do(server, sql, *, login=WISH.owner, database="mlflow"):
+def do(server, sql, *, login=DESIRED.owner, database="mlflow"):
     """Run SQL, each statement on its own; return the server's refusal, empty when it obeyed."""
     try:
         with (
@@ -102,27 +102,29 @@ def do(server, sql, *, login=WISH.owner, database="mlflow"):
 
 
 def as_application(server, sql, database="mlflow"):
-    return do(server, sql, login=WISH.application, database=database)
+    return do(server, sql, login=DESIRED.application, database=database)
 
 
 def test_a_new_server_gets_everything_and_a_second_run_nothing(server):
     foretold = converge(server, check=True)
     first = converge(server)
 
-    assert foretold[: len(foretold) - len(WISH.databases)] == first[: len(foretold) - len(WISH.databases)]
-    assert sum("CREATE DATABASE" in statement for statement in first) == len(WISH.databases)
+    assert (
+        foretold[: len(foretold) - len(DESIRED.databases)] == first[: len(foretold) - len(DESIRED.databases)]
+    )
+    assert sum("CREATE DATABASE" in statement for statement in first) == len(DESIRED.databases)
     assert converge(server) == []
 
 
 def test_nothing_to_do_needs_no_master(converged):
-    convergence = Convergence(converged, WISH, maintenance_database="postgres", check=False)
+    convergence = Convergence(converged, DESIRED, maintenance_database="postgres", check=False)
 
     convergence.run(no_master)
 
     assert convergence.statements == []
 
 
-@pytest.mark.parametrize("place", WISH.databases)
+@pytest.mark.parametrize("place", DESIRED.databases)
 def test_the_application_may_use_rows_and_nothing_else(converged, place):
     do(converged, "DROP TABLE IF EXISTS runs; CREATE TABLE runs (id serial, text text)", database=place)
 
@@ -227,7 +229,7 @@ def test_what_a_restore_takes_away_comes_back(converged):
 
 
 def test_a_rotated_password_is_taken_and_the_old_one_refused(converged):
-    rotated = replace(WISH, application=Login("mlflow_application", "another"))
+    rotated = replace(DESIRED, application=Login("mlflow_application", "another"))
 
     assert converge(converged, rotated) == [
         "postgres: ALTER ROLE \"mlflow_application\" PASSWORD '(from its secret)'"
@@ -238,7 +240,7 @@ def test_a_rotated_password_is_taken_and_the_old_one_refused(converged):
 
 
 def test_the_server_is_sent_no_password(postgresql, converged):
-    converge(converged, replace(WISH, application=Login("mlflow_application", "very-secret")))
+    converge(converged, replace(DESIRED, application=Login("mlflow_application", "very-secret")))
     converge(converged)
 
     log = postgresql.log()

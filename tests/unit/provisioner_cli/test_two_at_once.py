@@ -16,8 +16,8 @@ from provisioner.config import Deployment
 from provisioner.errors import DriftError, FlowsteadError
 from provisioner.lock import EXPIRES, AccountLock, LockedError, on_this_machine
 from provisioner.session import Options, Session
-from tests.unit.provisioner.in_account import REGION
-from tests.unit.provisioner_face.conftest import Machine
+from tests.unit.provisioner.moto_account import REGION
+from tests.unit.provisioner_cli.conftest import Machine
 
 READING = ("Describe", "Get", "List", "Head")
 

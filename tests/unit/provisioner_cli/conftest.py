@@ -16,7 +16,7 @@ from provisioner.engine.apply import apply
 from provisioner.session import Options, Session
 from tests.unit.provisioner.conftest import account
 from tests.unit.provisioner.copies import Copies
-from tests.unit.provisioner.in_account import Account
+from tests.unit.provisioner.moto_account import Account
 
 __all__ = ["account"]
 

@@ -9,8 +9,8 @@ from moto.ec2.models import ec2_backends
 
 from provisioner import code
 from provisioner.session import PROJECT
-from tests.unit.provisioner.in_account import REGION, image
-from tests.unit.provisioner_face.conftest import Machine
+from tests.unit.provisioner.moto_account import REGION, image
+from tests.unit.provisioner_cli.conftest import Machine
 
 
 def own(machine: Machine, number: int, date: str, **differing: Any) -> str:

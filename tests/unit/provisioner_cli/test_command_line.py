@@ -19,7 +19,7 @@ from provisioner.config import Deployment
 from provisioner.engine import apply
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.session import Options, Session
-from tests.unit.provisioner_face import ssh_host
+from tests.unit.provisioner_cli import ssh_host
 
 PROJECT = Path(__file__).resolve().parents[3]
 SECRETS = ("database-owner", "database-application", "admin", "server-keys", "tls-ca")

@@ -19,7 +19,7 @@ from provisioner.errors import FlowsteadError
 from provisioner.resources.base import Live
 from provisioner.resources.state import State
 from provisioner.session import Session
-from tests.unit.provisioner.in_account import Account, Clock
+from tests.unit.provisioner.moto_account import Account, Clock
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 from provisioner import first_contact, known_hosts, ssh_key
 from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
-from tests.unit.provisioner_face import ssh_host
+from tests.unit.provisioner_cli import ssh_host
 
 
 class Clock:

@@ -289,7 +289,7 @@ class Account:
 
     def destroy(self, **choices: bool) -> Plan:
         aws = self.open()
-        planned = plan.destroy(self.unprotected(), aws, plan.Parting(**choices))
+        planned = plan.destroy(self.unprotected(), aws, plan.Teardown(**choices))
         apply(planned, aws)
         return planned
 

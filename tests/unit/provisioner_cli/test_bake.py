@@ -23,8 +23,8 @@ from provisioner import bake, code, playbook
 from provisioner.errors import FlowsteadError
 from provisioner.first_contact import Host
 from provisioner.session import PROJECT, Options, Session
-from tests.unit.provisioner.in_account import PUBLIC_KEY, REGION
-from tests.unit.provisioner_face.conftest import Machine
+from tests.unit.provisioner.moto_account import PUBLIC_KEY, REGION
+from tests.unit.provisioner_cli.conftest import Machine
 
 TAG = "flowstead.bake"
 _KINDS = {
