@@ -21,7 +21,7 @@ PACKAGES_TAG = "flowstead:packages"
 
 
 @dataclass(frozen=True)
-class _Offer:
+class _Source:
     """Where images of a system are found.
 
     Args:
@@ -64,14 +64,14 @@ class Image(LookedUp):
             NotOfferedError: there is none, and a host is still to be made.
 
         """
-        offer, processor = self._offer(), architecture(self.instance_type)
+        source, processor = self._source(), architecture(self.instance_type)
         images = aws.page(
             "ec2",
             "describe_images",
             "Images",
-            Owners=[offer.owner],
+            Owners=[source.owner],
             Filters=[
-                {"Name": offer.filter, "Values": [offer.value]},
+                {"Name": source.filter, "Values": [source.value]},
                 {"Name": "state", "Values": ["available"]},
             ],
         )
@@ -82,19 +82,19 @@ class Image(LookedUp):
             return Live(id=newest["ImageId"], facts=newest, tags=tags, status="available")
         if instances_of(aws, self.owner.deployment):
             return None
-        raise NotOfferedError([("server.image", self._missing(offer, processor, aws.region, images))])
+        raise NotOfferedError([("server.image", self._missing(source, processor, aws.region, images))])
 
-    def _offer(self) -> _Offer:
+    def _source(self) -> _Source:
         if self.baked:
             words = f"baked image of {self.system}"
-            return _Offer("self", f"tag:{SYSTEM_TAG}", self.system, words)
+            return _Source("self", f"tag:{SYSTEM_TAG}", self.system, words)
         system, processor = systems[self.system], architecture(self.instance_type)
         name = system.images.format(kernel=processor, debian="arm64" if processor == "arm64" else "amd64")
-        return _Offer(system.owner, "name", name, f"image named {name} of owner {system.owner}")
+        return _Source(system.owner, "name", name, f"image named {name} of owner {system.owner}")
 
-    def _missing(self, offer: _Offer, processor: str, region: str, others: list[dict[str, Any]]) -> str:
+    def _missing(self, source: _Source, processor: str, region: str, others: list[dict[str, Any]]) -> str:
         where = "is in this account" if self.baked else "is offered"
-        text = f"no {offer.words} {where} for {processor} in {region}"
+        text = f"no {source.words} {where} for {processor} in {region}"
         if others:
             kinds = ", ".join(sorted({str(item["Architecture"]) for item in others}))
             text += f" ({len(others)} for {kinds})"

@@ -151,7 +151,7 @@ class DbInstance(RdsResource):
             return
         facts = {**live.facts, **live.facts.get("PendingModifiedValues", {})}
         yield from self._for_ever(live, facts)
-        yield Setting("state", live.status, "available", self._start, is_wanted=live.status != "stopped")
+        yield self._state(live)
         yield self._version(facts)
         yield from self._storage(facts)
         for name, value in self._parameters().items():
@@ -170,14 +170,23 @@ class DbInstance(RdsResource):
         )
 
     def _for_ever(self, live: Live, facts: dict[str, Any]) -> Iterable[Setting]:
-        note = "RDS cannot use it in this state: see its events in the AWS console"
-        yield Setting("state", live.status, "available", note=note, is_wanted=live.status not in _HOPELESS)
         yield Setting("encryption", "on" if facts.get("StorageEncrypted") else "off", "on")
         group = facts.get("DBSubnetGroup", {}).get("DBSubnetGroupName")
         yield Setting("subnet group", group, self.subnets.aws_name)
         note = "its runs name that place: set artifacts.bucket and artifacts.prefix back"
         place = live.tags.get(ARTIFACTS_TAG, self.artifacts)
         yield Setting("place of the artifacts", place, self.artifacts, note=note)
+
+    def _state(self, live: Live) -> Setting:
+        is_hopeless = live.status in _HOPELESS
+        return Setting(
+            "state",
+            live.status,
+            "available",
+            None if is_hopeless else self._start,
+            note="RDS cannot use it in this state: see its events in the AWS console" if is_hopeless else "",
+            is_wanted=not is_hopeless and live.status != "stopped",
+        )
 
     def _version(self, facts: dict[str, Any]) -> Setting:
         has, wanted = str(facts["EngineVersion"]), self.engine.version

@@ -23,6 +23,15 @@ def test_the_second_plan_is_empty_and_costs_few_calls(stacked: Account) -> None:
     assert sum(stacked.calls.values()) == aws.reading_calls
 
 
+def test_each_setting_of_a_resource_is_declared_once(stacked: Account) -> None:
+    """What was tried is remembered by its name: of two with one name, the second would not be repaired."""
+    planned = stacked.plan()
+    for change in planned.changes:
+        assert change.live
+        names = [one.name for one in change.resource.settings(change.live, planned.state)]
+        assert len(names) == len(set(names)), (change.resource, names)
+
+
 def test_a_second_apply_changes_nothing(stacked: Account) -> None:
     aws = stacked.open()
     apply(plan.make(stacked.graph(), aws), aws)
