@@ -19,8 +19,8 @@ wanted = {
     "tuple_type": "a list",
 }
 gone = {
-    ("topology",): "is no key any more: the shape follows from server.count, entrance and database.engine, "
-    "whose defaults make what `single` did; remove the line",
+    ("topology",): "is no longer a key: the shape follows from server.count, entrance and database.engine, "
+    "and their defaults make what `single` did; remove the line",
 }
 """Keys of earlier releases, and what to do."""
 bounds = {

@@ -154,7 +154,6 @@ class Resource(ABC):
             state: what is known of the resources it depends on.
 
         """
-        del live, state
         return ()
 
     def differences(self, live: Live, state: "State") -> tuple[Setting, ...]:
@@ -190,7 +189,6 @@ class Resource(ABC):
 
     def notices(self, live: Live, state: "State") -> tuple[str, ...]:
         """Say what the user may want to know although nothing is to be done about it."""
-        del live, state
         return ()
 
     @abstractmethod
@@ -199,7 +197,6 @@ class Resource(ABC):
 
     def wait(self, aws: Aws, live: Live) -> Live | None:
         """Wait until it can be used; None: it was being deleted, and is gone."""
-        del aws
         return live
 
     def found(self, aws: Aws) -> Live:
@@ -208,7 +205,6 @@ class Resource(ABC):
 
     def look(self, aws: Aws, live: Live) -> Live:
         """Look again at one that was just made or changed."""
-        del live
         return self.found(aws)
 
     def update(self, aws: Aws, live: Live, differences: Iterable[Setting]) -> Live:
@@ -231,12 +227,10 @@ class Resource(ABC):
 
     def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Tell whether a destroy leaves it as it is."""
-        del live, teardown
         return False
 
     def parts(self, live: Live) -> Collection[str]:
         """Give the ids of what AWS made with it and tags apart from it."""
-        del live
         return ()
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
@@ -248,12 +242,10 @@ class Resource(ABC):
             own: ids and ARNs of all that a destroy removes.
 
         """
-        del aws, live, own
         return ()
 
     def remains(self, live: Live, teardown: Teardown) -> str:
         """Say what a destroy leaves of it in the account; empty when nothing."""
-        del live, teardown
         return ""
 
     def owns(self, tags: Mapping[str, str]) -> bool:

@@ -21,15 +21,12 @@ class LookedUp(Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Never called."""
-        del aws, state
         self._refuse()
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Never called."""
-        del aws, live, tags
         self._refuse()
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Never called."""
-        del aws, live, teardown
         self._refuse()

@@ -49,12 +49,10 @@ class ElasticIp(Ec2Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Take an address."""
-        del state
         return self.make(aws, "allocate_address", Domain="vpc")
 
     def uses(self, aws: Aws, live: Live) -> int:
         """Count what has it."""
-        del aws
         return int("AssociationId" in live.facts)
 
     def remove(self, aws: Aws, live: Live) -> None:

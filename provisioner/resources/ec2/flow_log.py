@@ -58,7 +58,6 @@ class FlowLog(Ec2Resource):
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell that AWS cannot deliver it: the bucket is the user's."""
-        del state
         problem = live.facts.get("DeliverLogsErrorMessage")
         return (f"{self} ({live.id}) is not delivered to {self.destination}: {problem}",) if problem else ()
 
@@ -98,7 +97,6 @@ class FlowLog(Ec2Resource):
 
     def look(self, aws: Aws, live: Live) -> Live:
         """Look again: another may have taken its place."""
-        del live
         aws.forget()
         return self.found(aws)
 

@@ -104,7 +104,6 @@ class Image(LookedUp):
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell of a baked image that holds other code than today's: a host made from it installs the rest."""
-        del state
         held = live.tags.get(CODE_TAG, "none")
         if not self.baked or held == self.code:
             return ()

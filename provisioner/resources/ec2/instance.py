@@ -328,7 +328,6 @@ class Instance(Ec2Resource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find a protection that somebody has switched on."""
-        del own
         if live.facts.get("IsProtected"):
             command = (
                 f"aws ec2 modify-instance-attribute --region {aws.region} --instance-id {live.id} "

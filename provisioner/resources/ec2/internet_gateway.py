@@ -46,12 +46,10 @@ class InternetGateway(Ec2Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the gateway."""
-        del state
         return self.make(aws, "create_internet_gateway")
 
     def uses(self, aws: Aws, live: Live) -> int:
         """Count the networks that it is attached to."""
-        del aws
         return len(live.facts.get("Attachments", []))
 
     def remove(self, aws: Aws, live: Live) -> None:

@@ -56,7 +56,6 @@ class KeyPair(Ec2Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """The key (for ever): the host took the old one at its first start, so another would not open it."""
-        del state
         old, new = _material(live.facts.get("PublicKey", "")), _material(self.public_key)
         note = "bring the private key from the machine that made the deployment, or name its public half in "
         yield Setting(
@@ -73,7 +72,6 @@ class KeyPair(Ec2Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Import the public key."""
-        del state
         answer = aws.call_or(
             (_TAKEN,),
             "ec2",

@@ -87,7 +87,6 @@ class Ec2Resource(Resource):
 
     def exists(self, item: dict[str, Any]) -> bool:
         """Tell it from what EC2 still shows for a while after its end."""
-        del item
         return True
 
     def find(self, aws: Aws) -> Live | None:
@@ -98,7 +97,6 @@ class Ec2Resource(Resource):
 
     def uses(self, aws: Aws, live: Live) -> int:
         """Count what depends on one; asked when there are two of the same tags."""
-        del aws, live
         return 1
 
     def make(
@@ -181,7 +179,6 @@ class Ec2Resource(Resource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Remove it, once nothing uses it any more, and return once it is gone."""
-        del teardown
         try:
             self.remove(aws, live)
         except AwsError as error:

@@ -53,7 +53,6 @@ class RouteTable(Ec2Resource):
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell of routes that others made: whether somebody needs them cannot be known here."""
-        del state
         routes = [route for route in live.facts.get("Routes", []) if not _is_own(route)]
         return tuple(
             f"{self} ({live.id}) has a route to {_destination(route)} by {_target(route)} that is not ours"
@@ -106,7 +105,6 @@ class RouteTable(Ec2Resource):
 
     def uses(self, aws: Aws, live: Live) -> int:
         """Count the subnets whose packets it directs."""
-        del aws
         return len(_associations(live))
 
     def remove(self, aws: Aws, live: Live) -> None:

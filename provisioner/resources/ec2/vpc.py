@@ -144,7 +144,6 @@ class Vpc(Ec2Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Addresses (for ever), the resolver, then names: AWS wants that order, one setting a call."""
-        del state
         yield Setting("cidr", live.facts["CidrBlock"], self.cidr)
         for name, key in _NAMES.items():
             has = "on" if live.facts[name] else "off"
@@ -155,7 +154,6 @@ class Vpc(Ec2Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the VPC."""
-        del state
         return self.make(aws, "create_vpc", CidrBlock=self.cidr)
 
     def uses(self, aws: Aws, live: Live) -> int:

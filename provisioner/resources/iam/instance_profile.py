@@ -46,7 +46,6 @@ class InstanceProfile(Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """The role in it; there is room for one."""
-        del state
         has = [role["RoleName"] for role in live.facts["Roles"]]
         wanted = self.role.role_name
         yield Setting("role", ", ".join(has) or "none", wanted, self._put_in, {"RoleName": wanted})
@@ -58,7 +57,6 @@ class InstanceProfile(Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the profile, still empty."""
-        del state
         aws.call_or(
             (TAKEN,),
             "iam",
@@ -84,6 +82,5 @@ class InstanceProfile(Resource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Take the role out and delete it."""
-        del teardown
         self._empty(aws, live)
         aws.call_or((NO_SUCH,), "iam", "delete_instance_profile", InstanceProfileName=live.id)

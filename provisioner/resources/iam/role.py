@@ -189,7 +189,6 @@ class Role(Resource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Take its policies away, those that others attached too, and delete it."""
-        del teardown
         for name in self._inline(aws):
             self._delete_policy(name, aws, live, {})
         for arn in self._attached(aws):

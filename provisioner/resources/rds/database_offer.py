@@ -36,7 +36,6 @@ class DatabaseOffer(Offer):
 
     def is_built(self, aws: Aws, deployment: str) -> bool:
         """Tell whether the database is of this class and version."""
-        del deployment
         database = described(aws, self.identifier) or {}
         return database.get("DBInstanceClass") == self.instance_class and is_version(
             database.get("EngineVersion", ""), self.engine.version

@@ -258,7 +258,6 @@ class DbInstance(RdsResource):
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell of a key that is not the account's."""
-        del state
         text = foreign_key(live.facts.get("KmsKeyId"), live.arn.split(":")[4])
         return (f"{self} ({live.id}) {text}",) if text else ()
 
@@ -304,7 +303,6 @@ class DbInstance(RdsResource):
 
     def look(self, aws: Aws, live: Live) -> Live:
         """Look again at one that was just made or changed."""
-        del live
         return self._read(aws)
 
     def _gone(self, aws: Aws) -> None:
@@ -334,7 +332,6 @@ class DbInstance(RdsResource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the protection that deployment.yml asks for."""
-        del aws, own
         if self.deletion_protection:
             yield UsageError(
                 f"{self} ({live.id}) is protected from deletion (database.deletion_protection is true).",

@@ -55,7 +55,6 @@ class DbParameterGroup(RdsResource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Our parameters; those that the user sets are left alone."""
-        del state
         for name, value in sorted(self.parameters.items()):
             yield Setting(name, live.facts[name], value, self._modify, {name: value})
 
@@ -74,7 +73,6 @@ class DbParameterGroup(RdsResource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the group."""
-        del state
         aws.call_or(
             ("DBParameterGroupAlreadyExists",),
             "rds",
@@ -88,7 +86,6 @@ class DbParameterGroup(RdsResource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the databases of others that use it."""
-        del own
         for item in others(aws, self.owner.deployment):
             if live.id in {group["DBParameterGroupName"] for group in item["DBParameterGroups"]}:
                 what = f"the database {item['DBInstanceIdentifier']} uses it"
@@ -96,7 +93,6 @@ class DbParameterGroup(RdsResource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Delete it, once the database has let go of it."""
-        del teardown
         aws.call_or(
             _ABSENT, "rds", "delete_db_parameter_group", RetryOn(_IN_USE), DBParameterGroupName=live.id
         )

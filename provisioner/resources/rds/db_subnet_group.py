@@ -69,7 +69,6 @@ class DbSubnetGroup(RdsResource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the databases of others in the deployment's network."""
-        del own
         for item in others(aws, self.owner.deployment):
             if item.get("DBSubnetGroup", {}).get("VpcId") == live.facts["VpcId"]:
                 what = f"the database {item['DBInstanceIdentifier']} is in the deployment's network"
@@ -77,5 +76,4 @@ class DbSubnetGroup(RdsResource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Delete it, once the database has let go of it."""
-        del teardown
         aws.call_or(_ABSENT, "rds", "delete_db_subnet_group", RetryOn(_IN_USE), DBSubnetGroupName=live.id)

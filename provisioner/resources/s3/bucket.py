@@ -154,7 +154,6 @@ class Bucket(Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Every part of it; lifecycle rules that the user adds are left alone."""
-        del state
         facts = live.facts
         yield Setting(
             "public access",
@@ -181,7 +180,6 @@ class Bucket(Resource):
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell of others' lifecycle rules that delete what a deployment keeps: somebody may want them."""
-        del state
         return tuple(
             f"{self} {live.id} has the lifecycle rule {rule.get('ID', '')!r}, which deletes what is "
             f"under {_prefix(rule) or '/'}, artifacts or backups among it"
@@ -232,7 +230,6 @@ class Bucket(Resource):
 
         AWS takes tags of a new bucket in any region; us-east-1 has no name as a place.
         """
-        del state
         configuration: dict[str, Any] = {"Tags": as_items(self.tags)}
         if aws.region != "us-east-1":
             configuration["LocationConstraint"] = aws.region
@@ -260,7 +257,6 @@ class Bucket(Resource):
 
     def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Keep it unless told otherwise."""
-        del live
         return teardown.keep_data
 
     def remains(self, live: Live, teardown: Teardown) -> str:
@@ -269,7 +265,6 @@ class Bucket(Resource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Empty it, old versions and unfinished uploads too, and delete it."""
-        del teardown
         if aws.call_or(_ABSENT, "s3", "get_bucket_versioning", **self._mine) is None:
             return
         self._empty(aws)

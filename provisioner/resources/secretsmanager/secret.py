@@ -77,7 +77,6 @@ class Secret(Resource):
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """It is there for good, has a value, which is not looked at, and a policy that closes it."""
-        del state
         is_deleted, has_value = live.facts["is_deleted"], live.facts["has_value"]
         policy, wanted = live.facts["policy"], self._wanted_policy
         yield Setting("state", "scheduled for deletion" if is_deleted else "there", "there", self._restore)
@@ -103,7 +102,6 @@ class Secret(Resource):
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make it with its value."""
-        del state
         aws.call_or(
             _TAKEN,
             "secretsmanager",
@@ -121,24 +119,20 @@ class Secret(Resource):
 
     def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Leave one alone that is scheduled for deletion already."""
-        del teardown
         return bool(live.facts["is_deleted"])
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the copies in other regions that others have made."""
-        del aws, own
         if regions := live.facts["replicas"]:
             remedy = "Remove the copies in the Secrets Manager console"
             yield in_the_way(self, live, f"it is copied to {', '.join(regions)}", remedy)
 
     def remains(self, live: Live, teardown: Teardown) -> str:
         """Say how long it can be had back."""
-        del teardown
         return f"secret {live.id}, for {RECOVERY_DAYS} days (the next apply restores it)"
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Schedule its deletion."""
-        del teardown
         if live.facts["is_deleted"]:
             return
         aws.call_or(

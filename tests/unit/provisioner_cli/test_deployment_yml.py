@@ -123,7 +123,7 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         (
             "topology: single\n",
             1,
-            "topology: is no key any more: the shape follows from server.count, entrance and database.engine",
+            "topology: is no longer a key: the shape follows from server.count, entrance and database.engine",
         ),
         ("server: {count: 2}\n", 1, "server.count: must be 1, is the number 2: Flowstead makes one server"),
         ("server: {count: true}\n", 1, "server.count: must be a whole number, is true"),
