@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -29,61 +26,6 @@ def user_data(deployment: str, *, lifetime_min: int = 0) -> str:
     return render("user_data.yml.j2", deployment=deployment, lifetime_min=lifetime_min)
 
 
-def bucket_policy(*, bucket_arn: str) -> dict[str, Any]:
-    """Render the bucket's own policy: nobody without TLS.
-
-    Args:
-        bucket_arn: ARN of the artifact bucket.
-
-    Returns:
-        The policy document.
-
-    """
-    return _json("bucket_policy.json.j2", bucket_arn=bucket_arn)
-
-
-def s3_endpoint_policy(*, bucket_arn: str, account_id: str, packages_arn: str = "") -> dict[str, Any]:
-    """Render what may pass the network's endpoint for S3.
-
-    Args:
-        bucket_arn: ARN of the artifact bucket, for whoever is of the account.
-        account_id: the account.
-        packages_arn: ARN of the bucket that the hosts' system has its packages in; empty: none.
-
-    Returns:
-        The policy document.
-
-    """
-    return _json(
-        "s3_endpoint_policy.json.j2",
-        bucket_arn=bucket_arn,
-        account_id=account_id,
-        packages_arn=packages_arn,
-    )
-
-
-def secret_policy(
-    *, account_id: str, reader_arns: Iterable[str], stranger_arns: Iterable[str]
-) -> dict[str, Any]:
-    """Render what holds for a secret whatever else is allowed to whom.
-
-    Args:
-        account_id: the account.
-        reader_arns: ARNs of the roles that may read its value and nothing else.
-        stranger_arns: ARNs of the deployment's roles that may do nothing with it.
-
-    Returns:
-        The policy document.
-
-    """
-    return _json(
-        "secret_policy.json.j2",
-        account_id=account_id,
-        reader_arns=list(reader_arns),
-        stranger_arns=list(stranger_arns),
-    )
-
-
 def render(template: str, **variables: object) -> str:
     """Render one template; a variable that it needs and does not get is an error.
 
@@ -96,11 +38,6 @@ def render(template: str, **variables: object) -> str:
 
     """
     return _environment().get_template(template).render(**variables)
-
-
-def _json(template: str, **variables: object) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(render(template, **variables))
-    return document
 
 
 @functools.cache

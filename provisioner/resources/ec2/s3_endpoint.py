@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner import rendering
 from provisioner.aws import Aws, RetryOn
 from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import Description, Ec2Resource
 from provisioner.resources.ec2.route_table import RouteTable
 from provisioner.resources.ec2.vpc import Vpc
-from provisioner.resources.iam.policy import as_json, as_policy, is_same_policy
+from provisioner.resources.iam.policy import Policy, as_json, as_policy, document, is_same_policy
 from provisioner.resources.s3.bucket import Bucket
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -44,12 +43,21 @@ class S3Endpoint(Ec2Resource):
     packages: str = ""
 
     @property
-    def _policy(self) -> dict[str, Any]:
-        return rendering.s3_endpoint_policy(
-            bucket_arn=self.bucket.arn,
-            account_id=self.bucket.account_id,
-            packages_arn=f"arn:aws:s3:::{self.packages}" if self.packages else "",
-        )
+    def policy(self) -> Policy:
+        """What may pass: the bucket for whoever is of the account, and the system's packages."""
+        arn, everybody = self.bucket.arn, {"Effect": "Allow", "Principal": "*"}
+        own = {
+            "Sid": "OwnBucketByTheAccountsOwn",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"StringEquals": {"aws:PrincipalAccount": self.bucket.account_id}},
+        }
+        packages = {
+            "Sid": "PackagesOfTheOperatingSystem",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:aws:s3:::{self.packages}/*",
+        }
+        return document({**everybody, **one} for one in ((own, packages) if self.packages else (own,)))
 
     def exists(self, item: dict[str, Any]) -> bool:
         """Leave out those that are going."""
@@ -80,8 +88,8 @@ class S3Endpoint(Ec2Resource):
             as_json(policy),
             f"{self.bucket.bucket_name} only" + (f", and {self.packages}" if self.packages else ""),
             self._modify,
-            {"PolicyDocument": as_json(self._policy)},
-            is_wanted=is_same_policy(policy, self._policy),
+            {"PolicyDocument": as_json(self.policy)},
+            is_wanted=is_same_policy(policy, self.policy),
         )
 
     def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
@@ -99,7 +107,7 @@ class S3Endpoint(Ec2Resource):
             VpcId=state.id(self.vpc),
             ServiceName=f"com.amazonaws.{aws.region}.s3",
             RouteTableIds=[state.id(table) for table in self.route_tables],
-            PolicyDocument=as_json(self._policy),
+            PolicyDocument=as_json(self.policy),
         )
 
     def wait(self, aws: Aws, live: Live) -> Live:

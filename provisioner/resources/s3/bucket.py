@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner import rendering
 from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError
 from provisioner.resources.base import Live, Resource, Teardown
-from provisioner.resources.iam.policy import as_policy, is_same_policy
+from provisioner.resources.iam.policy import Policy, as_policy, document, is_same_policy
 from provisioner.resources.refusals import foreign
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -149,8 +148,21 @@ class Bucket(Resource):
             "lifecycle": (lifecycle or {}).get("Rules", []),
         }
 
-    def _policy(self) -> dict[str, Any]:
-        return rendering.bucket_policy(bucket_arn=self.arn)
+    @property
+    def _policy(self) -> Policy:
+        """Nobody without TLS."""
+        return document(
+            [
+                {
+                    "Sid": "OnlyOverTls",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:*",
+                    "Resource": [self.arn, f"{self.arn}/*"],
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                }
+            ]
+        )
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Every part of it; lifecycle rules that the user adds are left alone."""
@@ -175,7 +187,7 @@ class Bucket(Resource):
             json.dumps(policy) if policy else "none",
             "TLS only",
             self._put_policy,
-            is_wanted=policy is not None and is_same_policy(policy, self._policy()),
+            is_wanted=policy is not None and is_same_policy(policy, self._policy),
         )
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
@@ -223,7 +235,7 @@ class Bucket(Resource):
         aws.call("s3", "put_bucket_lifecycle_configuration", LifecycleConfiguration=lifecycle, **self._mine)
 
     def _put_policy(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
-        aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy()), **self._mine)
+        aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy), **self._mine)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the bucket, tagged in the create call.

@@ -5,11 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner import rendering
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
 from provisioner.resources.base import Live, Resource, Teardown
-from provisioner.resources.iam.policy import as_json, is_same_policy
+from provisioner.resources.iam.policy import Policy, as_json, document, is_same_policy
 from provisioner.resources.refusals import foreign, in_the_way
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -49,9 +48,22 @@ class Secret(Resource):
     readers: tuple[str, ...] = ()
 
     @property
-    def _wanted_policy(self) -> dict[str, Any]:
-        return rendering.secret_policy(
-            account_id=self.account_id, reader_arns=self.readers, stranger_arns=self.strangers
+    def _wanted_policy(self) -> Policy:
+        """What holds whatever else is allowed to whom."""
+        everything, but_reading = (
+            {"Action": "secretsmanager:*"},
+            {"NotAction": "secretsmanager:GetSecretValue"},
+        )
+        of_others = {"StringNotEquals": {"aws:PrincipalAccount": self.account_id}}
+        denied = (
+            ("NobodyOfAnotherAccount", everything, of_others),
+            ("TheHostOnlyReads", but_reading, _principals(self.readers)),
+            ("NotForWhomUsersTalkTo", everything, _principals(self.strangers)),
+        )
+        return document(
+            {"Sid": sid, "Effect": "Deny", "Principal": "*", "Resource": "*", **what, "Condition": condition}
+            for sid, what, condition in denied
+            if condition
         )
 
     def find(self, aws: Aws) -> Live | None:
@@ -142,3 +154,7 @@ class Secret(Resource):
             SecretId=live.arn,
             RecoveryWindowInDays=RECOVERY_DAYS,
         )
+
+
+def _principals(arns: tuple[str, ...]) -> dict[str, Any]:
+    return {"ArnEquals": {"aws:PrincipalArn": list(arns)}} if arns else {}

@@ -154,13 +154,11 @@ def test_the_endpoint_leads_to_the_bucket_and_to_the_systems_packages_if_they_ar
     endpoint = Account.graph(None, server={"image": "amazon-linux-2023"})["s3_endpoint"]
     assert endpoint.packages == "al2023-repos-us-east-1-de612dc2"
     assert Account.graph(None)["s3_endpoint"].packages == ""
-    policy = rendering.s3_endpoint_policy(
-        bucket_arn="arn:aws:s3:::b", account_id="1", packages_arn="arn:aws:s3:::p"
-    )
-    own, packages = policy["Statement"]
-    assert own["Resource"] == ["arn:aws:s3:::b", "arn:aws:s3:::b/*"]
-    assert own["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "1"}}
-    assert (packages["Action"], packages["Resource"]) == ("s3:GetObject", "arn:aws:s3:::p/*")
+    own, packages = endpoint.policy["Statement"]
+    assert own["Resource"] == [endpoint.bucket.arn, f"{endpoint.bucket.arn}/*"]
+    assert own["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+    bucket = f"arn:aws:s3:::{endpoint.packages}/*"
+    assert (packages["Action"], packages["Resource"]) == ("s3:GetObject", bucket)
 
 
 def test_no_secret_is_for_the_role_that_users_talk_to_and_no_host_signs_certificates():
