@@ -1,11 +1,10 @@
 """What RDS tells of a deployment's database, asked once for all who want to know."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from provisioner.aws import Aws
-from provisioner.resources.base import DEPLOYMENT_TAG
-from provisioner.resources.tags import as_tags
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ def described(aws: Aws, identifier: str) -> dict[str, Any] | None:
     return aws.remembered(("describe_db_instances", identifier), ask)
 
 
-def others(aws: Aws, deployment: str) -> list[dict[str, Any]]:
-    """List the databases of the region that do not carry the deployment's tag."""
+def others(aws: Aws, own: Collection[str]) -> list[dict[str, Any]]:
+    """List the databases of the region but for some; tags do not tell: one that was restored has them too."""
     items = aws.remembered(
         "describe_db_instances", lambda: aws.page("rds", "describe_db_instances", "DBInstances")
     )
-    return [item for item in items if as_tags(item.get("TagList", [])).get(DEPLOYMENT_TAG) != deployment]
+    return [item for item in items if item["DBInstanceIdentifier"] not in own]
 
 
 def is_version(version: str, wanted: str) -> bool:

@@ -86,7 +86,7 @@ class DbParameterGroup(RdsResource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the databases of others that use it."""
-        for item in others(aws, self.owner.deployment):
+        for item in others(aws, own):
             if live.id in {group["DBParameterGroupName"] for group in item["DBParameterGroups"]}:
                 what = f"the database {item['DBInstanceIdentifier']} uses it"
                 yield in_the_way(self, live, what, "Give it a parameter group of its own")

@@ -69,7 +69,7 @@ class DbSubnetGroup(RdsResource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the databases of others in the deployment's network."""
-        for item in others(aws, self.owner.deployment):
+        for item in others(aws, own):
             if item.get("DBSubnetGroup", {}).get("VpcId") == live.facts["VpcId"]:
                 what = f"the database {item['DBInstanceIdentifier']} is in the deployment's network"
                 yield in_the_way(self, live, what, "Remove it, or move it to another network")

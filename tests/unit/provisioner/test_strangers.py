@@ -78,7 +78,7 @@ def vpn_gateway(account: Account) -> str:
     return str(made)
 
 
-def _database(account: Account, name: str, **settings: str) -> str:
+def _database(account: Account, name: str, **settings: Any) -> str:
     account.call(
         "rds",
         "create_db_instance",
@@ -101,6 +101,12 @@ def database(account: Account) -> str:
 def database_elsewhere(account: Account) -> str:
     """Make a database that only uses the parameters."""
     return _database(account, "borrower", DBParameterGroupName=account.live("database_parameters").id)
+
+
+def restored_database(account: Account) -> str:
+    """Restore a snapshot beside the database: it has the tags of what it was made of."""
+    tags = [{"Key": key, "Value": value} for key, value in account.live("database").tags.items()]
+    return _database(account, "copy", DBSubnetGroupName=account.live("database_subnets").id, Tags=tags)
 
 
 def profile(account: Account) -> str:
@@ -135,6 +141,7 @@ HINDRANCES = (
     vpn_gateway,
     database,
     database_elsewhere,
+    restored_database,
     outbound_group,
     profile,
     copied_secret,
