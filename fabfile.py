@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fabric import Connection, task
 from invoke import Collection
 from invoke.exceptions import ThreadException
 
-from provisioner import first_contact, known_hosts
+from provisioner import first_contact, known_hosts, outputs
 from provisioner.aws import Aws
 from provisioner.entrance import Entrance, entrance, filled_in, read_options
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.inventory import secret_value
+from provisioner.outputs import Outputs
 
 PROJECT = Path(__file__).resolve().parent
 ANSWER_DEADLINE_S = 20
@@ -64,13 +64,15 @@ class Server:
 
     Args:
         directory: the inventory directory.
-        values: the variables in provisioned.yml.
+        outputs: what provision.py wrote.
+        ssh_key: the private key that opens SSH; None where it is left to the agent.
         options: the variables in tracking_servers.yml, which people edit.
 
     """
 
     directory: Path
-    values: dict[str, Any]
+    outputs: Outputs
+    ssh_key: Path | None
     options: dict[str, Any]
 
     @property
@@ -85,30 +87,23 @@ class Server:
 
     @property
     def _entrance(self) -> Entrance:
-        issued = Entrance(str(self.values["flowstead_url"]), self._path("flowstead_ca_file"))
+        issued = Entrance(self.outputs.url, Path(self.outputs.ca_file))
         return entrance(self.directory, self.options, issued)
-
-    @property
-    def ssh_key(self) -> Path | None:
-        """The private key that opens SSH, where it is not left to the agent."""
-        variable = "ansible_ssh_private_key_file"
-        return self._path(variable) if variable in self.values else None
 
     def password(self) -> str:
         """Read the admin's password from Secrets Manager."""
-        arn = self.values["flowstead_secret_arns"]["admin"]
-        return secret_value(Aws(self.values["flowstead_region"]), arn, "password")
+        return secret_value(Aws(self.outputs.region), self.outputs.admin.secret_arn, "password")
 
     def connect(self) -> Connection:
         """Open an SSH connection."""
-        address = self.values["flowstead_public_address"]
+        address = self.outputs.public_address
         pins = known_hosts.read(self.directory / "known_hosts")
         pin = next((one for one in pins if one.address == address), None)
         if pin is None:
             raise FlowsteadError(
                 f"No host key is pinned for {address}.", next_step="Run: python provision.py"
             )
-        host = first_contact.Host(address, pin.instance_id, self.values["ansible_user"], "", self.ssh_key)
+        host = first_contact.Host(address, pin.instance_id, self.outputs.server.ssh_user, "", self.ssh_key)
         connection = first_contact.connect(host, pin.keys)
         try:
             connection.open()
@@ -119,10 +114,6 @@ class Server:
             ) from error
         return connection
 
-    def _path(self, variable: str) -> Path:
-        """Give a path that Ansible would work out from the inventory's directory."""
-        return Path(filled_in(self.directory, variable, self.values[variable]))
-
 
 def find(inventory: str) -> Server:
     """Read what provision.py wrote.
@@ -131,14 +122,14 @@ def find(inventory: str) -> Server:
         inventory: the inventory directory; relative ones are meant from the project.
 
     Raises:
-        FlowsteadError: nothing has been written there.
+        FlowsteadError: nothing has been written there, or by another release of Flowstead.
 
     """
     directory = PROJECT / inventory
-    path = directory / "group_vars" / "all" / "provisioned.yml"
-    if not path.is_file():
-        raise FlowsteadError(f"There is no {path}.", next_step="Run: python provision.py")
-    return Server(directory, yaml.safe_load(path.read_text(encoding="utf-8")), read_options(directory))
+    written, variable = outputs.read(directory), "ansible_ssh_private_key_file"
+    key = outputs.variables(directory).get(variable)
+    ssh_key = Path(filled_in(directory, variable, key)) if key else None
+    return Server(directory, written, ssh_key, read_options(directory))
 
 
 class AnswerError(Exception):
@@ -171,7 +162,7 @@ def call(server: Server, path: str, method: str = "GET", **values: str) -> dict[
         OSError: it did not answer.
 
     """
-    login = base64.b64encode(f"admin:{server.password()}".encode()).decode()
+    login = base64.b64encode(f"{server.outputs.admin.username}:{server.password()}".encode()).decode()
     query = f"?{urllib.parse.urlencode(values)}" if values and method == "GET" else ""
     request = urllib.request.Request(  # noqa: S310 - provision.py wrote the address: https
         f"{server.url}/api/{path}{query}",
@@ -251,7 +242,8 @@ def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> Non
         server = find(inventory)
         with server.connect() as connection, connection.forward_local(int(port), remote_port=443):
             print(
-                f"https://localhost:{port}/ is {server.url} until Ctrl-C. User admin; password: fab password."
+                f"https://localhost:{port}/ is {server.url} until Ctrl-C. "
+                f"User {server.outputs.admin.username}; password: fab password."
             )
             trust = f"is signed by {server.ca_file}" if server.ca_file else "is one that systems trust"
             print(f"Its certificate {trust}.", flush=True)
@@ -270,9 +262,9 @@ def backups(_context: Any, inventory: str = "inventory") -> None:
     """List the backups in the bucket: when (UTC), MLflow's release, why, size, name."""
     with _words():
         server = find(inventory)
-        bucket, prefix = (server.values[f"flowstead_{one}"] for one in ("bucket", "backups_prefix"))
-        aws = Aws(server.values["flowstead_region"])
-        objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=f"{prefix}/")
+        storage, aws = server.outputs.storage, Aws(server.outputs.region)
+        folder = f"{storage.backups_prefix}/"
+        objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=storage.bucket, Prefix=folder)
         for line in list_backups([(one["Key"], one["Size"]) for one in objects]):
             print(line)
 
@@ -365,13 +357,13 @@ def list_users(_context: Any, inventory: str = "inventory") -> None:
 def change_password(_context: Any, name: str, inventory: str = "inventory") -> None:
     """Give a user another password; asks for it, or reads it from a pipe."""
     with _words(), _answers():
-        if name == "admin":
+        server = find(inventory)
+        if name == server.outputs.admin.username:
             raise FlowsteadError(
                 "The admin's password is in Secrets Manager too.",
                 next_step="docs/look_after_it.md says how to change both.",
             )
-        server, chosen = find(inventory), _new_password()
-        path = "2.0/mlflow/users/update-password"
+        chosen, path = _new_password(), "2.0/mlflow/users/update-password"
         call(server, path, "PATCH", username=name, password=chosen.value)
         print(f"{name} has another password.{chosen.shown}")
 

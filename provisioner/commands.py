@@ -6,10 +6,11 @@ import contextlib
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from provisioner import plan_text
-from provisioner.config import ADMIN, BAKED
+from provisioner.config import BAKED
 from provisioner.errors import AwsError, FlowsteadError, UsageError
 from provisioner.session import PROJECT, Session, shorten
 
@@ -66,7 +67,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
             session.execute(found)
     from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
 
-    result = outputs.collect(session.deployment, stack, found.state, session.account_id)
+    result = outputs.collect(session.deployment, stack, found.state, session.place)
     written = session.inventory.write(result, key.private_path if key else None, session.aws)
     met = _meet(session, result, key.private_path if key else None)
     changed = not found.is_empty or bool(written) or met != "known"
@@ -98,13 +99,15 @@ def status(session: Session) -> int:
 def outputs(session: Session) -> None:
     """Print endpoints, names and ARNs; nothing secret."""
     data = _outputs(session).as_data()
-    lines = []
+    session.print(data, list(_lines(data)))
+
+
+def _lines(data: Mapping[str, Any], within: str = "") -> Iterator[str]:
     for name, value in data.items():
         if isinstance(value, dict):
-            lines += [f"{name}.{key}: {item}" for key, item in value.items()]
+            yield from _lines(value, f"{within}{name}.")
         else:
-            lines.append(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
-    session.print(data, lines)
+            yield f"{within}{name}: {', '.join(value) if isinstance(value, list) else value}"
 
 
 def client(session: Session) -> None:
@@ -120,14 +123,14 @@ def client(session: Session) -> None:
     command = shlex.join(session.command("password"))
     data = {
         "tracking_uri": way.url,
-        "username": ADMIN,
+        "username": result.admin.username,
         "password_command": command,
         "ca_file": str(way.ca_file) if way.ca_file else None,
     }
     trust = "MLFLOW_TRACKING_SERVER_CERT_PATH"
     lines = [
         f"export MLFLOW_TRACKING_URI={shlex.quote(way.url)}",
-        f"export MLFLOW_TRACKING_USERNAME={ADMIN}",
+        f"export MLFLOW_TRACKING_USERNAME={result.admin.username}",
         f'export MLFLOW_TRACKING_PASSWORD="$({command})"',
         f"export {trust}={shlex.quote(str(way.ca_file))}" if way.ca_file else f"unset {trust}",
     ]
@@ -138,8 +141,9 @@ def password(session: Session) -> None:
     """Print the admin's password, and nothing else."""
     from provisioner.inventory import secret_value  # noqa: PLC0415 - each command imports what it needs
 
+    admin = session.names().secrets.admin
     try:
-        value = secret_value(session.aws, session.names().secrets.admin.secret_name, "password")
+        value = secret_value(session.aws, admin.secret.secret_name, "password")
     except AwsError as error:
         # Not made yet, or marked for deletion by destroy.
         if error.code not in {"ResourceNotFoundException", "InvalidRequestException"}:
@@ -148,7 +152,7 @@ def password(session: Session) -> None:
             f"The deployment {session.deployment.name} has no password ({error.message}).",
             next_step=f"Run: {session.again}",
         ) from error
-    session.print({"username": ADMIN, "password": value}, [value])
+    session.print({"username": admin.username, "password": value}, [value])
 
 
 def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
@@ -274,7 +278,7 @@ def _outputs(session: Session) -> Outputs:
     from provisioner import outputs as reading  # noqa: PLC0415 - each command imports what it needs
 
     stack = session.names()
-    return reading.collect(session.deployment, stack, reading.look_up(stack, session.aws), session.account_id)
+    return reading.collect(session.deployment, stack, reading.look_up(stack, session.aws), session.place)
 
 
 def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
@@ -282,8 +286,8 @@ def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
 
     host = first_contact.Host(
         address=result.public_address,
-        instance_id=result.instance_id,
-        user=result.ssh_user,
+        instance_id=result.server.instance_id,
+        user=result.server.ssh_user,
         system=session.deployment.server.system,
         private_key=private_key,
     )

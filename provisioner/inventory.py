@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from provisioner import files, known_hosts, rendering, ssh_key
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError, UsageError
-from provisioner.outputs import Outputs
+from provisioner.outputs import Outputs, file_in
 
 # Before the certificate in its file stands which secret it was read from: another secret is another CA.
 _written_for = re.compile(r"^# Written by provision\.py.* deployment ([a-z0-9-]+)\.", re.MULTILINE)
-_place = re.compile(r'^flowstead_(account_id|region): "?([a-z0-9-]+)"?$', re.MULTILINE)
-_endpoint = re.compile(r'^flowstead_endpoint_url: "?([^"\s]+)"?$', re.MULTILINE)
+# Indented since the variables are one; release 0.1.0 wrote `flowstead_` before each.
+_place = re.compile(r"""^(?:  |flowstead_)(account_id|region): ["']?([a-z0-9-]+)["']?$""", re.MULTILINE)
+_endpoint = re.compile(r"""^(?:  |flowstead_)endpoint_url: ["']?([^"'\s]+)["']?$""", re.MULTILINE)
 _origin = "# CA of Flowstead's deployment "
 
 
@@ -46,7 +50,7 @@ class Inventory:
     @property
     def provisioned(self) -> Path:
         """Variables for Ansible."""
-        return self.directory / "group_vars" / "all" / "provisioned.yml"
+        return file_in(self.directory)
 
     @property
     def hosts(self) -> Path:
@@ -112,15 +116,17 @@ class Inventory:
             FlowsteadError: a file cannot be written, or the CA cannot be read.
 
         """
+        data = outputs.as_data() | {"ca_file": self._as_template(self.ca_file)}
+        variables = yaml.safe_dump({"flowstead": data}, sort_keys=False, width=math.inf)
         texts = {
             self.hosts: rendering.render(
                 "inventory.aws_ec2.yml.j2", deployment=outputs.deployment, region=outputs.region
             ),
             self.provisioned: rendering.render(
                 "provisioned.yml.j2",
-                outputs=outputs,
-                endpoint=aws.endpoint,
-                private_key=self._yaml_path(private_key),
+                deployment=outputs.deployment,
+                variables=variables,
+                private_key=json.dumps(self._as_template(private_key)) if private_key else "",
             ),
         }
         changed = [path for path, text in texts.items() if files.write(path, text)]
@@ -140,7 +146,7 @@ class Inventory:
             FlowsteadError: the secret cannot be read, or holds no certificate.
 
         """
-        arn = outputs.secret_arns["tls_ca"]
+        arn = outputs.ca_secret_arn
         head = f"{_origin}{self.deployment}, from {arn}\n"
         if _text(self.ca_file).startswith(head):
             return False
@@ -158,14 +164,13 @@ class Inventory:
         if private.parent.is_dir() and not any(private.parent.iterdir()):
             shutil.rmtree(private.parent)
 
-    def _yaml_path(self, path: Path | None) -> str:
-        if path is None:
-            return ""
-        if path.is_relative_to(self.directory):
-            # Plays for localhost read group_vars/all too, and localhost is in no inventory directory.
-            inventory = "{{ inventory_dir | default('inventory') }}"
-            return json.dumps(f"{inventory}/{path.relative_to(self.directory).as_posix()}")
-        return json.dumps(str(path))
+    def _as_template(self, path: Path) -> str:
+        """Write a path as Ansible fills it in, wherever the inventory directory is moved."""
+        if not path.is_relative_to(self.directory):
+            return str(path)
+        # Plays for localhost read group_vars/all too, and localhost is in no inventory directory.
+        inventory = "{{ inventory_dir | default('inventory') }}"
+        return f"{inventory}/{path.relative_to(self.directory).as_posix()}"
 
 
 def secret_value(aws: Aws, secret: str, key: str) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provisioner.engine.plan import Plan
     from provisioner.inventory import Inventory
     from provisioner.lock import AccountLock
+    from provisioner.outputs import Place
     from provisioner.resources.state import State
     from provisioner.ssh_key import SshKey
     from provisioner.stack import BakeHost, Stack
@@ -228,6 +229,13 @@ class Session:
         if self.inventory.directory != PROJECT / "inventory":
             own += ["--inventory", str(self.inventory.directory)]
         return [sys.executable, str(PROJECT / "provision.py"), *own, *words]
+
+    @property
+    def place(self) -> Place:
+        """Where the deployment is, as its resources do not tell."""
+        from provisioner.outputs import Place  # noqa: PLC0415 - each command imports what it needs
+
+        return Place(self.account_id, self.aws.endpoint, self.inventory.ca_file)
 
     @property
     def again(self) -> str:

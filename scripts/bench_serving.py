@@ -164,7 +164,7 @@ def main() -> None:
         mine, my_memory = measure(client["MLFLOW_TRACKING_URI"], ours)
         open_port(deployment, PLAIN_PORT)
         deployment.host(PLAIN.format(unit=PLAIN_UNIT, version=version, port=PLAIN_PORT))
-        plain = f"http://{deployment.provisioned['flowstead_public_address']}:{PLAIN_PORT}"
+        plain = f"http://{deployment.provisioned['public_address']}:{PLAIN_PORT}"
         probe = ("curl", "--silent", "--fail", "--max-time", "5", f"{plain}/health")
         until(
             lambda: run(*probe, cwd=PROJECT, env=environment, check=False).returncode == 0, "plain MLflow up"

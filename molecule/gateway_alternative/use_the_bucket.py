@@ -17,7 +17,7 @@ os.environ |= {
     "MLFLOW_TRACKING_URI": f"https://{NAME}:8443",
     "MLFLOW_TRACKING_USERNAME": "admin",
     "MLFLOW_TRACKING_PASSWORD": sys.stdin.read(),
-    "MLFLOW_TRACKING_SERVER_CERT_PATH": "/etc/nginx/tls/own-ca.pem",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH": "/etc/nginx/tls/company.pem",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "1",
     "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": "1",

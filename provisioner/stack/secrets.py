@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from provisioner.config import ADMIN
 from provisioner.resources.secretsmanager.secret import Secret
 from provisioner.secret_values import certificate_authority, login, server_keys
 from provisioner.stack.context import Context
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who somebody is, and the secret that proves it.
+
+    Args:
+        secret: username and password.
+        username: the one in the secret.
+
+    """
+
+    secret: Secret
+    username: str
 
 
 @dataclass(frozen=True)
@@ -24,21 +38,17 @@ class Secrets:
 
     """
 
-    database_owner: Secret
-    database_application: Secret
-    admin: Secret
+    database_owner: Login
+    database_application: Login
+    admin: Login
     server_keys: Secret
     tls_ca: Secret
 
     @property
-    def by_use(self) -> Mapping[str, Secret]:
-        """All of them by the names above."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @property
     def of_hosts(self) -> tuple[Secret, ...]:
         """Those that the servers read: the authority's key stays where provision.py runs."""
-        return self.database_owner, self.database_application, self.admin, self.server_keys
+        logins = self.database_owner, self.database_application, self.admin
+        return *(login.secret for login in logins), self.server_keys
 
 
 def make_secrets(context: Context) -> Secrets:
@@ -65,11 +75,15 @@ def make_secrets(context: Context) -> Secrets:
             strangers=(mlflow,) if is_read else (server, mlflow),
         )
 
-    application = login("mlflow_application")
+    def for_login(name: str, purpose: str, username: str) -> Login:
+        return Login(secret(name, purpose, login(username)), username)
+
     return Secrets(
-        database_owner=secret("database_owner", "Migrates MLflow's schema", login("mlflow_owner")),
-        database_application=secret("database_application", "MLflow's server at the database", application),
-        admin=secret("admin", "MLflow's first administrator", login(ADMIN)),
+        database_owner=for_login("database_owner", "Migrates MLflow's schema", "mlflow_owner"),
+        database_application=for_login(
+            "database_application", "MLflow's server at the database", "mlflow_application"
+        ),
+        admin=for_login("admin", "MLflow's first administrator", ADMIN),
         server_keys=secret("server_keys", "Keys that MLflow signs and encrypts with", server_keys),
         tls_ca=secret(
             "tls_ca",

@@ -237,7 +237,7 @@ class Deployment:
     def provisioned(self) -> dict[str, Any]:
         """What provision.py wrote for Ansible."""
         path = self.clone / "inventory" / "group_vars" / "all" / "provisioned.yml"
-        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["flowstead"])
 
     @property
     def client_environment(self) -> dict[str, str]:
@@ -260,7 +260,7 @@ class Deployment:
     def instances(self) -> list[dict[str, Any]]:
         """The deployment's instances that are not terminated."""
         filters = [
-            {"Name": "tag:flowstead:deployment", "Values": [self.provisioned["flowstead_deployment"]]},
+            {"Name": "tag:flowstead:deployment", "Values": [self.provisioned["deployment"]]},
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
         ]
         reservations = self.sandbox.client("ec2").describe_instances(Filters=filters)["Reservations"]
@@ -271,10 +271,10 @@ class Deployment:
         inventory = self.clone / "inventory"
         return run(
             "ssh",
-            *("-i", str(inventory / "ssh" / self.provisioned["flowstead_deployment"])),
+            *("-i", str(inventory / "ssh" / self.provisioned["deployment"])),
             *("-o", f"UserKnownHostsFile={inventory / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes"),
             *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "IdentitiesOnly=yes", "-F", "/dev/null"),
-            f"{self.provisioned['ansible_user']}@{self.provisioned['flowstead_public_address']}",
+            f"{self.provisioned['server']['ssh_user']}@{self.provisioned['public_address']}",
             "sudo bash -s",
             cwd=self.clone,
             env=base_environment(),

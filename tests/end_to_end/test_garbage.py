@@ -82,7 +82,7 @@ class Team:
         facts = self.deployment.provisioned
         pages = self.deployment.sandbox.client("s3").get_paginator("list_objects_v2")
         listed = pages.paginate(
-            Bucket=facts["flowstead_bucket"], Prefix=f"{facts['flowstead_artifacts_prefix']}/"
+            Bucket=facts["storage"]["bucket"], Prefix=f"{facts['storage']['artifacts_prefix']}/"
         )
         return {one["Key"] for page in listed for one in page.get("Contents", [])}
 

@@ -41,10 +41,10 @@ def test_the_plan_shows_the_new_host_and_the_address_that_moves(deployment: Depl
 def test_the_two_commands_make_a_new_host_at_the_old_address(
     deployment: Deployment, client_environment: dict[str, str], lost: str
 ) -> None:
-    address = deployment.provisioned["flowstead_public_address"]
+    address = deployment.provisioned["public_address"]
     deployment.provision()
     assert deployment.instance_id != lost
-    assert deployment.provisioned["flowstead_public_address"] == address
+    assert deployment.provisioned["public_address"] == address
     addresses = deployment.sandbox.client("ec2").describe_addresses(PublicIps=[address])["Addresses"]
     assert [one["InstanceId"] for one in addresses] == [deployment.instance_id]
     assert pinned(deployment) == [deployment.instance_id]

@@ -185,7 +185,7 @@ def test_a_change_that_is_killed_is_undone(
         began = time.monotonic()
         begin_change(older, NEWEST, "--migrate", step="change the data")
         older.sandbox.client("rds").reboot_db_instance(
-            DBInstanceIdentifier=older.provisioned["flowstead_database_identifier"]
+            DBInstanceIdentifier=older.provisioned["database"]["identifier"]
         )
         left = settled(older)
         seconds["database restarted"] = round(time.monotonic() - began)

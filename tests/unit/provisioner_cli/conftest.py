@@ -4,15 +4,16 @@ import functools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from provisioner import cli, known_hosts, ssh_key
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
+from provisioner.outputs import Outputs
 from provisioner.session import Options, Session
 from tests.unit.provisioner.conftest import account
 from tests.unit.provisioner.copies import Copies
@@ -21,6 +22,17 @@ from tests.unit.provisioner.moto_account import Account
 __all__ = ["account"]
 
 ADDRESS = "203.0.113.7/32"
+
+
+def sample(**changes: Any) -> Outputs:
+    """Give outputs, made up but for some."""
+
+    def made_up(kind: type) -> Any:
+        if is_dataclass(kind):
+            return kind(**{name: made_up(of) for name, of in get_type_hints(kind).items()})
+        return {str: "made-up", int: 7}.get(kind, ())
+
+    return replace(made_up(Outputs), **changes)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from provisioner.engine import apply
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.session import Options, Session
 from tests.unit.provisioner_cli import ssh_host
+from tests.unit.provisioner_cli.conftest import sample
 
 PROJECT = Path(__file__).resolve().parents[3]
 SECRETS = ("database-owner", "database-application", "admin", "server-keys", "tls-ca")
@@ -31,6 +33,11 @@ def files(machine):
         for path in machine.inventory.rglob("*")
         if path.is_file() and path.name != ".lock"
     }
+
+
+def as_of_0_1(text):
+    """Give the variables as release 0.1.0 wrote those that stood at the top."""
+    return re.sub(r"""^  (\w+): ["']?([^"'\n]+)["']?$""", r'flowstead_\1: "\2"', text, flags=re.MULTILINE)
 
 
 def secret(machine, name):
@@ -55,11 +62,16 @@ def test_a_second_run_does_nothing_and_says_so(made):
 def test_the_inventory_has_what_ansible_needs(made):
     values = yaml.safe_load((made.inventory / "group_vars/all/provisioned.yml").read_text())
     outputs = made.run("outputs", "--json").data
-    assert values["flowstead_url"] == f"https://{outputs['public_address']}"
-    assert values["flowstead_bucket"] == "flowstead-123456789012-us-east-1"
-    assert values["flowstead_database_port"] == 5432
-    assert set(values["flowstead_secret_arns"]) == {name.replace("-", "_") for name in SECRETS}
-    assert values["ansible_user"] == "admin"
+    ca_file = "{{ inventory_dir | default('inventory') }}/flowstead.ca.pem"
+    assert outputs["ca_file"] == str(made.inventory / "flowstead.ca.pem")
+    assert values["flowstead"] == outputs | {"ca_file": ca_file}
+    assert outputs["url"] == f"https://{outputs['public_address']}"
+    assert outputs["storage"]["bucket"] == "flowstead-123456789012-us-east-1"
+    assert outputs["database"]["port"] == 5432
+    assert outputs["server"]["ssh_user"] == "admin"
+    names = {arn.rpartition("/")[2][:-7] for arn in outputs["host_secret_arns"]}
+    assert names == {*SECRETS} - {"tls-ca"}
+    assert values["ansible_user"] == "{{ flowstead.server.ssh_user }}"
     assert (
         values["ansible_ssh_private_key_file"] == "{{ inventory_dir | default('inventory') }}/ssh/flowstead"
     )
@@ -81,8 +93,9 @@ def test_fab_finds_the_files_that_the_inventory_names(made):
 def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     inventory = tmp_path / "inventory"
     (inventory / "group_vars" / "all").mkdir(parents=True)
-    outputs = {"flowstead_url": "https://192.0.2.7", "flowstead_ca_file": "{{ inventory_dir }}/x.ca.pem"}
-    (inventory / "group_vars" / "all" / "provisioned.yml").write_text(yaml.safe_dump(outputs))
+    outputs = sample(url="https://192.0.2.7", ca_file="{{ inventory_dir }}/x.ca.pem")
+    written = yaml.safe_dump({"flowstead": outputs.as_data()})
+    (inventory / "group_vars" / "all" / "provisioned.yml").write_text(written)
     edited = inventory / "group_vars" / "tracking_servers.yml"
     edited.write_text('tracking_server_names: [mlflow.example.com]\ngateway_certificate: ""\n')
     assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
@@ -262,10 +275,13 @@ def test_an_endpoint_that_is_not_awss_own_is_named_wherever_something_would_be_c
         assert f"account 123456789012, at {elsewhere} instead of AWS" in made.run(command).out
 
 
-def test_missing_credentials_lead_to_the_endpoint_that_the_inventory_was_written_for(made, monkeypatch):
+@pytest.mark.parametrize("is_of_0_1", [False, True])
+def test_missing_credentials_lead_to_the_endpoint_that_the_inventory_was_written_for(
+    made, monkeypatch, is_of_0_1
+):
     provisioned = made.inventory / "group_vars/all/provisioned.yml"
-    with provisioned.open("a") as file:
-        file.write('flowstead_endpoint_url: "http://127.0.0.1:4566"\n')
+    text = provisioned.read_text().replace("  endpoint_url: ''", "  endpoint_url: http://127.0.0.1:4566")
+    provisioned.write_text(as_of_0_1(text) if is_of_0_1 else text)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):

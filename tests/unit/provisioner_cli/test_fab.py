@@ -20,6 +20,8 @@ import pytest
 from invoke import Context
 
 import fabfile
+from provisioner.outputs import Login
+from tests.unit.provisioner_cli.conftest import sample
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -69,9 +71,10 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
     """MLflow, found by fab."""
     with MLflow() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        values = {"flowstead_url": f"http://127.0.0.1:{server.server_port}", "flowstead_ca_file": "/x"}
-        found = fabfile.Server(Path(), values, {"gateway_certificate": "own.pem"})
-        monkeypatch.setattr(fabfile.Server, "url", values["flowstead_url"])
+        url, admin = f"http://127.0.0.1:{server.server_port}", Login("admin", "arn")
+        outputs = sample(url=url, ca_file="/x", admin=admin)
+        found = fabfile.Server(Path(), outputs, None, {"gateway_certificate": "own.pem"})
+        monkeypatch.setattr(fabfile.Server, "url", outputs.url)
         monkeypatch.setattr(fabfile.Server, "password", lambda _self: "the admin's: password")
         monkeypatch.setattr(fabfile, "find", lambda _inventory: found)
         yield server

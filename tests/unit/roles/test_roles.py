@@ -93,7 +93,7 @@ def test_roles_know_neither_the_provisioner_nor_the_local_aws(role: str) -> None
             text = path.read_text()
             assert "sandbox" not in text.lower(), path
             assert "AWS_ENDPOINT_URL" not in text, path
-            assert not re.search(r"\{\{[^}]*\bflowstead_\w+", text), path
+            assert not re.search(r"\{\{[^}]*\bflowstead[._]\w+", text), path
 
 
 def test_the_options_of_the_tracking_servers_are_inputs_of_the_roles() -> None:

@@ -1,0 +1,117 @@
+"""What provision.py writes for the hosts, and how it and the roles' own names come to the roles."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from provisioner.outputs import Outputs
+
+PROJECT = Path(__file__).resolve().parents[3]
+GIVEN = yaml.safe_load((PROJECT / "inventory" / "group_vars" / "tracking_servers.yml").read_text())
+DEFAULTS = {
+    path.parts[-3]: yaml.safe_load(path.read_text()) or {}
+    for path in sorted(PROJECT.glob("roles/*/defaults/main.yml"))
+}
+TYPES = {str: {"type": "str"}, int: {"type": "int"}, tuple[str, ...]: {"type": "list", "elements": "str"}}
+
+
+def specification(kind: type) -> dict[str, Any]:
+    """Give the specification of a dictionary that has what a dataclass has."""
+    hints = get_type_hints(kind)
+    return {
+        field.name: {"required": True}
+        | (
+            {"type": "dict", "options": specification(hints[field.name])}
+            if dataclasses.is_dataclass(hints[field.name])
+            else TYPES[hints[field.name]]
+        )
+        for field in dataclasses.fields(kind)
+    }
+
+
+def made_up(kind: type, name: str = "") -> Any:
+    if dataclasses.is_dataclass(kind):
+        return {one: made_up(of, one) for one, of in get_type_hints(kind).items()}
+    return {str: f"a-{name}", int: 7}.get(kind, [f"a-{name}"])
+
+
+def named(value: object) -> Iterator[str]:
+    """Find the parts of `flowstead` that a value names."""
+    for template in re.findall(r"\{\{.*?\}\}", str(value), re.DOTALL):
+        yield from re.findall(r"\bflowstead\.([a-z_.]*[a-z_])", template)
+
+
+def test_the_playbooks_check_what_provision_py_writes() -> None:
+    text = (PROJECT / "playbooks" / "check_configuration.yml").read_text()
+    specifications = [
+        task["ansible.builtin.validate_argument_spec"]["argument_spec"]
+        for play in yaml.safe_load(text)
+        for task in play["tasks"]
+        if "ansible.builtin.validate_argument_spec" in task
+    ]
+    wanted = {"type": "dict", "required": True, "options": specification(Outputs)}
+    assert specifications == [{"flowstead": wanted}]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *PROJECT.glob("inventory/group_vars/*.yml"),
+        *PROJECT.glob("playbooks/*.yml"),
+        *PROJECT.glob("molecule/**/*.yml"),
+    ],
+    ids=lambda path: str(path.relative_to(PROJECT)),
+)
+def test_what_is_used_of_it_is_there(path: Path) -> None:
+    for name in named(path.read_text()):
+        found: Any = made_up(Outputs)
+        for part in name.split("."):
+            assert part in found, f"{path}: flowstead.{name}"
+            found = found[part]
+
+
+def test_where_nothing_is_known_better_a_name_is_the_roles_own() -> None:
+    own = {name: value for role in DEFAULTS.values() for name, value in role.items()}
+    variables = {name: trust(value) for name, value in {**GIVEN, "flowstead": made_up(Outputs)}.items()}
+    templar = Templar(loader=DataLoader(), variables=variables)
+    by_roles = {name for name, value in GIVEN.items() if name in own and not any(named(value))}
+    values = {name: templar.template(variables[name]) for name in by_roles}
+    assert values["database_access_databases"] == ["mlflow", "mlflow_auth"]
+    # Only with a gateway is there an authority to check it by.
+    assert {name for name in by_roles if values[name] != own[name]} == {"mlflow_gateway_ca_file"}
+
+
+def trust(value: Any) -> Any:
+    if isinstance(value, str):
+        return trust_as_template(value)
+    return [trust(one) for one in value] if isinstance(value, list) else value
+
+
+def test_a_name_that_several_roles_use_is_given_once() -> None:
+    """The role that it belongs to says it; what others are told refers to that."""
+    roles = defaultdict[str, dict[str, set[str]]](lambda: defaultdict(set))
+    for role, defaults in DEFAULTS.items():
+        for name, value in defaults.items():
+            for one in value if isinstance(value, list) else [value]:
+                if re.fullmatch(r"/.+|mlflow\w*", str(one)) or (name.endswith("_port") and one):
+                    roles[str(one)][role].add(name)
+    shared = {value: one for value, one in roles.items() if len(one) > 1}
+    assert {"/opt/flowstead/uv/bin/uv", "mlflow_auth", "443"} <= set(shared)
+    for value, by_role in shared.items():
+        owners = {
+            role
+            for role, names in by_role.items()
+            for name in names
+            if "{{" not in str(GIVEN.get(name, "itself"))
+        }
+        assert len(owners) <= 1, f"{value} is written for {owners}: {dict(by_role)}"
