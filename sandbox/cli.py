@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sandbox import calls as call_log
 from sandbox import state as states
+from sandbox.api import call_log
 from sandbox.control import ask
 from sandbox.errors import SandboxError
 from sandbox.state import State

@@ -18,10 +18,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sandbox import account, amis, checkip
-from sandbox.calls import CallLog
+from sandbox.api.call_log import CallLog
+from sandbox.api.faults import Fault, Faults
 from sandbox.control import ControlServer
 from sandbox.errors import SandboxError
-from sandbox.faults import Fault, Faults
 from sandbox.real.certificates import Authority
 from sandbox.real.commands import RealError
 from sandbox.real.site import Site
@@ -80,8 +80,10 @@ class Daemon:
 
     def _serve(self, site: Site) -> None:
         # moto reads its environment when it is imported, so nothing that imports it may come earlier.
-        from sandbox.front import Front  # noqa: PLC0415
-        from sandbox.mapping.world import World  # noqa: PLC0415
+        from sandbox.api.correction import Corrections  # noqa: PLC0415
+        from sandbox.api.front import Front  # noqa: PLC0415
+        from sandbox.corrections.registry import CORRECTIONS  # noqa: PLC0415
+        from sandbox.mapping.infrastructure import Infrastructure  # noqa: PLC0415
 
         state = self._state
         authority = Authority(state.authority)
@@ -89,9 +91,10 @@ class Daemon:
         access_key_id, secret_access_key = _access_key()
         with account.lock:
             account.create_administrator(access_key_id, secret_access_key)
-        world = World(site, state, authority, certificates)
-        front = Front(CallLog(state.calls), self._faults, world.describe_source)
-        world.serve_api_with(front)
+        infrastructure = Infrastructure(site, state, authority, certificates)
+        corrections = Corrections(CORRECTIONS, infrastructure)
+        front = Front(CallLog(state.calls), self._faults, corrections, infrastructure.describe_source)
+        infrastructure.serve_api_with(front)
         gateway = str(site.gateway)
         tls = certificates.context([gateway])
         listeners = [
@@ -100,7 +103,7 @@ class Daemon:
         ]
         for listener in listeners:
             listener.start()
-        control = ControlServer(state.socket, lambda request: self._control(world, request))
+        control = ControlServer(state.socket, lambda request: self._control(infrastructure, request))
         control.start()
         state.write_daemon(
             {
@@ -117,17 +120,18 @@ class Daemon:
         log.info("stopping")
         for listener in listeners:
             listener.stop()
-        world.close()
+        infrastructure.close()
         control.shutdown()
 
-    def _control(self, world: Any, request: dict[str, Any]) -> dict[str, Any]:
+    def _control(self, infrastructure: Any, request: dict[str, Any]) -> dict[str, Any]:
         what = request.pop("do", "")
         if what == "ping":
             return {"ok": True}
         if what == "status":
-            return dict(world.status())
+            return dict(infrastructure.status())
         if what == "take-images":
-            return {"images": [image for clone in request["clones"] for image in world.images.take(clone)]}
+            take = infrastructure.images.take
+            return {"images": [image for clone in request["clones"] for image in take(clone)]}
         if what == "fault":
             fault = Fault(**request)
             self._faults.add(fault)

@@ -14,50 +14,53 @@ from typing import Any
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, PublicAccessBlock
 
-from sandbox import account, authorize, principals
-from sandbox.corrections import follows, refuses, substitute
-from sandbox.errors import Refusal
-from sandbox.policy import is_public
-from sandbox.request import Call
-from sandbox.resources import bucket_arn
-from sandbox.web import HttpResponse
+from sandbox import account
+from sandbox.api import authorization, principals
+from sandbox.api.call import Call, current_call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.iam_demands import bucket_arn
+from sandbox.api.policy import is_public
+from sandbox.api.refusal import Refusal
+from sandbox.mapping.infrastructure import Infrastructure
 
 _NAME = re.compile(
     r"(?!xn--|sthree-|amzn-s3-demo-)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
     r"(?<!-s3alias)(?<!--ol-s3)(?<!\.mrap)(?<!--x-s3)(?<!--table-s3)"
 )
+
+correction = Correction()
 """Source: "General purpose bucket naming rules", Amazon S3 User Guide."""
 _ENFORCED = "BucketOwnerEnforced"
 _PUBLIC_ACLS = {"public-read", "public-read-write", "authenticated-read"}
 _EVERYBODY = re.compile(r"/groups/global/(AllUsers|AuthenticatedUsers)")
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Let moto ask the front's policies, key by key where a call names many keys."""
 
     def get_permission(_: Any, action: str, resource: str) -> Any:
-        call = authorize.current.get()
+        call = current_call.get()
         if call is None or call.action != "DeleteObjects":
             # The front has decided about the one thing that every other call does.
             return PermissionResult.PERMITTED
-        allowed = authorize.may(call, action, resource)
+        allowed = authorization.is_allowed(call, action, resource)
         return PermissionResult.PERMITTED if allowed else PermissionResult.DENIED
 
     substitute(FakeBucket, "get_permission", get_permission)
 
 
-@refuses("s3", "GetObject", "HeadObject")
-def _hide_absence(call: Call) -> HttpResponse | None:
+@correction.refuses("s3", "GetObject", "HeadObject")
+def _hide_absence(call: Call) -> None:
     """Answer 403 instead of 404 to whoever may not list the bucket.
 
     Source: the permissions sections of GetObject and HeadObject in the Amazon S3 API Reference.
     """
     bucket = account.s3().buckets.get(call.params["Bucket"])
     if bucket is None or call.params["Key"] in bucket.keys:
-        return None
-    if not authorize.may(call, "s3:ListBucket", bucket_arn(call.params["Bucket"])):
+        return
+    if not authorization.is_allowed(call, "s3:ListBucket", bucket_arn(call.params["Bucket"])):
         raise Refusal("AccessDenied", "Access Denied", 403)
-    return None
 
 
 def _is_address(text: str) -> bool:
@@ -81,7 +84,7 @@ def _is_public_acl(acl: str) -> bool:
     return acl in _PUBLIC_ACLS or _EVERYBODY.search(acl) is not None
 
 
-@refuses("s3", "CreateBucket")
+@correction.refuses("s3", "CreateBucket")
 def _check_new_bucket(call: Call) -> None:
     name, acl = str(call.params["Bucket"]), _wanted_acl(call)
     if _NAME.fullmatch(name) is None or _is_address(name):
@@ -100,7 +103,7 @@ def _check_new_bucket(call: Call) -> None:
     call.notes["new"] = name not in account.s3().buckets
 
 
-@follows("s3", "CreateBucket")
+@correction.follows("s3", "CreateBucket")
 def _close_new_bucket(call: Call) -> None:
     bucket = account.s3().buckets[call.params["Bucket"]]
     if call.notes["new"]:
@@ -108,7 +111,7 @@ def _close_new_bucket(call: Call) -> None:
         bucket.ownership_rule = bucket.ownership_rule or _ENFORCED
 
 
-@refuses("s3", "PutBucketAcl", "PutObjectAcl", "PutObject", "CopyObject", "CreateMultipartUpload")
+@correction.refuses("s3", "PutBucketAcl", "PutObjectAcl", "PutObject", "CopyObject", "CreateMultipartUpload")
 def _check_acl(call: Call) -> None:
     bucket, acl = account.s3().buckets.get(call.params["Bucket"]), _wanted_acl(call)
     if bucket is None or not acl:
@@ -120,7 +123,7 @@ def _check_acl(call: Call) -> None:
         raise Refusal("AccessDenied", "Access Denied", 403)
 
 
-@refuses("s3", "PutBucketOwnershipControls")
+@correction.refuses("s3", "PutBucketOwnershipControls")
 def _check_ownership(call: Call) -> None:
     """Keep ACLs while one lets others in. Source: "Error codes", Amazon S3 API Reference."""
     bucket = account.s3().buckets.get(call.params["Bucket"])
@@ -133,7 +136,7 @@ def _check_ownership(call: Call) -> None:
         )
 
 
-@refuses("s3", "PutBucketPolicy")
+@correction.refuses("s3", "PutBucketPolicy")
 def _check_policy(call: Call) -> None:
     bucket = account.s3().buckets.get(call.params["Bucket"])
     try:

@@ -12,14 +12,18 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.responses.instances import InstanceResponse
 
-from sandbox.corrections import follows, substitute
-from sandbox.request import Call
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction, substitute
+from sandbox.mapping.infrastructure import Infrastructure
+
+correction = Correction()
 
 _BURSTABLE = re.compile(r"t\d")
 _chosen: dict[str, str] = {}
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Tell what was chosen, and take another choice."""
 
     def describe(self: Any) -> ActionResult:
@@ -58,7 +62,7 @@ def _credits(host: Any) -> str:
     return _chosen.get(host.id, own)
 
 
-@follows("ec2", "RunInstances")
+@correction.follows("ec2", "RunInstances")
 def _keep(call: Call) -> None:
     chosen = (call.params.get("CreditSpecification") or {}).get("CpuCredits")
     for host in call.notes.get("launched", ()) if chosen else ():

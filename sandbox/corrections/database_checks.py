@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox import account, principals
+from sandbox import account
+from sandbox.api import principals
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction
+from sandbox.api.iam_demands import MONITORING
+from sandbox.api.refusal import Refusal
 from sandbox.corrections import database_offers as offers
-from sandbox.corrections import refuses
 from sandbox.corrections.database_storage import USABLE
-from sandbox.errors import Refusal
-from sandbox.request import Call
-from sandbox.resources import MONITORING
 from sandbox.ways import ways
+
+correction = Correction()
 
 _PASSWORD = re.compile(r"[!-~]+")
 _FORBIDDEN_IN_PASSWORD = set('/@" ')
@@ -23,10 +26,6 @@ _FREE_RETENTION_DAYS = 1
 _RESERVED = {"admin", "rdsadmin", "rds_superuser", "rdsrepladmin", "rds_replication", "public", "user"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _ZONES_MIN = 2
-
-
-def patch() -> None:
-    """Nothing of moto's needs another body."""
 
 
 def _invalid(message: str) -> Refusal:
@@ -41,7 +40,7 @@ def _backend(call: Call) -> Any:
     return account.rds(call.region)
 
 
-@refuses(
+@correction.refuses(
     "rds",
     "CreateDBCluster",
     "CreateDBInstanceReadReplica",
@@ -53,7 +52,7 @@ def _refuse_what_nothing_stands_for(call: Call) -> None:
     raise Refusal("UnsupportedInSandbox", f"The sandbox has nothing real to stand for {call.action}", 501)
 
 
-@refuses("rds", "CreateDBInstance")
+@correction.refuses("rds", "CreateDBInstance")
 def _check_engine(call: Call) -> None:
     params = call.params
     engine, version = str(params.get("Engine") or ""), str(params.get("EngineVersion") or "")
@@ -78,7 +77,7 @@ def _check_engine(call: Call) -> None:
         )
 
 
-@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance")
 def _check_password(call: Call) -> None:
     params = call.params
     password, managed = params.get("MasterUserPassword"), _true(params, "ManageMasterUserPassword")
@@ -103,7 +102,7 @@ def _check_password(call: Call) -> None:
         )
 
 
-@refuses("rds", "CreateDBInstance")
+@correction.refuses("rds", "CreateDBInstance")
 def _check_names(call: Call) -> None:
     params = call.params
     user, name = str(params.get("MasterUsername") or ""), params.get("DBName")
@@ -119,7 +118,7 @@ def _check_names(call: Call) -> None:
         raise _invalid("DBName must begin with a letter and contain only alphanumeric characters.")
 
 
-@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance")
 def _check_monitoring(call: Call) -> None:
     """Want a role that RDS can take. Source: MonitoringInterval in the RDS API Reference."""
     interval, role_arn = call.params.get("MonitoringInterval"), call.params.get("MonitoringRoleArn")
@@ -142,14 +141,14 @@ def _check_monitoring(call: Call) -> None:
         )
 
 
-@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance")
 def _check_retention(call: Call) -> None:
     days = call.params.get("BackupRetentionPeriod")
     if days is not None and int(days) > _RETENTION_MAX_DAYS:
         raise _invalid(f"Invalid backup retention period: {days}. Retention period must be between 0 and 35")
 
 
-@refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance")
 def _check_plan(call: Call) -> None:
     """Refuse what an account of the free plan does not get.
 
@@ -169,7 +168,7 @@ def _check_plan(call: Call) -> None:
         )
 
 
-@refuses("rds", "CreateDBInstance", "ModifyDBInstance", "RestoreDBInstanceFromDBSnapshot")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance", "RestoreDBInstanceFromDBSnapshot")
 def _check_network(call: Call) -> None:
     params, backend = call.params, account.ec2(call.region)
     group = _backend(call).subnet_groups.get(str(params.get("DBSubnetGroupName") or ""))
@@ -185,7 +184,7 @@ def _check_network(call: Call) -> None:
             )
 
 
-@refuses("rds", "CreateDBSubnetGroup", "ModifyDBSubnetGroup")
+@correction.refuses("rds", "CreateDBSubnetGroup", "ModifyDBSubnetGroup")
 def _check_zones(call: Call) -> None:
     params = call.params
     name = str(params.get("DBSubnetGroupName") or "").lower()
@@ -203,7 +202,7 @@ def _check_zones(call: Call) -> None:
         )
 
 
-@refuses("rds", "DeleteDBSubnetGroup")
+@correction.refuses("rds", "DeleteDBSubnetGroup")
 def _keep_used_subnet_group(call: Call) -> None:
     name = str(call.params.get("DBSubnetGroupName") or "").lower()
     for database in _backend(call).databases.values():
@@ -216,14 +215,14 @@ def _keep_used_subnet_group(call: Call) -> None:
             )
 
 
-@refuses("rds", "CreateDBParameterGroup")
+@correction.refuses("rds", "CreateDBParameterGroup")
 def _check_family(call: Call) -> None:
     family = str(call.params.get("DBParameterGroupFamily") or "")
     if family.startswith("postgres") and family.removeprefix("postgres") not in offers.majors():
         raise _invalid(f"ParameterGroupFamily {family} is not a valid parameter group family")
 
 
-@refuses("rds", "DeleteDBParameterGroup")
+@correction.refuses("rds", "DeleteDBParameterGroup")
 def _keep_used_parameter_group(call: Call) -> None:
     name = str(call.params.get("DBParameterGroupName") or "").lower()
     if any(database.db_parameter_group_name == name for database in _backend(call).databases.values()):
@@ -243,7 +242,7 @@ _NEEDS = {
 }
 
 
-@refuses("rds", *_NEEDS)
+@correction.refuses("rds", *_NEEDS)
 def _check_state(call: Call) -> None:
     database = _backend(call).databases.get(str(call.params.get("DBInstanceIdentifier")))
     if database is not None and database.status not in _NEEDS[call.action]:
@@ -254,7 +253,7 @@ def _check_state(call: Call) -> None:
         )
 
 
-@refuses("rds", "ModifyDBInstance")
+@correction.refuses("rds", "ModifyDBInstance")
 def _check_modification(call: Call) -> None:
     params = call.params
     database = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
@@ -275,7 +274,7 @@ def _check_modification(call: Call) -> None:
         raise _invalid(f"Invalid DB Instance class: {kind}")
 
 
-@refuses("rds", "DeleteDBInstance")
+@correction.refuses("rds", "DeleteDBInstance")
 def _check_final_snapshot(call: Call) -> None:
     params = call.params
     database = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))

@@ -6,19 +6,18 @@ from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from sandbox import account, wire
-from sandbox.corrections import refuses
+from sandbox import account
+from sandbox.api import wire
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction
 from sandbox.mapping.databases import minor_versions
 from sandbox.real import images
-from sandbox.request import Call
 from sandbox.web import HttpResponse
+
+correction = Correction()
 
 _FAMILIES = ("t3", "t4g", "m5", "m6g", "m6i", "m7g", "m7i", "r5", "r6g", "r6i", "r7g", "r7i")
 """Source: "Supported DB engines for DB instance classes", Amazon RDS User Guide; without the rarest."""
-
-
-def patch() -> None:
-    """Nothing of moto's needs another body."""
 
 
 def majors() -> list[str]:
@@ -60,7 +59,7 @@ def zones(region: str) -> list[str]:
     return [zone.name for zone in account.ec2(region).describe_availability_zones()]
 
 
-@refuses("rds", "DescribeDBEngineVersions")
+@correction.answers("rds", "DescribeDBEngineVersions")
 def _describe_versions(call: Call) -> HttpResponse | None:
     engine, wanted = call.params.get("Engine"), str(call.params.get("EngineVersion") or "")
     family = str(call.params.get("DBParameterGroupFamily") or "")
@@ -86,7 +85,7 @@ def _describe_versions(call: Call) -> HttpResponse | None:
     return wire.render_result(call, {"DBEngineVersions": chosen})
 
 
-@refuses("rds", "DescribeOrderableDBInstanceOptions")
+@correction.answers("rds", "DescribeOrderableDBInstanceOptions")
 def _describe_options(call: Call) -> HttpResponse | None:
     params = call.params
     if params.get("Engine") != "postgres":

@@ -12,11 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sandbox import account, wire
-from sandbox.corrections import refuses
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox import account
+from sandbox.api import wire
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction
+from sandbox.api.refusal import Refusal
 from sandbox.web import HttpResponse
+
+correction = Correction()
 
 _FILES = Path(__file__).with_name("parameters")
 _PAGE = 100
@@ -95,10 +98,6 @@ _FIXED = {
 }
 
 
-def patch() -> None:
-    """Nothing of moto's needs another body."""
-
-
 @cache
 def parameters_of_family(family: str) -> dict[str, Parameter]:
     """List the parameters of a family.
@@ -130,13 +129,13 @@ def _invalid(message: str) -> Refusal:
     return Refusal("InvalidParameterValue", message)
 
 
-@refuses("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
+@correction.refuses("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
 def _keep_default_groups(call: Call) -> None:
     if str(call.params.get("DBParameterGroupName") or "").startswith("default."):
         raise _invalid("Cannot modify a default parameter group.")
 
 
-@refuses("rds", "ModifyDBParameterGroup")
+@correction.refuses("rds", "ModifyDBParameterGroup")
 def _check_parameters(call: Call) -> None:
     group, given = _group(call), call.params.get("Parameters") or []
     if group is None:
@@ -168,7 +167,7 @@ def _check_parameter(known: dict[str, Parameter], item: dict[str, Any]) -> None:
         raise _invalid(f"Invalid parameter value: {value} for: {name} allowed values are: {allowed}")
 
 
-@refuses("rds", "DescribeDBParameters")
+@correction.answers("rds", "DescribeDBParameters")
 def _describe(call: Call) -> HttpResponse | None:
     """Answer with the whole family, as RDS does; moto knows only what was set."""
     group, params = _group(call), call.params

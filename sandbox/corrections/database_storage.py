@@ -7,10 +7,13 @@ from typing import Any
 from moto.rds.models import DBInstance
 
 from sandbox import account
-from sandbox.corrections import follows, refuses, substitute
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
+from sandbox.mapping.infrastructure import Infrastructure
 from sandbox.ways import ways
+
+correction = Correction()
 
 USABLE = frozenset({"available", "storage-optimization"})
 """The states of an instance that runs: one that optimizes its storage is in use like any other.
@@ -38,7 +41,8 @@ _STORAGE = {
 }
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Let an available instance be seen to optimize its storage for as long as it does."""
 
     def status(self: Any) -> str:
@@ -93,7 +97,7 @@ def _check_performance(params: dict[str, Any], storage: str, size: int) -> None:
             raise _impossible(f"{name} must be between {least} and {most} for a storage size of {size}.")
 
 
-@refuses("rds", "CreateDBInstance")
+@correction.refuses("rds", "CreateDBInstance")
 def _check_first_size(call: Call) -> None:
     params = call.params
     size, storage = int(params.get("AllocatedStorage") or 0), str(params.get("StorageType") or "gp2")
@@ -108,7 +112,7 @@ def _check_first_size(call: Call) -> None:
     _check_performance(params, storage, size)
 
 
-@refuses("rds", "ModifyDBInstance")
+@correction.refuses("rds", "ModifyDBInstance")
 def _check_change(call: Call) -> None:
     params, database = call.params, _database(call)
     if database is None:
@@ -136,7 +140,7 @@ def _check_change(call: Call) -> None:
         )
 
 
-@follows("rds", "CreateDBInstance", "RestoreDBInstanceFromDBSnapshot", "ModifyDBInstance")
+@correction.follows("rds", "CreateDBInstance", "RestoreDBInstanceFromDBSnapshot", "ModifyDBInstance")
 def _follow_size(call: Call) -> None:
     """Report gp3's performance, and begin to optimize what has changed."""
     database, before, params = _database(call), call.notes.get("storage"), call.params

@@ -9,12 +9,16 @@ from typing import Any
 
 from moto.rds.models import DBInstance, MasterUserSecret
 
-from sandbox import account, wire
-from sandbox.corrections import follows, refuses, substitute, world
+from sandbox import account
+from sandbox.api import wire
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
 from sandbox.corrections.database_storage import USABLE
-from sandbox.errors import Refusal
 from sandbox.mapping.databases import new_password
-from sandbox.request import Call
+from sandbox.mapping.infrastructure import Infrastructure
+
+correction = Correction()
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -32,7 +36,8 @@ _LIFECYCLE = "open-source-rds-extended-support"
 """Where a call says nothing. Source: EngineLifecycleSupport of CreateDBInstance, RDS's API reference."""
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Give instances the endpoint, the secret and the status of real ones."""
 
     def address(self: Any) -> str:
@@ -86,8 +91,8 @@ def _database(call: Call) -> Any:
     return account.rds(call.region).databases.get(str(call.params.get("DBInstanceIdentifier")))
 
 
-@follows("rds", "CreateDBInstance", "RestoreDBInstanceFromDBSnapshot")
-def _create(call: Call) -> None:
+@correction.acts("rds", "CreateDBInstance", "RestoreDBInstanceFromDBSnapshot")
+def _create(call: Call, infrastructure: Infrastructure) -> None:
     database = _database(call)
     database.dbi_resource_id = "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
     database.engine_lifecycle_support = call.params.get("EngineLifecycleSupport") or _LIFECYCLE
@@ -95,11 +100,11 @@ def _create(call: Call) -> None:
         # Filled in where the call left it out; moto has read the call as it came.
         database.engine_version = call.params["EngineVersion"]
     snapshot = call.params.get("DBSnapshotIdentifier")
-    world().databases.create(database, str(snapshot).rpartition(":")[2].lower() if snapshot else None)
+    infrastructure.databases.create(database, str(snapshot).rpartition(":")[2].lower() if snapshot else None)
     _show(call, database)
 
 
-@refuses("rds", "ModifyDBInstance")
+@correction.refuses("rds", "ModifyDBInstance")
 def _remember(call: Call) -> None:
     database = _database(call)
     if database is not None:
@@ -108,8 +113,8 @@ def _remember(call: Call) -> None:
         call.notes["version"] = database.engine_version
 
 
-@follows("rds", "ModifyDBInstance")
-def _modify(call: Call) -> None:
+@correction.acts("rds", "ModifyDBInstance")
+def _modify(call: Call, infrastructure: Infrastructure) -> None:
     database, params = _database(call), call.params
     if str(params.get("ApplyImmediately")).lower() != "true":
         pending = {}
@@ -124,13 +129,13 @@ def _modify(call: Call) -> None:
     # A major version that it has is no wish for another minor one.
     database.engine_version = call.notes["version"]
     group_changed = database.db_parameter_group_name != call.notes["group"]
-    world().databases.follow(database, group_changed=group_changed)
+    infrastructure.databases.follow(database, group_changed=group_changed)
     _show(call, database)
 
 
-@follows("rds", "StopDBInstance", "StartDBInstance", "RebootDBInstance")
-def _act(call: Call) -> None:
-    databases, database = world().databases, _database(call)
+@correction.acts("rds", "StopDBInstance", "StartDBInstance", "RebootDBInstance")
+def _act(call: Call, infrastructure: Infrastructure) -> None:
+    databases, database = infrastructure.databases, _database(call)
     action = {
         "StopDBInstance": databases.stop,
         "StartDBInstance": databases.start,
@@ -140,22 +145,22 @@ def _act(call: Call) -> None:
     _show(call, database)
 
 
-@follows("rds", "ModifyDBParameterGroup")
-def _apply_parameters(call: Call) -> None:
+@correction.acts("rds", "ModifyDBParameterGroup")
+def _apply_parameters(call: Call, infrastructure: Infrastructure) -> None:
     name = str(call.params.get("DBParameterGroupName")).lower()
     for database in account.rds(call.region).databases.values():
         if database.db_parameter_group_name == name and database.status in USABLE:
-            world().databases.apply_parameters(database)
+            infrastructure.databases.apply_parameters(database)
 
 
-@follows("rds", "CreateDBSnapshot")
-def _snapshot(call: Call) -> None:
+@correction.acts("rds", "CreateDBSnapshot")
+def _snapshot(call: Call, infrastructure: Infrastructure) -> None:
     backend = account.rds(call.region)
     snapshot = backend.database_snapshots[str(call.params["DBSnapshotIdentifier"])]
-    world().databases.snapshot(_database(call), snapshot)
+    infrastructure.databases.snapshot(_database(call), snapshot)
 
 
-@refuses("rds", "RestoreDBInstanceFromDBSnapshot")
+@correction.refuses("rds", "RestoreDBInstanceFromDBSnapshot")
 def _check_snapshot(call: Call) -> None:
     snapshot_id = str(call.params.get("DBSnapshotIdentifier")).rpartition(":")[2].lower()
     snapshot = account.rds(call.region).database_snapshots.get(snapshot_id)
@@ -165,18 +170,18 @@ def _check_snapshot(call: Call) -> None:
         )
 
 
-@follows("rds", "DeleteDBSnapshot")
-def _drop_snapshot(call: Call) -> None:
-    world().databases.drop_snapshot(str(call.params["DBSnapshotIdentifier"]).lower())
+@correction.acts("rds", "DeleteDBSnapshot")
+def _drop_snapshot(call: Call, infrastructure: Infrastructure) -> None:
+    infrastructure.databases.drop_snapshot(str(call.params["DBSnapshotIdentifier"]).lower())
 
 
-@refuses("rds", "DeleteDBInstance")
+@correction.refuses("rds", "DeleteDBInstance")
 def _remember_deleted(call: Call) -> None:
     call.notes["database"] = _database(call)
 
 
-@follows("rds", "DeleteDBInstance")
-def _delete(call: Call) -> None:
+@correction.acts("rds", "DeleteDBInstance")
+def _delete(call: Call, infrastructure: Infrastructure) -> None:
     database, backend = call.notes["database"], account.rds(call.region)
     key = database.db_instance_identifier
     # On AWS it is listed as deleting until its server is gone.
@@ -184,5 +189,5 @@ def _delete(call: Call) -> None:
     final = call.params.get("FinalDBSnapshotIdentifier")
     skip = str(call.params.get("SkipFinalSnapshot")).lower() == "true"
     snapshot = backend.database_snapshots.get(str(final)) if final and not skip else None
-    world().databases.delete(database, snapshot, lambda: backend.databases.pop(key, None) and None)
+    infrastructure.databases.delete(database, snapshot, lambda: backend.databases.pop(key, None) and None)
     _show(call, database)

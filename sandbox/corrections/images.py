@@ -11,18 +11,22 @@ from moto.ec2.models.elastic_block_store import EBSBackend
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.utils import random_ami_id, random_snapshot_id
 
-from sandbox import account, amis, authorize
-from sandbox.corrections import follows, refuses, settles, substitute, world
-from sandbox.errors import Refusal
+from sandbox import account, amis
+from sandbox.api.call import Call, current_call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
 from sandbox.mapping.images import OwnImage, enter
-from sandbox.request import Call
+from sandbox.mapping.infrastructure import Infrastructure
+
+correction = Correction()
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}")
 """Source: CreateImage, parameter Name, Amazon EC2 API Reference."""
 _TAGGED = ("image", "snapshot")
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Give images their snapshot's size, instances their image's root volume, and snapshots their owner."""
     make, run, describe = Ami.__init__, InstanceBackend.run_instances, EBSBackend.describe_snapshots
 
@@ -49,7 +53,7 @@ def patch() -> None:
         return run(self, image_id, *args, **kwargs)
 
     def describe_snapshots(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call = authorize.current.get()
+        call = current_call.get()
         owners = (
             call.params.get("OwnerIds") if call is not None and call.action == "DescribeSnapshots" else None
         )
@@ -106,25 +110,25 @@ def _create(self: Any, instance_id: str, name: str, description: str, tag_specif
         snapshot_tags=tags["snapshot"],
     )
     image = enter(own, "pending")
-    call = authorize.current.get()
+    call = current_call.get()
     if call is not None:
         call.notes["image"] = (instance, own, image)
     return image
 
 
-@refuses("ec2", "CopyImage", "RegisterImage", "CreateSnapshot", "CreateSnapshots", "CopySnapshot")
+@correction.refuses("ec2", "CopyImage", "RegisterImage", "CreateSnapshot", "CreateSnapshots", "CopySnapshot")
 def _refuse_unreal(call: Call) -> None:
     raise Refusal("UnsupportedInSandbox", f"The sandbox has nothing real to stand for {call.action}", 501)
 
 
-@refuses("ec2", "CreateImage", "DeregisterImage")
+@correction.refuses("ec2", "CreateImage", "DeregisterImage")
 def _refuse_options(call: Call) -> None:
     for option in ("BlockDeviceMappings", "DeleteAssociatedSnapshots"):
         if str(call.params.get(option, "false")).lower() != "false":
             raise Refusal("UnsupportedInSandbox", f"The sandbox's {call.action} does not know {option}", 501)
 
 
-@refuses("ec2", "CreateImage")
+@correction.refuses("ec2", "CreateImage")
 def _check_image(call: Call) -> None:
     backend, params = account.ec2(call.region), call.params
     name, instance_id = str(params.get("Name") or ""), str(params.get("InstanceId") or "")
@@ -155,27 +159,27 @@ def _check_image(call: Call) -> None:
         )
 
 
-@follows("ec2", "CreateImage")
-def _make(call: Call) -> None:
+@correction.acts("ec2", "CreateImage")
+def _make(call: Call, infrastructure: Infrastructure) -> None:
     instance, own, image = call.notes["image"]
     reboot = instance.state == "running" and str(call.params.get("NoReboot")).lower() != "true"
-    world().hosts.make_image(instance, own, image, reboot=reboot)
+    infrastructure.hosts.make_image(instance, own, image, reboot=reboot)
 
 
-@refuses("ec2", "DeregisterImage")
+@correction.refuses("ec2", "DeregisterImage")
 def _keep_others(call: Call) -> None:
     image = account.ec2(call.region).amis.get(str(call.params.get("ImageId")))
     if image is not None and image.owner_id != account.ACCOUNT_ID:
         raise Refusal("AuthFailure", f"Not authorized for image:{image.id}", 403)
 
 
-@refuses("ec2", "DeleteSnapshot")
+@correction.refuses("ec2", "DeleteSnapshot")
 def _keep_others_snapshot(call: Call) -> None:
     snapshot = account.ec2(call.region).snapshots.get(str(call.params.get("SnapshotId")))
     if snapshot is not None and snapshot.owner_id != account.ACCOUNT_ID:
         raise Refusal("AuthFailure", f"Not authorized for snapshot:{snapshot.id}", 403)
 
 
-@settles("ec2", "DeregisterImage", "DeleteSnapshot")
-def _forget(call: Call) -> None:
-    world().images.forget(str(call.params.get("ImageId") or call.params.get("SnapshotId")))
+@correction.settles("ec2", "DeregisterImage", "DeleteSnapshot")
+def _forget(call: Call, infrastructure: Infrastructure) -> None:
+    infrastructure.images.forget(str(call.params.get("ImageId") or call.params.get("SnapshotId")))

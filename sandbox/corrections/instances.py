@@ -11,26 +11,30 @@ from moto.ec2.models.elastic_network_interfaces import Attachment
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend
 
-from sandbox import account, authorize, wire
-from sandbox.corrections import follows, refuses, substitute, world
-from sandbox.errors import Refusal
+from sandbox import account
+from sandbox.api import wire
+from sandbox.api.call import Call, current_call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
 from sandbox.mapping.hosts import set_state
-from sandbox.request import Call
+from sandbox.mapping.infrastructure import Infrastructure
 from sandbox.ways import ways
-from sandbox.web import HttpResponse
+
+correction = Correction()
 
 _USER_DATA_BYTES = 16_384  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Launch as many as asked for, pending, with the protection asked for, and tag their interfaces."""
     original = InstanceBackend.run_instances
 
     def run_instances(
         self: Any, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
     ) -> Any:
-        call = authorize.current.get()
+        call = current_call.get()
         params = call.params if call is not None and call.action == "RunInstances" else {}
         wanted = int(params.get("MaxCount") or count)
         kwargs["disable_api_termination"] = str(params.get("DisableApiTermination")).lower() == "true"
@@ -58,7 +62,7 @@ def _profile(host: Any) -> dict[str, str] | None:
     return {"Arn": profile.arn, "Id": profile.id} if profile else None
 
 
-@refuses("ec2", "RunInstances")
+@correction.refuses("ec2", "RunInstances")
 def _check_counts(call: Call) -> None:
     least, most = int(call.params.get("MinCount") or 0), int(call.params.get("MaxCount") or 0)
     if not least or not most:
@@ -69,7 +73,7 @@ def _check_counts(call: Call) -> None:
         )
 
 
-@refuses("ec2", "RunInstances")
+@correction.refuses("ec2", "RunInstances")
 def _check_image_and_type(call: Call) -> None:
     params = call.params
     if params.get("LaunchTemplate"):
@@ -102,7 +106,7 @@ def _check_type(kind: str, architecture: str, code: str) -> None:
         )
 
 
-@refuses("ec2", "RunInstances")
+@correction.refuses("ec2", "RunInstances")
 def _check_place(call: Call) -> None:
     """The subnet's zone must offer the type, and the groups must be of the subnet's VPC."""
     backend, params = account.ec2(call.region), call.params
@@ -132,7 +136,7 @@ def _check_place(call: Call) -> None:
             )
 
 
-@refuses("ec2", "RunInstances")
+@correction.refuses("ec2", "RunInstances")
 def _check_the_rest(call: Call) -> None:
     params = call.params
     key = params.get("KeyName")
@@ -146,7 +150,7 @@ def _check_the_rest(call: Call) -> None:
         raise Refusal("InvalidParameterValue", f"User data is limited to {_USER_DATA_BYTES} bytes")
 
 
-@refuses("ec2", "RunInstances")
+@correction.refuses("ec2", "RunInstances")
 def _check_root_volume(call: Call) -> None:
     image = account.ec2(call.region).amis.get(str(call.params.get("ImageId")))
     if image is None:
@@ -161,8 +165,8 @@ def _check_root_volume(call: Call) -> None:
             )
 
 
-@follows("ec2", "RunInstances")
-def _launch(call: Call) -> None:
+@correction.acts("ec2", "RunInstances")
+def _launch(call: Call, infrastructure: Infrastructure) -> None:
     instances = call.notes.get("launched", [])
     profile = call.params.get("IamInstanceProfile") or {}
     for instance in instances[1:] if profile else []:
@@ -173,7 +177,7 @@ def _launch(call: Call) -> None:
             iam_instance_profile_arn=profile.get("Arn"),
         )
     for instance in instances:
-        world().hosts.launch(instance)
+        infrastructure.hosts.launch(instance)
 
 
 def _named(call: Call) -> list[Any]:
@@ -189,7 +193,7 @@ _WRONG_STATES = {
 }
 
 
-@refuses("ec2", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
+@correction.refuses("ec2", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
 def _check_states(call: Call) -> None:
     for instance in _named(call):
         if instance.state in _WRONG_STATES.get(call.action, set()):
@@ -201,9 +205,9 @@ def _check_states(call: Call) -> None:
         call.notes[instance.id] = instance.state
 
 
-@follows("ec2", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
-def _act(call: Call) -> None:
-    hosts = world().hosts
+@correction.acts("ec2", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
+def _act(call: Call, infrastructure: Infrastructure) -> None:
+    hosts = infrastructure.hosts
     for instance in _named(call):
         was = call.notes.get(instance.id, "")
         if call.action == "StartInstances":
@@ -224,7 +228,7 @@ def _act(call: Call) -> None:
             hosts.terminate(instance)
 
 
-@refuses("ec2", "ModifyInstanceAttribute")
+@correction.refuses("ec2", "ModifyInstanceAttribute")
 def _check_stopped(call: Call) -> None:
     instance = account.ec2(call.region).get_instance_by_id(call.params.get("InstanceId"))
     needs = {"InstanceType", "UserData"} & set(call.params) or call.params.get("Attribute") in {
@@ -237,7 +241,7 @@ def _check_stopped(call: Call) -> None:
         )
 
 
-@refuses("ec2", "ModifyInstanceAttribute")
+@correction.refuses("ec2", "ModifyInstanceAttribute")
 def _check_new_type(call: Call) -> None:
     """Refuse a type that is none, or that cannot run the host's disk.
 
@@ -251,10 +255,10 @@ def _check_new_type(call: Call) -> None:
         _check_type(str(kind), instance.architecture, "InvalidInstanceAttributeValue")
 
 
-@refuses("ec2", "GetConsoleOutput")
-def _show_console(call: Call) -> HttpResponse | None:
-    instance_id = str(call.params.get("InstanceId"))
-    if account.ec2(call.region).get_instance_by_id(instance_id) is None:
-        return None
-    output = "" if ways.lags("console-output", instance_id) else world().hosts.console(instance_id)
-    return wire.render_result(call, {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": output})
+@correction.acts("ec2", "GetConsoleOutput")
+def _show_console(call: Call, infrastructure: Infrastructure) -> None:
+    """Answer with the real host's console; moto has found the instance, and knows no console of it."""
+    instance_id = str(call.params["InstanceId"])
+    output = "" if ways.lags("console-output", instance_id) else infrastructure.hosts.console(instance_id)
+    result = {"InstanceId": instance_id, "Timestamp": utcnow(), "Output": output}
+    call.response = wire.render_result(call, result)

@@ -7,10 +7,14 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.responses.key_pairs import KeyPairs
 
-from sandbox.corrections import substitute
+from sandbox.api.correction import Correction, substitute
+from sandbox.mapping.infrastructure import Infrastructure
+
+correction = Correction()
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Delete by name or id. Source: "DeleteKeyPair", EC2 API Reference."""
 
     def delete_key_pair(self: Any) -> ActionResult:

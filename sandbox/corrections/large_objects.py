@@ -19,8 +19,11 @@ from moto.s3.responses import S3Response
 from moto.s3.utils import compute_checksum
 from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
-from sandbox import authorize
-from sandbox.corrections import substitute
+from sandbox.api.call import current_call
+from sandbox.api.correction import Correction, substitute
+from sandbox.mapping.infrastructure import Infrastructure
+
+correction = Correction()
 
 _IN_MEMORY_BYTES = 1 << 20
 """What is larger is in a file; chosen: configurations and pictures are smaller, parts of uploads are not."""
@@ -36,7 +39,8 @@ class _Whole(mmap.mmap):
     file: Any
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Replace what reads, joins and answers objects."""
     substitute(FakeKey, "value", property(_read, _write))
     substitute(FakeMultipart, "complete", _join)
@@ -114,7 +118,7 @@ def _unread(key_response: Callable[..., Any]) -> Callable[..., Any]:
 
     def answer(self: Any, request: Any, full_url: str, headers: Any) -> Any:
         status, sent, content = key_response(self, request, full_url, headers)
-        call = authorize.current.get()
+        call = current_call.get()
         if isinstance(content, mmap.mmap) and call is not None:
             call.content = content
             return status, sent, b""

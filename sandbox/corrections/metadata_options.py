@@ -6,7 +6,11 @@ from typing import Any
 
 from moto.ec2.models.instances import InstanceBackend
 
-from sandbox.corrections import substitute
+from sandbox.api.correction import Correction, substitute
+from sandbox.mapping.infrastructure import Infrastructure
+
+correction = Correction()
+
 
 _FIELDS = {
     "http_tokens": "http_tokens",
@@ -17,7 +21,8 @@ _FIELDS = {
 }
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Fill in what the call leaves out with what the instance has."""
     original = InstanceBackend.modify_instance_metadata_options
 

@@ -9,19 +9,23 @@ from typing import Any
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces, flow_logs
 
 from sandbox import account
-from sandbox.corrections import follows, refuses, settles, substitute, world
-from sandbox.errors import Refusal
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
+from sandbox.mapping.infrastructure import Infrastructure
 from sandbox.mapping.topology import interfaces
-from sandbox.request import Call
+
+correction = Correction()
 
 _QUOTA = 5
 """VPCs, and Elastic IP addresses, of a region. Source: "Amazon VPC quotas", Amazon VPC User Guide."""
 
 
-def patch() -> None:
+@correction.patch
+def _patch(infrastructure: Infrastructure) -> None:
     """Give out addresses of the sandbox's own range, each as long after its last use as can be."""
-    cycle = itertools.cycle(world().public_addresses())
-    count = len(world().public_addresses())
+    addresses = infrastructure.public_addresses()
+    cycle = itertools.cycle(addresses)
 
     def take() -> str:
         taken = {
@@ -30,7 +34,7 @@ def patch() -> None:
             for item in (*account.ec2(region).addresses, *account.ec2(region).enis.values())
             if (address := item.public_ip)
         }
-        for _ in range(count):
+        for _ in addresses:
             address = next(cycle)
             if address not in taken:
                 return address
@@ -78,19 +82,19 @@ def _groups(backend: Any) -> list[Any]:
     return [group for groups in backend.groups.values() for group in groups.values()]
 
 
-@refuses("ec2", "CreateVpc", "CreateDefaultVpc")
+@correction.refuses("ec2", "CreateVpc", "CreateDefaultVpc")
 def _check_vpcs(call: Call) -> None:
     if len(account.ec2(call.region).vpcs) >= _QUOTA:
         raise Refusal("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 
 
-@refuses("ec2", "AllocateAddress")
+@correction.refuses("ec2", "AllocateAddress")
 def _check_addresses(call: Call) -> None:
     if len(account.ec2(call.region).addresses) >= _QUOTA:
         raise Refusal("AddressLimitExceeded", "The maximum number of addresses has been reached.")
 
 
-@refuses("ec2", "ModifyVpcAttribute")
+@correction.refuses("ec2", "ModifyVpcAttribute")
 def _check_dns(call: Call) -> None:
     """Refuse host names without a resolver. ModifyVpcAttribute's page has the rule, not the error's code."""
     vpc = account.ec2(call.region).vpcs.get(str(call.params.get("VpcId")))
@@ -111,7 +115,7 @@ def _is_true(value: Any) -> bool:
     return str(value).lower() == "true"
 
 
-@refuses("ec2", "AttachInternetGateway")
+@correction.refuses("ec2", "AttachInternetGateway")
 def _check_attachment(call: Call) -> None:
     gateways, vpc_id = account.ec2(call.region).internet_gateways, call.params.get("VpcId")
     gateway = gateways.get(str(call.params.get("InternetGatewayId")))
@@ -124,7 +128,7 @@ def _check_attachment(call: Call) -> None:
         raise Refusal("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")
 
 
-@refuses("ec2", "CreateRoute", "ReplaceRoute")
+@correction.refuses("ec2", "CreateRoute", "ReplaceRoute")
 def _check_route(call: Call) -> None:
     backend = account.ec2(call.region)
     gateway = backend.internet_gateways.get(str(call.params.get("GatewayId")))
@@ -136,7 +140,7 @@ def _check_route(call: Call) -> None:
         )
 
 
-@refuses("ec2", "CreateVpcEndpoint", "ModifyVpcEndpoint")
+@correction.refuses("ec2", "CreateVpcEndpoint", "ModifyVpcEndpoint")
 def _check_endpoint(call: Call) -> None:
     """Let one gateway endpoint of a service be on a route table; its policy must be JSON."""
     backend, params = account.ec2(call.region), call.params
@@ -158,14 +162,14 @@ def _check_endpoint(call: Call) -> None:
             )
 
 
-@follows("ec2", "CreateVpcEndpoint")
+@correction.follows("ec2", "CreateVpcEndpoint")
 def _fill_in_kind(call: Call) -> None:
     """An endpoint is a gateway unless said otherwise. Source: CreateVpcEndpoint, Amazon EC2 API Reference."""
     for endpoint in account.ec2(call.region).vpc_end_points.values():
         endpoint.vpc_endpoint_type = endpoint.vpc_endpoint_type or "Gateway"
 
 
-@refuses("ec2", "DeleteSecurityGroup")
+@correction.refuses("ec2", "DeleteSecurityGroup")
 def _keep_used_group(call: Call) -> None:
     backend, params = account.ec2(call.region), call.params
     group_id = params.get("GroupId")
@@ -187,7 +191,7 @@ def _keep_used_group(call: Call) -> None:
         raise Refusal("DependencyViolation", f"resource {group.id} has a dependent object")
 
 
-@refuses("ec2", "DeleteSubnet")
+@correction.refuses("ec2", "DeleteSubnet")
 def _keep_used_subnet(call: Call) -> None:
     subnet_id = call.params.get("SubnetId")
     if any(nic.subnet.id == subnet_id for nic in account.ec2(call.region).enis.values()):
@@ -196,7 +200,7 @@ def _keep_used_subnet(call: Call) -> None:
         )
 
 
-@refuses("ec2", "DeleteVpc")
+@correction.refuses("ec2", "DeleteVpc")
 def _keep_used_vpc(call: Call) -> None:
     backend, vpc_id = account.ec2(call.region), call.params.get("VpcId")
     gateways = any(g.vpc is not None and g.vpc.id == vpc_id for g in backend.internet_gateways.values())
@@ -206,7 +210,7 @@ def _keep_used_vpc(call: Call) -> None:
         raise Refusal("DependencyViolation", f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
 
 
-@refuses("ec2", "DetachInternetGateway")
+@correction.refuses("ec2", "DetachInternetGateway")
 def _keep_used_gateway(call: Call) -> None:
     vpc_id = str(call.params.get("VpcId"))
     if any(nic.public_ip for nic in interfaces(account.ec2(call.region), vpc_id)):
@@ -217,7 +221,7 @@ def _keep_used_gateway(call: Call) -> None:
         )
 
 
-@refuses("ec2", "AssociateAddress")
+@correction.refuses("ec2", "AssociateAddress")
 def _check_association(call: Call) -> None:
     backend = account.ec2(call.region)
     instance = backend.get_instance_by_id(call.params.get("InstanceId"))
@@ -233,7 +237,7 @@ def _check_association(call: Call) -> None:
         raise Refusal("Gateway.NotAttached", f"Network {vpc_id} is not attached to any internet gateway")
 
 
-@refuses("ec2", "ReleaseAddress")
+@correction.refuses("ec2", "ReleaseAddress")
 def _keep_used_address(call: Call) -> None:
     params = call.params
     for address in account.ec2(call.region).addresses:
@@ -244,7 +248,7 @@ def _keep_used_address(call: Call) -> None:
             raise Refusal("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
 
 
-@settles("ec2", "*")
-def _follow(call: Call) -> None:
+@correction.settles("ec2", "*")
+def _follow(call: Call, infrastructure: Infrastructure) -> None:
     if not call.action.startswith(("Describe", "Get", "RunInstances")):
-        world().networks.reconcile()
+        infrastructure.networks.reconcile()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sandbox import account, principals
-from sandbox.corrections import follows, refuses
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox import account
+from sandbox.api import principals
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction
+from sandbox.api.refusal import Refusal
+
+correction = Correction()
 
 _INLINE_BYTES = {"Role": 10_240, "User": 2_048, "Group": 5_120}
 """Of all inline policies of one of these together, white space not counted.
@@ -19,11 +22,7 @@ Source: "IAM and AWS STS quotas", IAM User Guide.
 _HOUR_S = 3600
 
 
-def patch() -> None:
-    """Nothing of moto's is replaced."""
-
-
-@refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")
+@correction.refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")
 def _check_trust(call: Call) -> None:
     text = str(call.params.get("AssumeRolePolicyDocument") or call.params.get("PolicyDocument"))
     try:
@@ -39,7 +38,7 @@ def _holder(kind: str, name: str) -> Any:
     return next((item for item in items if item.name == name), None)
 
 
-@refuses("iam", "PutRolePolicy", "PutUserPolicy", "PutGroupPolicy")
+@correction.refuses("iam", "PutRolePolicy", "PutUserPolicy", "PutGroupPolicy")
 def _check_inline_size(call: Call) -> None:
     kind = call.action.removeprefix("Put").removesuffix("Policy")
     name = str(call.params.get(f"{kind}Name"))
@@ -56,7 +55,7 @@ def _check_inline_size(call: Call) -> None:
         )
 
 
-@refuses("sts", "AssumeRole")
+@correction.refuses("sts", "AssumeRole")
 def _check_duration(call: Call) -> None:
     """Refuse a session that is too long: an hour at most for whoever is in a session already.
 
@@ -64,7 +63,7 @@ def _check_duration(call: Call) -> None:
     """
     role = _holder("Role", str(call.params.get("RoleArn")).rpartition("/")[2])
     wanted_s = int(call.params.get("DurationSeconds") or _HOUR_S)
-    if call.principal.role_name and wanted_s > _HOUR_S:
+    if call.principal is not None and call.principal.role_name and wanted_s > _HOUR_S:
         which = "1 hour session limit for roles assumed by role chaining"
     elif wanted_s > role.max_session_duration:
         which = "MaxSessionDuration set for this role"
@@ -73,7 +72,7 @@ def _check_duration(call: Call) -> None:
     raise Refusal("ValidationError", f"The requested DurationSeconds exceeds the {which}.")
 
 
-@follows("iam", "TagRole", "TagInstanceProfile")
+@correction.follows("iam", "TagRole", "TagInstanceProfile")
 def _replace_tags(call: Call) -> None:
     """Let a tag replace one whose key differs in case only; moto keeps both.
 

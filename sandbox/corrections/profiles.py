@@ -9,10 +9,12 @@ import time
 from typing import Any
 
 from sandbox import account
-from sandbox.corrections import follows, refuses
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction
+from sandbox.api.refusal import Refusal
 from sandbox.ways import ways
+
+correction = Correction()
 
 DELAY_S = 6.0
 """How long EC2 does not know a profile or its role; on AWS five to fifteen seconds are usual."""
@@ -20,11 +22,7 @@ DELAY_S = 6.0
 _changed: dict[str, float] = {}
 
 
-def patch() -> None:
-    """Nothing of moto's needs another body."""
-
-
-@follows("iam", "CreateInstanceProfile", "AddRoleToInstanceProfile")
+@correction.follows("iam", "CreateInstanceProfile", "AddRoleToInstanceProfile")
 def _note_change(call: Call) -> None:
     _changed[str(call.params["InstanceProfileName"])] = time.monotonic()
 
@@ -34,7 +32,7 @@ def _find(wanted: dict[str, Any]) -> Any:
     return next((p for p in account.iam().instance_profiles.values() if p.name == name), None)
 
 
-@refuses("ec2", "RunInstances", "AssociateIamInstanceProfile")
+@correction.refuses("ec2", "RunInstances", "AssociateIamInstanceProfile")
 def _refuse_unknown_profile(call: Call) -> None:
     wanted = call.params.get("IamInstanceProfile") or {}
     if not wanted:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import json
 
-from sandbox import account, principals
-from sandbox.corrections import refuses
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox import account
+from sandbox.api import principals
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction
+from sandbox.api.refusal import Refusal
+
+correction = Correction()
 
 _BYTES = 65_536
 """Of a secret's value. Source: "AWS Secrets Manager quotas", AWS Secrets Manager User Guide."""
 
 
-def patch() -> None:
-    """Nothing of moto's is replaced."""
-
-
-@refuses("secretsmanager", "CreateSecret")
+@correction.refuses("secretsmanager", "CreateSecret")
 def _check_name(call: Call) -> None:
     secret = account.secrets(call.region).secrets.get(str(call.params.get("Name")))
     if secret is not None and secret.is_deleted():
@@ -30,7 +29,7 @@ def _check_name(call: Call) -> None:
         )
 
 
-@refuses(
+@correction.refuses(
     "secretsmanager",
     "*ResourcePolicy",
     "*RotateSecret",
@@ -49,7 +48,7 @@ def _keep_deleted(call: Call) -> None:
         )
 
 
-@refuses("secretsmanager", "CreateSecret", "PutSecretValue", "UpdateSecret")
+@correction.refuses("secretsmanager", "CreateSecret", "PutSecretValue", "UpdateSecret")
 def _check_size(call: Call) -> None:
     """Count bytes; the service's model counts characters."""
     if len(str(call.params.get("SecretString") or "").encode()) > _BYTES:
@@ -60,7 +59,7 @@ def _check_size(call: Call) -> None:
         )
 
 
-@refuses("secretsmanager", "PutResourcePolicy")
+@correction.refuses("secretsmanager", "PutResourcePolicy")
 def _check_principals(call: Call) -> None:
     try:
         stranger = principals.unknown(json.loads(str(call.params.get("ResourcePolicy"))))

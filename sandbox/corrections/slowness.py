@@ -11,11 +11,15 @@ from typing import Any
 
 from moto.secretsmanager.models import SecretsManagerBackend
 
-from sandbox import account, authorize, resources, wire
-from sandbox.corrections import follows, refuses, substitute
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox import account
+from sandbox.api import authorization, iam_demands, wire
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
+from sandbox.mapping.infrastructure import Infrastructure
 from sandbox.ways import ways
+
+correction = Correction()
 
 _MAKERS = {
     "AllocateAddress": "AllocationId",
@@ -57,7 +61,8 @@ _NAMING = {*(f"{key}s" for key in _MAKERS.values()), "GroupNames", "KeyNames", "
 _RDS_ROLES = "/aws-service-role/rds.amazonaws.com/"
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Let ListSecrets read what was there a while ago."""
     original = SecretsManagerBackend.list_secrets
 
@@ -80,12 +85,14 @@ def _identifiers(answer: Any, key: str) -> list[str]:
     return [str(answer[key])] if key in answer else _identifiers(list(answer.values()), key)
 
 
-@follows("ec2", *_MAKERS)
+@correction.follows("ec2", *_MAKERS)
 def _note_made(call: Call) -> None:
-    for name in ("lists", "console-output"):
-        if ways.number(name):
-            for identifier in _identifiers(call.result, _MAKERS[call.action]):
-                ways.begin(name, identifier)
+    slow = [name for name in ("lists", "console-output") if ways.number(name)]
+    if not slow:
+        return
+    for identifier in _identifiers(wire.parse_response(call), _MAKERS[call.action]):
+        for name in slow:
+            ways.begin(name, identifier)
 
 
 def _without_new(answer: dict[str, Any]) -> dict[str, Any]:
@@ -101,15 +108,17 @@ def _without_new(answer: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-@follows("ec2", *(f"Describe{name}" for name in _LISTS))
-@follows("resourcegroupstaggingapi", "GetResources")
+@correction.follows("ec2", *(f"Describe{name}" for name in _LISTS))
+@correction.follows("resourcegroupstaggingapi", "GetResources")
 def _hide_new(call: Call) -> None:
     if ways.number("lists") and not _NAMING & call.params.keys():
-        call.response = wire.render_result(call, _without_new(call.result))
+        call.response = wire.render_result(call, _without_new(wire.parse_response(call)))
 
 
-@refuses("secretsmanager", "CreateSecret", "DeleteSecret", "RestoreSecret", "UpdateSecret", "*agResource")
-@refuses("rds", "CreateDBInstance", "DeleteDBInstance")
+@correction.refuses(
+    "secretsmanager", "CreateSecret", "DeleteSecret", "RestoreSecret", "UpdateSecret", "*agResource"
+)
+@correction.refuses("rds", "CreateDBInstance", "DeleteDBInstance")
 def _remember_secrets(call: Call) -> None:
     """Keep what ListSecrets goes on to say for a while."""
     if not ways.number("secrets"):
@@ -122,7 +131,7 @@ def _remember_secrets(call: Call) -> None:
     ways.keep("secrets", call.region, before)
 
 
-@refuses("rds", "CreateDBSubnetGroup", "CreateDBInstance")
+@correction.refuses("rds", "CreateDBSubnetGroup", "CreateDBInstance")
 def _make_role_of_rds(call: Call) -> None:
     """Refuse the account's first calls: RDS makes its role because of them, and cannot use it at once.
 
@@ -132,8 +141,8 @@ def _make_role_of_rds(call: Call) -> None:
     name = "service-linked-role"
     if not ways.number(name) or any(role.path == _RDS_ROLES for role in account.iam().roles.values()):
         return
-    if not ways.knows(name, call.service) and authorize.may(
-        call, "iam:CreateServiceLinkedRole", resources.RDS_ROLE_ARN
+    if not ways.knows(name, call.service) and authorization.is_allowed(
+        call, "iam:CreateServiceLinkedRole", iam_demands.RDS_ROLE_ARN
     ):
         ways.begin(name, call.service)
     if not ways.knows(name, call.service) or ways.lags(name, call.service):

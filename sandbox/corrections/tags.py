@@ -7,15 +7,19 @@ from typing import Any
 
 from moto.ec2.models.tags import TagBackend
 
-from sandbox.corrections import substitute
+from sandbox.api.correction import Correction, substitute
+from sandbox.mapping.infrastructure import Infrastructure
 
 _DEPLOYED = frozenset(
     {"eipalloc", "eni", "fl", "i", "igw", "key", "rtb", "sg", "snap", "subnet", "vol", "vpc", "vpce"}
 )
+
+correction = Correction()
 """Kinds of which there may be none left."""
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Describe the tags of what is there; kinds that no list of moto's tells are left as they are."""
     original = TagBackend.describe_tags
 

@@ -12,10 +12,13 @@ from typing import Any
 from moto.ec2.models.elastic_block_store import VolumeModification
 
 from sandbox import account
-from sandbox.corrections import follows, refuses, substitute
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox.api.call import Call
+from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
+from sandbox.mapping.infrastructure import Infrastructure
 from sandbox.ways import ways
+
+correction = Correction()
 
 _CHANGES = 4
 _WINDOW_S = 24 * 3600.0
@@ -25,7 +28,8 @@ _WAY = "volume-modification"
 _changed: dict[str, list[float]] = defaultdict(list)
 
 
-def patch() -> None:
+@correction.patch
+def _patch(_: Infrastructure) -> None:
     """Show a change that goes on as ``optimizing``; with moto each has ended."""
 
     def state(modification: Any) -> str:
@@ -35,7 +39,7 @@ def patch() -> None:
     substitute(VolumeModification, "modification_state", property(state))
 
 
-@refuses("ec2", "ModifyVolume")
+@correction.refuses("ec2", "ModifyVolume")
 def _check_change(call: Call) -> None:
     volume_id = str(call.params.get("VolumeId"))
     volume, size = account.ec2(call.region).volumes.get(volume_id), call.params.get("Size")
@@ -56,7 +60,7 @@ def _check_change(call: Call) -> None:
         )
 
 
-@follows("ec2", "ModifyVolume")
+@correction.follows("ec2", "ModifyVolume")
 def _note_change(call: Call) -> None:
     volume_id = str(call.params["VolumeId"])
     ways.begin(_WAY, volume_id)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox import account, checkip
 from sandbox.mapping import names, topology
-from sandbox.metadata import Metadata
+from sandbox.mapping.metadata import Metadata
 from sandbox.real import firewall
 from sandbox.real.commands import RealError
 from sandbox.real.dns import Resolver

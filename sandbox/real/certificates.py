@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sandbox.real.locks import alone
+from sandbox.real.locks import exclusive_lock
 
 _AUTHORITY_DAYS = 3650
 _CERTIFICATE_DAYS = 397
@@ -35,7 +35,7 @@ class Authority:
         self._key_path = directory / "ca.key"
         directory.mkdir(parents=True, exist_ok=True)
         # Two sandboxes that start together; images, which are made for longer, lock the directory itself.
-        with alone(directory.parent):
+        with exclusive_lock(directory.parent):
             if not (self.ca_pem_path.exists() and self._key_path.exists()):
                 self._make()
         self._certificate = x509.load_pem_x509_certificate(self.ca_pem_path.read_bytes())
@@ -54,7 +54,7 @@ class Authority:
         addresses = ips or []
         stem = hashlib.sha256("\n".join([*names, "", *addresses]).encode()).hexdigest()[:16]
         certificate, key = self._directory / f"{stem}.pem", self._directory / f"{stem}.key"
-        with alone(self._directory.parent):
+        with exclusive_lock(self._directory.parent):
             if not (certificate.exists() and key.exists() and _is_fresh(certificate)):
                 self._issue(names, addresses, certificate, key)
         return certificate, key

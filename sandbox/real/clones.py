@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox.real.locks import alone
+from sandbox.real.locks import exclusive_lock
 
 STORAGE = Path("/var/lib/containers")
 """Podman's, of the machine."""
@@ -31,7 +31,7 @@ def short(directory: Path) -> str:
 def settled() -> Iterator[None]:
     """Keep the marks of all clones as they are: whoever removes images must see those that are in use."""
     MARKS.mkdir(parents=True, exist_ok=True)
-    with alone(MARKS):
+    with exclusive_lock(MARKS):
         yield
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from sandbox.real.clones import STORAGE
 from sandbox.real.commands import attempt, run
 from sandbox.real.images import LABEL, PREFIX
-from sandbox.real.locks import alone
+from sandbox.real.locks import exclusive_lock
 
 _FACTS = "flowstead.disk"
 _COMMIT_S = 1800.0
@@ -59,7 +59,7 @@ def keep(container: str, clone: str, names: Sequence[str], facts: Mapping[str, A
     written = base64.urlsafe_b64encode(json.dumps(facts).encode()).decode().rstrip("=")
     changes = (f"LABEL {LABEL}", f"LABEL {_FACTS}={written}", "CMD []")
     # podman names an image after it has made it: nobody may take it for one without a name meanwhile.
-    with alone(STORAGE):
+    with exclusive_lock(STORAGE):
         run(
             *("podman", "commit", "--quiet", "--pause=false"),
             *(part for change in changes for part in ("--change", change)),
@@ -98,7 +98,7 @@ def forget(clone: str, name: str) -> None:
 def prune() -> None:
     """Remove the disks that have no name any more and that no host uses."""
     left: set[str] = set()
-    with alone(STORAGE):
+    with exclusive_lock(STORAGE):
         while (found := _nameless()) != left:
             left = found
             for identity in left:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sandbox.real import clones, containers
 from sandbox.real.commands import CommandError, RealError, attempt, run
-from sandbox.real.locks import alone
+from sandbox.real.locks import exclusive_lock
 from sandbox.real.recipes import FILES, RECIPES, Recipe
 
 PREFIX = "localhost/flowstead"
@@ -67,7 +67,7 @@ def ensure(kind: str, progress: Progress | None = None, *, ca: Path | None = Non
     ref = reference(recipe)
     if not _use(ref):
         clones.STORAGE.mkdir(parents=True, exist_ok=True)
-        with alone(clones.STORAGE):
+        with exclusive_lock(clones.STORAGE):
             if not _exists(ref):
                 _build(recipe, ref, say)
     return ref if ca is None else trusting(ref, ca)
@@ -89,7 +89,7 @@ def trusting(ref: str, ca: Path) -> str:
         return ref
     layered = f"{ref}-{digest}"
     if not _use(layered):
-        with alone(ca.parent):
+        with exclusive_lock(ca.parent):
             if not _exists(layered):
                 _add_authority(ref, layered, ca, digest)
     return layered
@@ -99,7 +99,7 @@ def remove_all() -> None:
     """Remove every image of ours that neither a container nor another clone uses."""
     clones.STORAGE.mkdir(parents=True, exist_ok=True)
     # As in `disks`: an image that is being made has no name yet.
-    with alone(clones.STORAGE), clones.settled():
+    with exclusive_lock(clones.STORAGE), clones.settled():
         others = clones.others()
         left: set[str] = set()
         while (found := {image for image in _all() if not _is_used(image, others)}) != left:
@@ -241,7 +241,7 @@ def _add_authority(ref: str, layered: str, ca: Path, digest: str) -> None:
     try:
         run("podman", "cp", str(ca), f"{container}:{MACHINE_CAS}/flowstead-sandbox.crt")
         run("podman", "start", "--attach", container)
-        with alone(clones.STORAGE):
+        with exclusive_lock(clones.STORAGE):
             run(
                 "podman",
                 "commit",

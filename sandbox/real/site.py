@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sandbox.real import containers, namespaces
 from sandbox.real.commands import CommandError, RealError, attempt, run
-from sandbox.real.locks import alone
+from sandbox.real.locks import exclusive_lock
 
 SITES = 128
 UPLINKS = range(2, 10)
@@ -97,7 +97,7 @@ class Site:
         if os.geteuid() != 0:
             raise RealError("the local AWS makes network namespaces and containers: run it as root")
         state_dir.mkdir(parents=True, exist_ok=True)
-        with alone(MEMORY.parent):
+        with exclusive_lock(MEMORY.parent):
             site = cls(name, state_dir, clone, _make_bridge(name, clone))
             site._forget_files()
             try:
@@ -111,7 +111,7 @@ class Site:
     def clear(name: str, clone: str) -> None:
         """Remove all that a sandbox of that name left on the machine, however it ended."""
         containers.clear(name, clone)
-        with alone(MEMORY.parent):
+        with exclusive_lock(MEMORY.parent):
             for index in _indexes(name, clone):
                 Site(name, Path(), clone, index)._take_down()  # noqa: SLF001 - its own
             _forget_forwarding()

@@ -19,8 +19,8 @@ import pytest
 from botocore.config import Config
 
 from sandbox import account, amis
-from sandbox.calls import CallLog
-from sandbox.faults import Faults
+from sandbox.api.call_log import CallLog
+from sandbox.api.faults import Faults
 from sandbox.ways import ways
 from sandbox.web import Listener
 
@@ -49,7 +49,7 @@ class Recorder:
         return [name for name, _ in self.asked]
 
 
-class World:
+class Infrastructure:
     """Stands for the networks, hosts and databases of a machine."""
 
     def __init__(self) -> None:
@@ -61,16 +61,17 @@ class World:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """A running front; ``endpoint``, ``log`` (its file), ``faults`` and ``world``."""
+    """A running front; ``endpoint``, ``log`` (its file), ``faults`` and ``infrastructure``."""
     directory = tmp_path_factory.mktemp("cloud")
-    corrections = importlib.import_module("sandbox.corrections")
-    front_class = importlib.import_module("sandbox.front").Front
+    corrections_class = importlib.import_module("sandbox.api.correction").Corrections
+    declared = importlib.import_module("sandbox.corrections.registry").CORRECTIONS
+    front_class = importlib.import_module("sandbox.api.front").Front
 
     account.create_administrator(*OPERATOR)
-    world = World()
-    corrections.install(world)
+    infrastructure = Infrastructure()
+    corrections = corrections_class(declared, infrastructure)
     faults = Faults()
-    front = front_class(CallLog(directory / "calls.jsonl"), faults, lambda _: "test")
+    front = front_class(CallLog(directory / "calls.jsonl"), faults, corrections, lambda _: "test")
     sock = socket.create_server(("127.0.0.1", 0))
     listener = Listener(sock, front)
     listener.start()
@@ -78,7 +79,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         endpoint=f"http://127.0.0.1:{sock.getsockname()[1]}",
         log=directory / "calls.jsonl",
         faults=faults,
-        world=world,
+        infrastructure=infrastructure,
         front=front,
     )
     listener.stop()

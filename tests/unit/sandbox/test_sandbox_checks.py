@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from sandbox import calls
-from sandbox.checks import documented, properties, schemas, wording
+from sandbox.api import call_log
+from sandbox.api.checks import documented, properties, schemas, wording
 
 _loader = Loader()
 _KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -340,23 +340,23 @@ def test_ec2_refuses_a_parameter_that_it_does_not_know(client):
 
 def test_what_no_schema_knows_is_in_the_log(cloud, client, unique):
     client("ec2").describe_vpcs(Filters=[{"Name": "tag:a", "Values": [unique]}], DryRun=False)
-    entry = calls.read(cloud.log)[-1]
+    entry = call_log.read(cloud.log)[-1]
     assert entry.checked == ["DryRun"]
     assert entry.unchecked == ["Filters[].Name", "Filters[].Values[]"]
     client("iam").list_roles(PathPrefix="/a/", MaxItems=5)
-    assert set(calls.read(cloud.log)[-1].checked) == {"PathPrefix", "MaxItems"}
+    assert set(call_log.read(cloud.log)[-1].checked) == {"PathPrefix", "MaxItems"}
 
 
 def test_the_hole_is_shown_with_its_size():
-    def entry(action: str, checked: list[str], unchecked: list[str]) -> calls.Entry:
-        return calls.Entry(1, 0.0, "-", "ec2", action, 200, "", "us-east-1", "", 1, checked, unchecked)
+    def entry(action: str, checked: list[str], unchecked: list[str]) -> call_log.Entry:
+        return call_log.Entry(1, 0.0, "-", "ec2", action, 200, "", "us-east-1", "", 1, checked, unchecked)
 
     entries = [
         entry("CreateVpc", ["CidrBlock"], []),
         entry("DeleteVpc", [], ["VpcId"]),
         entry("DeleteVpc", ["DryRun"], ["VpcId"]),
     ]
-    assert calls.describe_coverage(entries) == [
+    assert call_log.describe_coverage(entries) == [
         "ec2 DeleteVpc: VpcId",
         "2 of 3 parameters of 2 operations are checked",
     ]

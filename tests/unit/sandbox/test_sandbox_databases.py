@@ -42,7 +42,7 @@ def object_of(identifier):
 
 def test_an_instance_is_not_available_before_its_server_is(cloud, create, unique):
     instance = create()
-    assert cloud.world.databases.asked[-1] == ("create", (object_of(unique), None))
+    assert cloud.infrastructure.databases.asked[-1] == ("create", (object_of(unique), None))
     assert instance["DBInstanceIdentifier"] == unique
 
 
@@ -73,7 +73,7 @@ def test_rotation_changes_the_secret_and_the_server(cloud, client, create, uniqu
         DBInstanceIdentifier=unique, RotateMasterUserPassword=True, ApplyImmediately=True
     )
     assert password_of(object_of(unique)) != before
-    assert cloud.world.databases.names()[-1] == "follow"
+    assert cloud.infrastructure.databases.names()[-1] == "follow"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_parameters_reach_the_servers_that_use_them(cloud, client, create, uniqu
         DBParameterGroupName=unique,
         Parameters=[{"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}],
     )
-    assert cloud.world.databases.names()[-1] == "apply_parameters"
+    assert cloud.infrastructure.databases.names()[-1] == "apply_parameters"
     assert parameters_of(object_of(unique)) == {"rds.force_ssl": "1"}
     wrong = {"DBParameterGroupName": f"{unique}-9", "DBParameterGroupFamily": "postgres9", "Description": "d"}
     assert code_of(rds.create_db_parameter_group, **wrong) == "InvalidParameterValue"
@@ -237,7 +237,7 @@ def test_storage_that_has_grown_is_optimized_and_grows_no_more_for_six_hours(
         DBParameterGroupName=unique,
         Parameters=[{"ParameterName": "work_mem", "ParameterValue": "64", "ApplyMethod": "immediate"}],
     )
-    assert cloud.world.databases.names()[-1] == "apply_parameters"
+    assert cloud.infrastructure.databases.names()[-1] == "apply_parameters"
     assert code_of(modify, AllocatedStorage=40) == "InvalidParameterCombination"
     pace.go_on(11)
     assert shown()["DBInstanceStatus"] == "available"
@@ -335,7 +335,7 @@ def test_deleting_asks_for_a_last_snapshot_and_takes_its_time(cloud, client, cre
     named = {"DBInstanceIdentifier": unique}
     assert code_of(rds.delete_db_instance, **named) == "InvalidParameterCombination"
     rds.delete_db_instance(**named, FinalDBSnapshotIdentifier=f"{unique}-last")
-    name, (_, snapshot, forget) = cloud.world.databases.asked[-1]
+    name, (_, snapshot, forget) = cloud.infrastructure.databases.asked[-1]
     assert (name, snapshot.db_snapshot_identifier) == ("delete", f"{unique}-last")
     assert rds.describe_db_instances(**named)["DBInstances"]
     forget()

@@ -6,8 +6,8 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from sandbox.calls import read
-from sandbox.faults import Fault
+from sandbox.api.call_log import read
+from sandbox.api.faults import Fault
 
 
 def code_of(function, **arguments):

@@ -58,7 +58,7 @@ def make(cloud, client, host, unique, images):
     def run(*, done=True, disk=None, **changed):
         arguments = {"InstanceId": host, "Name": f"image {unique}", "TagSpecifications": TAGS}
         image_id = client("ec2").create_image(**arguments | changed)["ImageId"]
-        _, own, image = cloud.world.hosts.asked[-1][1][:3]
+        _, own, image = cloud.infrastructure.hosts.asked[-1][1][:3]
         if done:
             images.keep(disk or Disk(), own, image)
         return image_id
@@ -82,7 +82,7 @@ def test_an_image_is_pending_until_the_disk_is_kept(client, make, images, cloud)
         "State"
     ] == ("pending")
     disk = Disk()
-    images.keep(disk, *cloud.world.hosts.asked[-1][1][1:3])
+    images.keep(disk, *cloud.infrastructure.hosts.asked[-1][1][1:3])
     assert only(client, image_id)["State"] == "available"
     ((clone, names, facts),) = disk.kept
     assert (clone, set(names)) == ("clone", {image_id, snapshot_of(client, image_id)})
@@ -154,9 +154,9 @@ def test_tags_of_images_and_snapshots_can_be_changed(client, make):
     ],
 )
 def test_what_aws_refuses_of_an_image_is_refused(cloud, make, changed, code):
-    asked = len(cloud.world.hosts.asked)
+    asked = len(cloud.infrastructure.hosts.asked)
     assert code_of(make, **changed) == code
-    assert len(cloud.world.hosts.asked) == asked
+    assert len(cloud.infrastructure.hosts.asked) == asked
 
 
 def test_a_name_is_given_once_and_free_again_when_the_image_is_gone(client, make):
@@ -179,7 +179,7 @@ def test_an_instance_without_a_settled_disk_gives_no_image(host, make, state):
 def test_a_running_host_is_rebooted_unless_told_otherwise(cloud, host, make, state, options):
     set_state(account.ec2("us-east-1").get_instance(host), state)
     make(**options)
-    name, arguments = cloud.world.hosts.asked[-1]
+    name, arguments = cloud.infrastructure.hosts.asked[-1]
     assert (name, arguments[-1]) == ("make_image", state == "running" and not options.get("NoReboot"))
 
 
@@ -213,12 +213,12 @@ def test_a_snapshot_goes_after_its_image_and_the_disk_with_both(cloud, client, m
     image_id, ec2 = make(), client("ec2")
     snapshot_id = snapshot_of(client, image_id)
     assert code_of(ec2.delete_snapshot, SnapshotId=snapshot_id) == "InvalidSnapshot.InUse"
-    asked = len(cloud.world.images.asked)
+    asked = len(cloud.infrastructure.images.asked)
     ec2.deregister_image(ImageId=image_id)
     assert code_of(ec2.deregister_image, ImageId=image_id) == "InvalidAMIID.Unavailable"
     ec2.delete_snapshot(SnapshotId=snapshot_id)
     assert code_of(ec2.delete_snapshot, SnapshotId=snapshot_id) == "InvalidSnapshot.NotFound"
-    assert cloud.world.images.asked[asked:] == [("forget", (image_id,)), ("forget", (snapshot_id,))]
+    assert cloud.infrastructure.images.asked[asked:] == [("forget", (image_id,)), ("forget", (snapshot_id,))]
 
 
 def test_nobody_removes_what_is_not_theirs(client):
@@ -242,7 +242,7 @@ def test_an_image_that_goes_while_it_is_made_leaves_no_disk(cloud, client, make,
     client("ec2").deregister_image(ImageId=image_id)
     images.forget(image_id)
     images.forgotten.clear()
-    images.keep(Disk(), *cloud.world.hosts.asked[-1][1][1:3])
+    images.keep(Disk(), *cloud.infrastructure.hosts.asked[-1][1][1:3])
     assert images.forgotten == [("clone", image_id)]
 
 

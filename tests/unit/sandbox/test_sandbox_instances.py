@@ -7,7 +7,7 @@ from test_sandbox_front import code_of
 from sandbox import account, amis
 from sandbox.corrections import profiles
 from sandbox.mapping.hosts import set_state
-from sandbox.metadata import role_of
+from sandbox.mapping.metadata import role_of
 
 IMAGE = amis.images()[-1]["ami_id"]
 
@@ -45,16 +45,16 @@ def test_images_are_debians_and_the_newest_can_be_told(client):
 def test_an_instance_is_pending_until_its_host_has_booted(cloud, launch):
     (instance,) = launch()
     assert instance["State"]["Name"] == "pending"
-    assert cloud.world.hosts.asked[-1][0] == "launch"
-    assert cloud.world.hosts.asked[-1][1][0].id == instance["InstanceId"]
+    assert cloud.infrastructure.hosts.asked[-1][0] == "launch"
+    assert cloud.infrastructure.hosts.asked[-1][1][0].id == instance["InstanceId"]
 
 
 def test_a_repeated_token_gives_the_same_instance_and_no_second_host(cloud, launch, unique):
     (first,) = launch(ClientToken=unique)
-    asked = len(cloud.world.hosts.asked)
+    asked = len(cloud.infrastructure.hosts.asked)
     (second,) = launch(ClientToken=unique)
     assert second["InstanceId"] == first["InstanceId"]
-    assert len(cloud.world.hosts.asked) == asked
+    assert len(cloud.infrastructure.hosts.asked) == asked
     assert code_of(launch, ClientToken=unique, InstanceType="t3.micro") == "IdempotentParameterMismatch"
 
 
@@ -119,25 +119,25 @@ def test_states_follow_the_host_and_calls_in_the_wrong_one_are_refused(cloud, cl
     assert code_of(ec2.stop_instances, **ids) == "IncorrectInstanceState"
     set_state(object_of(instance), "running")
     ec2.stop_instances(**ids)
-    assert cloud.world.hosts.names()[-1] == "stop"
+    assert cloud.infrastructure.hosts.names()[-1] == "stop"
     set_state(object_of(instance), "stopping")
     assert code_of(ec2.start_instances, **ids) == "IncorrectInstanceState"
     set_state(object_of(instance), "stopped")
     ec2.start_instances(**ids)
-    assert cloud.world.hosts.names()[-1] == "start"
+    assert cloud.infrastructure.hosts.names()[-1] == "start"
     set_state(object_of(instance), "running")
     ec2.reboot_instances(**ids)
-    assert cloud.world.hosts.names()[-1] == "reboot"
+    assert cloud.infrastructure.hosts.names()[-1] == "reboot"
     ec2.terminate_instances(**ids)
-    assert cloud.world.hosts.names()[-1] == "terminate"
+    assert cloud.infrastructure.hosts.names()[-1] == "terminate"
 
 
 def test_starting_what_runs_starts_nothing(cloud, client, launch):
     (instance,) = launch()
     set_state(object_of(instance), "running")
-    asked = len(cloud.world.hosts.asked)
+    asked = len(cloud.infrastructure.hosts.asked)
     client("ec2").start_instances(InstanceIds=[instance["InstanceId"]])
-    assert len(cloud.world.hosts.asked) == asked
+    assert len(cloud.infrastructure.hosts.asked) == asked
     assert object_of(instance).state == "running"
 
 

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 from test_sandbox_authorization import TRUST
 
-from sandbox import account, amis, metadata
+from sandbox import account, amis
 from sandbox.corrections import profiles
-from sandbox.metadata import Metadata
+from sandbox.mapping import metadata
+from sandbox.mapping.metadata import Metadata
 from sandbox.web import HttpRequest
 
 

@@ -104,11 +104,11 @@ def test_groups_become_rules_and_follow_changes(client, online):
 
 
 def test_networks_are_brought_in_line_after_each_change(cloud, client):
-    asked = len(cloud.world.networks.asked)
+    asked = len(cloud.infrastructure.networks.asked)
     client("ec2").describe_vpcs()
-    assert len(cloud.world.networks.asked) == asked
+    assert len(cloud.infrastructure.networks.asked) == asked
     client("ec2").create_internet_gateway()
-    assert cloud.world.networks.names()[asked:] == ["reconcile"]
+    assert cloud.infrastructure.networks.names()[asked:] == ["reconcile"]
 
 
 def test_what_is_in_use_cannot_be_deleted_until_it_is_not(client, online):

@@ -77,9 +77,9 @@ def test_what_runs_beside_the_calls_takes_no_backend_without_the_lock(
     from sandbox.mapping import names  # noqa: PLC0415 - moto reads its environment when it is imported
     from sandbox.mapping.databases import Databases  # noqa: PLC0415
     from sandbox.mapping.hosts import Hosts  # noqa: PLC0415
+    from sandbox.mapping.infrastructure import Infrastructure  # noqa: PLC0415
+    from sandbox.mapping.metadata import Metadata  # noqa: PLC0415
     from sandbox.mapping.topology import interfaces  # noqa: PLC0415
-    from sandbox.mapping.world import World  # noqa: PLC0415
-    from sandbox.metadata import Metadata  # noqa: PLC0415
 
     nothing: Any = None
     request = HttpRequest("GET", "/latest/", Message(), b"", "10.80.0.9", nothing, origin=network.vpc)
@@ -92,7 +92,7 @@ def test_what_runs_beside_the_calls_takes_no_backend_without_the_lock(
         "hosts": Hosts(nothing, nothing, nothing).status,
         "databases": Databases(nothing, nothing, nothing).status,
         "metadata": lambda: Metadata(find)(request),
-        "log": lambda: World.describe_source(nothing, request),
+        "log": lambda: Infrastructure.describe_source(nothing, request),
     }
     # While somebody else is in the account, none of them gets anywhere.
     with ThreadPoolExecutor(len(readers)) as pool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.policy import Question, Verdict, evaluate
+from sandbox.api.policy import Question, Verdict, evaluate
 
 
 def allow(action, resource="*", **extra):

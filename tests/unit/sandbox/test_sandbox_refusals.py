@@ -11,8 +11,8 @@ from test_sandbox_front import code_of
 from test_sandbox_instances import launch, object_of  # noqa: F401 - a fixture
 
 from sandbox import account
+from sandbox.api.policy import is_public
 from sandbox.mapping.hosts import set_state
-from sandbox.policy import is_public
 
 ROLE = "arn:aws:iam::123456789012:role/none"
 

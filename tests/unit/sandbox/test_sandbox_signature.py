@@ -11,8 +11,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from test_sandbox_front import code_of
 
-from sandbox import signature
-from sandbox.request import read_signature
+from sandbox.api import signature
+from sandbox.api.signature import read_signature
 from sandbox.web import HttpRequest
 
 SECRET = "secret"

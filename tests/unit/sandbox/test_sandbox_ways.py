@@ -73,7 +73,7 @@ def test_a_list_lacks_what_was_just_made(client, pace, unique, kind):
 
 
 def test_hosts_are_listed_and_speak_late(cloud, client, pace, network):
-    ec2, asked = client("ec2"), len(cloud.world.hosts.asked)
+    ec2, asked = client("ec2"), len(cloud.infrastructure.hosts.asked)
     pace.set({"lists": 5, "console-output": 150})
     image = ec2.describe_images(Owners=["136693071363"])["Images"][0]
     (host,) = ec2.run_instances(
@@ -86,10 +86,10 @@ def test_hosts_are_listed_and_speak_late(cloud, client, pace, network):
     in_vpc = [{"Name": "vpc-id", "Values": [network.vpc]}]
     assert ec2.describe_instances(Filters=in_vpc)["Reservations"] == []
     ec2.get_console_output(InstanceId=host["InstanceId"])
-    assert "console" not in cloud.world.hosts.names()[asked:]
+    assert "console" not in cloud.infrastructure.hosts.names()[asked:]
     pace.go_on(150)
     ec2.get_console_output(InstanceId=host["InstanceId"])
-    assert "console" in cloud.world.hosts.names()[asked:]
+    assert "console" in cloud.infrastructure.hosts.names()[asked:]
     assert len(ec2.describe_instances(Filters=in_vpc)["Reservations"]) == 1
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import regex
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
-from sandbox.checks import documented, properties
+from sandbox.api.checks import documented, properties
 
 Schema = dict[str, Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from sandbox import account
-from sandbox.request import Call
+from sandbox.api.call import Call
 
 Demand = tuple[str, str]
 """An IAM action and the ARN it is wanted on."""

@@ -1,4 +1,4 @@
-"""Checks version 4 signatures: the caller really holds the secret key, and the request is the one it signed.
+"""Reads and checks version 4 signatures: the caller holds the secret key, and the request is what it signed.
 
 Source: "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", Amazon S3 API
 Reference.
@@ -9,19 +9,79 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from sandbox.request import Signature
 from sandbox.web import HttpRequest
 
 _SKEW = timedelta(minutes=15)  # AWS's tolerance between the caller's clock and its own
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SAFE = "-_.~"
+_SCOPE_PARTS = 5
+"""Key, date, region, service, ``aws4_request``."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The parts of a version 4 signature that the request carries.
+
+    ``scope_date`` and ``amz_date`` are AWS's compact dates; ``expires_s`` is set for a presigned address
+    only.
+    """
+
+    access_key_id: str
+    scope_date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    amz_date: str
+    token: str | None
+    expires_s: int | None = None
+
+
+def read_signature(request: HttpRequest) -> Signature | None:
+    """Read the version 4 signature from the header or from a presigned address.
+
+    Args:
+        request: the request.
+
+    Returns:
+        The signature, or nothing if the request has none that can be read.
+    """
+    header = request.headers.get("Authorization", "")
+    if header.startswith("AWS4-HMAC-SHA256"):
+        parts = dict(re.findall(r"(Credential|SignedHeaders|Signature)=([^,\s]+)", header))
+        date = request.headers.get("X-Amz-Date", "")
+        token, expires_s = request.headers.get("X-Amz-Security-Token"), None
+    else:
+        query = {name: values[0] for name, values in parse_qs(request.query).items()}
+        if query.get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256":
+            return None
+        parts = {
+            name: query.get(f"X-Amz-{name}", "") for name in ("Credential", "SignedHeaders", "Signature")
+        }
+        date, token = query.get("X-Amz-Date", ""), query.get("X-Amz-Security-Token")
+        expires_s = int(query.get("X-Amz-Expires", "0") or 0)
+    scope = parts.get("Credential", "").split("/")
+    if len(scope) != _SCOPE_PARTS or "Signature" not in parts:
+        return None
+    return Signature(
+        access_key_id=scope[0],
+        scope_date=scope[1],
+        region=scope[2],
+        service=scope[3],
+        signed_headers=tuple(parts.get("SignedHeaders", "").split(";")),
+        signature=parts["Signature"],
+        amz_date=date,
+        token=token,
+        expires_s=expires_s,
+    )
 
 
 def signed_at(signature: Signature) -> datetime | None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sandbox import account, principals, resources, signature
-from sandbox.errors import Refusal
+from sandbox import account
+from sandbox.api import iam_demands, principals, signature
+from sandbox.api.call import Call
+from sandbox.api.policy import Document, Question, Verdict, evaluate
+from sandbox.api.principals import Principal
+from sandbox.api.refusal import Refusal
 from sandbox.mapping import topology
-from sandbox.policy import Document, Question, Verdict, evaluate
-from sandbox.principals import Principal
-from sandbox.request import Call
-
-current: ContextVar[Call | None] = ContextVar("current", default=None)
-"""The call that moto is working on, for corrections that run inside moto."""
 
 
 def authenticate(call: Call) -> Principal | None:
@@ -117,7 +114,7 @@ def verdict(call: Call, principal: Principal | None, action: str, resource: str)
     question = Question(
         action=action,
         resource=resource,
-        context=_context(call, principal) | resources.conditions(call, action),
+        context=_context(call, principal) | iam_demands.conditions(call, action),
         principal_arns=principal.arns if principal else (),
         account_id=principal.account_id if principal else "",
     )
@@ -183,21 +180,21 @@ def authorize(call: Call) -> None:
     call.principal = authenticate(call)
     if call.principal is None:
         if call.service == "s3":
-            wanted = resources.demands(call)
+            wanted = iam_demands.demands(call)
             if wanted and all(verdict(call, None, *demand) is Verdict.ALLOW for demand in wanted):
                 return
             raise Refusal("AccessDenied", "Access Denied", 403)
         if call.action in {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}:
             return
         raise Refusal("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
-    for action, resource in resources.demands(call):
+    for action, resource in iam_demands.demands(call):
         answer = verdict(call, call.principal, action, resource)
         if answer is not Verdict.ALLOW:
             raise _denied(call, call.principal, action, resource, answer)
 
 
-def may(call: Call, action: str, resource: str) -> bool:
-    """Say whether the caller of a call may do one more thing.
+def is_allowed(call: Call, action: str, resource: str) -> bool:
+    """Say whether the caller of a call is allowed one more thing.
 
     Args:
         call: the call, authorized.
@@ -205,6 +202,6 @@ def may(call: Call, action: str, resource: str) -> bool:
         resource: the ARN.
 
     Returns:
-        Whether they may.
+        Whether they are.
     """
     return verdict(call, call.principal, action, resource) is Verdict.ALLOW

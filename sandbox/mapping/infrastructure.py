@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sandbox import account, corrections
+from sandbox import account
 from sandbox.mapping.databases import Databases
 from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.images import Images
@@ -20,7 +20,7 @@ from sandbox.web import Application, HttpRequest
 log = logging.getLogger(__name__)
 
 
-class World:
+class Infrastructure:
     """The real things of one sandbox.
 
     Args:
@@ -38,7 +38,6 @@ class World:
         self.images = Images(state.clone, authority)
         self.hosts = Hosts(site, self.networks, self.images)
         self.databases = Databases(site, self.networks, authority)
-        corrections.install(self)
 
     def public_addresses(self) -> list[str]:
         """List the addresses that stand for public ones."""

@@ -7,9 +7,10 @@ gives and no part says anything about is noted, so that the holes are known.
 
 from __future__ import annotations
 
-from sandbox.checks import schemas, wording
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox.api import reading
+from sandbox.api.call import Call
+from sandbox.api.checks import schemas, wording
+from sandbox.api.refusal import Refusal
 
 UNREAD = "(all of it)"
 """Noted in place of parameters where a request cannot be read by a model."""
@@ -29,9 +30,9 @@ def check(call: Call) -> None:
         return
     schema = schemas.of_operation(call.service, call.operation)
     call.coverage |= schema.coverage(call.input)
-    unknown = call.unknown_fields
-    if unknown and call.protocol == "ec2":
-        # Of the services with forms EC2 alone documents a code for it: "Error codes for the Amazon EC2 API".
+    # Of the services with forms EC2 alone documents a code for it: "Error codes for the Amazon EC2 API".
+    unknown = reading.unknown_fields(call) if call.protocol == "ec2" else []
+    if unknown:
         raise Refusal("UnknownParameter", f"The parameter {unknown[0]} is not recognized")
     errors = schema.errors(call.input)
     if errors:

@@ -16,11 +16,14 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from sandbox import account, authorize, checks, corrections, tokens
-from sandbox.calls import CallLog, Entry
-from sandbox.errors import Refusal, render
-from sandbox.faults import Fault, Faults
-from sandbox.request import Call
+from sandbox import account
+from sandbox.api import authorization, checks, client_tokens
+from sandbox.api.call import Call, current_call
+from sandbox.api.call_log import CallLog, Entry
+from sandbox.api.correction import Corrections
+from sandbox.api.faults import Fault, Faults
+from sandbox.api.reading import environ_of, read_call
+from sandbox.api.refusal import Refusal, render
 from sandbox.web import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
@@ -59,12 +62,20 @@ class Front:
     Args:
         calls: where calls are logged.
         faults: the faults of tests.
+        corrections: what makes moto as strict as AWS.
         describe_source: names who sent a request, for the log.
     """
 
-    def __init__(self, calls: CallLog, faults: Faults, describe_source: Callable[[HttpRequest], str]) -> None:
+    def __init__(
+        self,
+        calls: CallLog,
+        faults: Faults,
+        corrections: Corrections,
+        describe_source: Callable[[HttpRequest], str],
+    ) -> None:
         self._calls = calls
         self._faults = faults
+        self._corrections = corrections
         self._describe_source = describe_source
         self._moto = DomainDispatcherApplication(_create)
 
@@ -77,7 +88,7 @@ class Front:
         Returns:
             The response, or nothing if a fault drops the connection.
         """
-        call = Call(request)
+        call = read_call(request)
         number, started = self._calls.begin()
         status, error = 0, "dropped"
         try:
@@ -117,14 +128,15 @@ class Front:
             if fault is not None and not fault.after:
                 self._fail(fault)
             with account.lock:
-                authorize.authorize(call)
+                authorization.authorize(call)
                 checks.check(call)
-                early = tokens.repeated(call) or corrections.before(call)
+                early = client_tokens.repeated(call) or self._corrections.before(call)
                 call.response = early or self._ask_moto(call)
                 if early is None and call.response.status < _BAD:
-                    corrections.after(call)
-                    tokens.remember(call)
-            corrections.settle(call)
+                    self._corrections.after(call)
+                    client_tokens.remember(call)
+            if call.response.status < _BAD:
+                self._corrections.settle(call)
             if fault is not None and fault.after:
                 self._fail(fault)
         except Refusal as refusal:
@@ -147,12 +159,12 @@ class Front:
             raise Refusal(fault.code, fault.message, fault.status)
 
     def _ask_moto(self, call: Call) -> HttpResponse:
-        token, environ = authorize.current.set(call), call.fresh_environ()
+        token, environ = current_call.set(call), environ_of(call.request)
         try:
             chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
             body = b"".join(chunks) if call.content is None else call.content
         finally:
-            authorize.current.reset(token)
+            current_call.reset(token)
             # It and the request that it was read into hold each other, and the body.
             environ.clear()
         return HttpResponse(int(status.split()[0]), list(headers.items()), body)

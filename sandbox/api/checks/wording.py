@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import ValidationError
 
-from sandbox.errors import Refusal
+from sandbox.api.refusal import Refusal
 
 
 def _member(error: ValidationError) -> str:

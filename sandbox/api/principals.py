@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from sandbox import account
-from sandbox.errors import Refusal
-from sandbox.policy import Context, Document, Question, Verdict, as_list, evaluate
-from sandbox.request import Signature
+from sandbox.api.policy import Context, Document, Question, Verdict, as_list, evaluate
+from sandbox.api.refusal import Refusal
+from sandbox.api.signature import Signature
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sandbox.errors import Refusal
-from sandbox.request import Call
+from sandbox.api.call import Call
+from sandbox.api.refusal import Refusal
 from sandbox.web import HttpResponse
 
 _NOTE = "token"

@@ -1,0 +1,50 @@
+"""Every correction that is in force. What is not listed here does nothing."""
+
+from __future__ import annotations
+
+from sandbox.corrections import (
+    buckets,
+    cpu_credits,
+    database_checks,
+    database_offers,
+    database_parameters,
+    database_storage,
+    databases,
+    images,
+    instances,
+    key_pairs,
+    large_objects,
+    metadata_options,
+    network,
+    permissions,
+    profiles,
+    secrets,
+    slowness,
+    tags,
+    volumes,
+)
+
+CORRECTIONS = tuple(
+    module.correction
+    for module in (
+        buckets,
+        cpu_credits,
+        database_checks,
+        database_offers,
+        database_parameters,
+        database_storage,
+        databases,
+        images,
+        instances,
+        key_pairs,
+        large_objects,
+        metadata_options,
+        network,
+        permissions,
+        profiles,
+        secrets,
+        slowness,
+        tags,
+        volumes,
+    )
+)
