@@ -103,7 +103,7 @@ molecule: ## Test every role on booted hosts
 	@$(MAKE) -j$(JOBS) --output-sync=target $(filter-out $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%))
 
 images:
-	@$(TIMED) python -m sandbox.real.images debian-13 debian-12 postgresql-17 postgresql-15
+	@$(TIMED) python -m sandbox.real.images
 
 # Most scenarios start from an image with everything installed, as users' hosts do.
 baked-debian-13 baked-debian-12: baked-%: images

@@ -10,22 +10,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sandbox.real.systems import SYSTEMS
+
 _DEBIAN = "136693071363"
 
 ROOT_GIB = 8
 """The size of their root volume."""
 
-# Two dates of each release, so that "the newest" is a choice.
-_RELEASES = {
-    "debian-12": ("20260804-2559", "20261019-2635"),
-    "debian-13": ("20260811-2566", "20261026-2642"),
-}
 
-
-def _image(release: str, build: str) -> dict[str, Any]:
-    name = f"{release}-amd64-{build}"
+def _image(system: str, build: str) -> dict[str, Any]:
+    name = f"{system}-amd64-{build}"
     date = build.split("-", maxsplit=1)[0]
-    title = release.replace("-", " ").replace("debian", "Debian")
+    title = system.replace("-", " ").replace("debian", "Debian")
     return {
         "ami_id": f"ami-0{hashlib.sha256(name.encode()).hexdigest()[:16]}",
         "name": name,
@@ -51,17 +47,17 @@ def images() -> list[dict[str, Any]]:
     Returns:
         The images.
     """
-    return [_image(release, build) for release, builds in _RELEASES.items() for build in builds]
+    return [_image(system.name, build) for system in SYSTEMS.values() for build in system.builds]
 
 
-def kind_of(ami_id: str) -> str | None:
-    """Name the kind of host that an image boots.
+def system_of(ami_id: str) -> str | None:
+    """Name the operating system that an image boots.
 
     Args:
         ami_id: the image's id.
 
     Returns:
-        ``debian-12`` or ``debian-13``, or nothing for an unknown image or one of the account's own.
+        One of `SYSTEMS`, or nothing for an unknown image or one of the account's own.
     """
     for image in images():
         if image["ami_id"] == ami_id:

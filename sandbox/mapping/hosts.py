@@ -244,9 +244,9 @@ class Hosts:
 
 
 def _title_of(region: str, image_id: str) -> str:
-    """Return what an image is called: its kind, or the name that the account gave it."""
+    """Return what an image is called: its operating system, or the name that the account gave it."""
     image = account.ec2(region).amis.get(image_id)
-    return amis.kind_of(image_id) or (image.name if image is not None else image_id)
+    return amis.system_of(image_id) or (image.name if image is not None else image_id)
 
 
 def release_interfaces(instance: Any) -> None:

@@ -128,9 +128,9 @@ class Images:
             LookupError: nothing stands for this image.
             RealError: it cannot be built, or is gone.
         """
-        kind, ca = amis.kind_of(image_id), self._authority.ca_pem_path
-        if kind is not None:
-            return images.ensure(kind, lambda line: log.info("%s", line), ca=ca)
+        system, ca = amis.system_of(image_id), self._authority.ca_pem_path
+        if system is not None:
+            return images.ensure(system, lambda line: log.info("%s", line), ca=ca)
         with self._lock:
             clone = self._own.get(image_id)
         if clone is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from sandbox.real.systems import SYSTEMS
+
 FILES = Path(__file__).with_name("image_files")
 """Files that go into an image as they are, below `host/` and `database/`, at the same path.
 
@@ -55,6 +57,10 @@ _DATABASE_SETUP = (
 )  # fmt: skip
 
 
+_DATABASES = {"postgresql-17": "debian-13", "postgresql-15": "debian-12"}
+"""The package of each database server, and the system that has it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How an image is made.
@@ -77,11 +83,13 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     recipe.kind: recipe
     for recipe in (
-        Recipe("debian-13", "trixie", _HOST_PACKAGES, "host", _HOST_SETUP),
-        Recipe("debian-12", "bookworm", _HOST_PACKAGES, "host", _HOST_SETUP),
-        Recipe("postgresql-17", "trixie", ("postgresql-17", "ca-certificates"), "database", _DATABASE_SETUP),
-        Recipe(
-            "postgresql-15", "bookworm", ("postgresql-15", "ca-certificates"), "database", _DATABASE_SETUP
+        *(
+            Recipe(system.name, system.suite, _HOST_PACKAGES, "host", _HOST_SETUP)
+            for system in SYSTEMS.values()
+        ),
+        *(
+            Recipe(kind, SYSTEMS[system].suite, (kind, "ca-certificates"), "database", _DATABASE_SETUP)
+            for kind, system in _DATABASES.items()
         ),
     )
 }

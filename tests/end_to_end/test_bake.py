@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from deployed import BIN, PROJECT, Deployment, Sandbox, run, until
 
-pytestmark = pytest.mark.timeout(1800)
+from sandbox.real.systems import SYSTEMS
 
-SYSTEMS = ("debian-13", "debian-12")
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)

@@ -17,6 +17,7 @@ from sandbox.real.commands import attempt, run
 from sandbox.real.dns import Resolver
 from sandbox.real.hosts import Host
 from sandbox.real.site import Site
+from sandbox.real.systems import SYSTEMS
 from sandbox.real.vpc import METADATA_ADDRESS
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -53,7 +54,7 @@ def eventually(ask, wanted, timeout_s=30):
     assert found == wanted
 
 
-@pytest.fixture(params=["debian-13", "debian-12"])
+@pytest.fixture(params=SYSTEMS)
 def host(request, site, vpc, tmp_path):
     """A booted host with a public address: its Host, address and key, and whatever it reported of itself."""
     image = images.ensure(request.param)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from fnmatch import fnmatch
+
 import pytest
 from test_sandbox_authorization import TRUST
 from test_sandbox_front import code_of
 
+from provisioner.systems import systems
 from sandbox import account, amis
 from sandbox.corrections import profiles
 from sandbox.mapping.hosts import set_state
@@ -172,3 +175,11 @@ def test_a_key_pair_is_deleted_by_its_id_and_none_that_has_taken_its_name(client
     second = ec2.create_key_pair(KeyName=unique)["KeyPairId"]
     ec2.delete_key_pair(KeyPairId=first)
     assert ec2.describe_key_pairs(KeyNames=[unique])["KeyPairs"][0]["KeyPairId"] == second
+
+
+def test_hosts_boot_systems_that_the_product_knows_by_their_publishers_names():
+    """Two tables, one on each side of the seam, say the same."""
+    for image in amis.images():
+        known = systems[amis.system_of(image["ami_id"])]
+        assert image["owner_id"] == known.owner
+        assert fnmatch(image["name"], known.images.format(debian="amd64", kernel="x86_64"))
