@@ -1,12 +1,18 @@
-"""Action plugin `flowstead_files`: renders templates and reads files here, and sends all to the host.
+"""Action plugin `flowstead_files`: renders templates and reads files here, and has the host keep them.
 
-The module of the same name, which has the documentation, brings them to their wanted state there.
+First it looks: a program of a few lines tells what is there, in a quarter of the time that a module takes to
+start. Only if something is not as wanted, the module of the same name, which has the documentation, brings
+all of it to its wanted state.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +39,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
 ORIGINS = ("template", "source", "content")
 # The zero tells a mode from a number: YAML reads 0644 without quotes as 420
 MODE = re.compile(r"0[0-7]{3,4}")
+# What is at each path: whether a directory, a file (links are followed by the first only) or something else;
+# mode, owner and group; a file's digest. Paths are all that it is told.
+LOOK = """
+import grp, hashlib, json, os, pwd, stat, sys
+def look(path):
+    try:
+        found, target = os.lstat(path), os.stat(path)
+    except OSError:
+        return None
+    names = pwd.getpwuid(target.st_uid).pw_name, grp.getgrgid(target.st_gid).gr_name
+    attributes = [stat.S_IMODE(target.st_mode), *names]
+    if stat.S_ISREG(found.st_mode):
+        return [open(path, "rb").read(), attributes]
+    return ["directory" if stat.S_ISDIR(target.st_mode) else "other", attributes]
+def digest(found):
+    if found and isinstance(found[0], bytes):
+        found[0] = hashlib.sha256(found[0]).hexdigest()
+    return found
+print(json.dumps([digest(look(path)) for path in json.loads(sys.argv[1])]))
+"""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
@@ -69,8 +95,29 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             | {"content": base64.b64encode(self._content(file, variables)).decode()}
             for file in args["files"]
         ]
+        if self._is_so(args, sent, variables):
+            return {"changed": False, "changed_directories": [], "changed_files": [], "diff": []}
         result: dict[str, Any] = self._execute_module(module_args=args | {"files": sent}, task_vars=variables)
         return result
+
+    def _is_so(self, args: dict[str, Any], sent: list[dict[str, str]], variables: dict[str, Any]) -> bool:
+        """Look whether everything is as wanted; False also where that cannot be told in this way."""
+        owner = [args["owner"], args["group"]]
+        wanted = {
+            path: ["directory", [int(args["directory_mode"], 8), *owner]] for path in args["directories"]
+        }
+        for file in sent:
+            digest = hashlib.sha256(base64.b64decode(file["content"])).hexdigest()
+            wanted[file["path"]] = [digest, [int(file["mode"], 8), *owner]]
+        known = variables.get("ansible_facts", {}).get("discovered_interpreter_python")
+        python = str(known or self._templar.template(variables.get("ansible_python_interpreter", "")))
+        if not python.startswith("/") or not self._is_pipelining_enabled("new"):
+            return False
+        paths = shlex.quote(json.dumps(list(wanted)))
+        said = self._low_level_execute_command(f"{python} -I -c {shlex.quote(LOOK)} {paths}")
+        with contextlib.suppress(ValueError, IndexError):
+            return bool(json.loads(said["stdout"].splitlines()[-1]) == list(wanted.values()))
+        return False
 
     def _content(self, file: dict[str, Any], variables: dict[str, Any]) -> bytes:
         """Return what a file is to hold."""
