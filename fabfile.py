@@ -292,13 +292,16 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
         lines.append(f"{when}  {release:8} {why:24} {size / 1048576:9.1f} MiB  {name}")
     if not lines:
         return ["There is none yet. To make one: ansible-playbook playbooks/back_up.yml"]
-    return [*lines, "To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_backup=NAME"]
+    return [
+        *lines,
+        "To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_data_backup=NAME",
+    ]
 
 
 @task(
     name="gc",
     help={
-        "older-than": "How long ago it was deleted at least, such as 30d or 1d12h (mlflow_garbage_age).",
+        "older-than": "How long ago it was deleted at least, such as 30d or 1d12h (mlflow_data_garbage_age).",
         "dry-run": "Only count.",
     },
 )

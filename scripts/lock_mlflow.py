@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-LOCKS = Path(__file__).resolve().parent.parent / "roles" / "mlflow" / "files" / "locks"
+LOCKS = Path(__file__).resolve().parent.parent / "roles" / "mlflow_release" / "files" / "locks"
 
 # The oldest Python of a supported host: Ubuntu 22.04's.
 OLDEST_PYTHON = "3.10"

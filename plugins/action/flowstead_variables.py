@@ -15,6 +15,8 @@ from ansible.plugins.action import ActionBase
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "role": {"type": "path", "required": True},
+    "family": {"type": "list", "elements": "path", "default": []},
+    "prefix": {"type": "str", "default": ""},
     "renamed": {"type": "dict", "default": {}},
     "sets": {"type": "list", "elements": "str", "default": []},
 }
@@ -44,27 +46,36 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         _, args = self.validate_argument_spec(OPTIONS)
         variables = task_vars or {}
         role = Path(args["role"])
-        text = (role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
-        options = {
-            name for part in yaml.safe_load(text)["argument_specs"].values() for name in part["options"]
-        }
+        roles = [role, *map(Path, args["family"])]
+        options = {name for one in roles for name in _options(one)}
+        prefix = args["prefix"] or f"{role.name}_"
         renamed, known = args["renamed"], options | set(args["sets"])
         unknown = sorted(
-            name
-            for name in variables
-            if name in renamed or (name.startswith(f"{role.name}_") and name not in known)
+            name for name in variables if name in renamed or (name.startswith(prefix) and name not in known)
         )
         if unknown:
-            mistakes = [_unknown(name, role.name, sorted(options), renamed) for name in unknown]
+            names = [one.name for one in roles]
+            mistakes = [_unknown(name, names, sorted(options), renamed) for name in unknown]
             # Ansible shows the line of the first.
             raise AnsibleActionFail("\n".join(mistakes), obj=variables[unknown[0]])
         return result | {"changed": False}
 
 
-def _unknown(name: str, role: str, known: list[str], renamed: dict[str, str]) -> str:
+def _options(role: Path) -> set[str]:
+    """Return the variables of a role, those of each of its entry points."""
+    text = (role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    return {name for part in yaml.safe_load(text)["argument_specs"].values() for name in part["options"]}
+
+
+def _unknown(name: str, roles: list[str], known: list[str], renamed: dict[str, str]) -> str:
     """Say what is wrong with a name, and which one may be meant."""
     if name in renamed:
         return f"{name} is {renamed[name]} now: set that."
-    near = difflib.get_close_matches(name, known, n=1)
+    # A name of a family's older form lacks the role's own word: without it the nearest is still found
+    near = difflib.get_close_matches(name, known, n=1) or [
+        one for one in known if one.split("_")[2:] == name.split("_")[1:]
+    ]
     meant = f" Did you mean {near[0]}?" if near else ""
-    return f"{name} is no variable of the role {role}.{meant} All of them: roles/{role}/README.md."
+    readmes = ", ".join(f"roles/{role}/README.md" for role in roles)
+    which = f"the role {roles[0]}" if len(roles) == 1 else f"the roles {', '.join(roles)}"
+    return f"{name} is no variable of {which}.{meant} All of them: {readmes}."

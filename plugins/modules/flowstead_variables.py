@@ -14,6 +14,15 @@ options:
     description: Directory of the role. What may be set stands in its C(meta/argument_specs.yml).
     type: path
     required: true
+  family:
+    description: Directories of further roles, whose variables have the same prefix.
+    type: list
+    elements: path
+    default: []
+  prefix:
+    description: The prefix; empty means the role's name and an underscore.
+    type: str
+    default: ""
   renamed:
     description: Names that variables had, and what they are called now.
     type: dict
@@ -31,7 +40,7 @@ EXAMPLES = r"""
 - name: The variables are known
   flowstead_variables:
     role: "{{ role_path }}"
-    renamed: {gateway_login_attempts_per_minute: mlflow_login_attempts_per_minute}
+    renamed: {gateway_login_attempts_per_minute: mlflow_server_login_attempts_per_minute}
 """
 
 RETURN = r"""#"""

@@ -53,14 +53,14 @@ NOT_OFFERED = {
 }
 # Variables for site.yml, and words of the answer.
 VARIABLES = {
-    "release below the floor": ("mlflow_version=3.16.1", "published security holes"),
-    "release without a lock": ("mlflow_version=3.99.0", "make lock MLFLOW=3.99.0"),
-    "not a release": ("mlflow_version=latest", "mlflow_version is latest"),
+    "release below the floor": ("mlflow_release_version=3.16.1", "published security holes"),
+    "release without a lock": ("mlflow_release_version=3.99.0", "make lock MLFLOW=3.99.0"),
+    "not a release": ("mlflow_release_version=latest", "mlflow_release_version is latest"),
     "certificate without key": (
         "gateway_certificate=/etc/ssl/certs/ca-certificates.crt",
         "gateway_certificate_key",
     ),
-    "permission that does not exist": ("mlflow_default_permission=ALL", "NO_PERMISSIONS"),
+    "permission that does not exist": ("mlflow_server_default_permission=ALL", "NO_PERMISSIONS"),
 }
 
 

@@ -17,7 +17,7 @@ from upgrading import PROGRAM, version
 pytestmark = pytest.mark.timeout(1800)
 
 API = "/api/2.0/mlflow"
-PLAYBOOK, AGE = "playbooks/collect_garbage.yml", "mlflow_garbage_age=0m"
+PLAYBOOK, AGE = "playbooks/collect_garbage.yml", "mlflow_data_garbage_age=0m"
 # Run as a data scientist would: an experiment with a run, a logged model and a trace, and others that stay.
 LOG = """
 import json, sys, tempfile
@@ -139,9 +139,9 @@ def test_what_was_deleted_goes_with_its_files_when_it_is_old_enough(team: Team, 
     refused = team.fab("--older-than", "a while", check=False)
     assert refused.returncode == 1
     assert "'a while' is no age: give days, hours and minutes, such as 30d" in refused.stderr
-    bad = team.deployment.playbook(PLAYBOOK, "-e", "mlflow_garbage_age=30", check=False)
+    bad = team.deployment.playbook(PLAYBOOK, "-e", "mlflow_data_garbage_age=30", check=False)
     assert bad.returncode != 0
-    assert "mlflow_garbage_age is 30: give days" in bad.stdout
+    assert "mlflow_data_garbage_age is 30: give days" in bad.stdout
     assert team.files() - before == logged
     assert not team.takes(team.name)
 

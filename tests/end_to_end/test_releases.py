@@ -88,14 +88,20 @@ def test_a_release_with_a_wrong_package_never_gets_near_the_old_one(
     deployment: Deployment, client_environment: dict[str, str], tmp_path: Path
 ) -> None:
     """One hash of its lock is not the one of what the index has."""
-    lock = (deployment.clone / f"roles/mlflow/files/locks/{SAME_SCHEMA}.txt").read_text()
+    lock = (deployment.clone / f"roles/mlflow_release/files/locks/{SAME_SCHEMA}.txt").read_text()
     name = re.search(r"^mlflow-skinny==.*?(?=^\S)", lock, re.MULTILINE | re.DOTALL)
     assert name
     broken = tmp_path / "broken.txt"
     broken.write_text(lock.replace(name[0], re.sub(r"sha256:\w{4}", "sha256:0000", name[0])))
     deployment.host(f"rm -rf /opt/mlflow/releases/{SAME_SCHEMA}*")
     done = deployment.playbook(
-        "site.yml", "--tags", "mlflow", *use(SAME_SCHEMA), "-e", f"mlflow_lock_file={broken}", check=False
+        "site.yml",
+        "--tags",
+        "mlflow",
+        *use(SAME_SCHEMA),
+        "-e",
+        f"mlflow_release_lock_file={broken}",
+        check=False,
     )
     assert done.returncode != 0
     assert "ash mismatch" in done.stdout
@@ -112,7 +118,7 @@ def test_a_run_recovers_and_removes_the_releases_that_are_not_kept(
         f"systemctl disable --quiet mlflow-recover; systemctl stop mlflow@{NEWEST}; "
         f"echo '{journal}' > {JOURNAL}"
     )
-    said = deployment.playbook("site.yml", "--tags", "mlflow", "-e", "mlflow_keep_releases=1").stdout
+    said = deployment.playbook("site.yml", "--tags", "mlflow", "-e", "mlflow_release_keep=1").stdout
     assert "had been broken off at the step" in " ".join(said.split())
     assert deployment.host(f"test -e {JOURNAL} || systemctl is-enabled mlflow-recover").strip() == "enabled"
     assert version(client_environment) == NEWEST

@@ -77,7 +77,7 @@ def older(
     yield deployment
     if version(client_environment) != NEWEST:
         deployment.playbook("site.yml")
-    deployment.playbook("playbooks/restore_backup.yml", "-e", f"mlflow_backup={backup[1]}")
+    deployment.playbook("playbooks/restore_backup.yml", "-e", f"mlflow_data_backup={backup[1]}")
     status, body = ask(client_environment, f"/api/2.0/mlflow/runs/get?run_id={run_ids['train_iris']}")
     assert (status, json.loads(body)["run"]["info"]["status"]) == (200, "FINISHED")
 
@@ -206,19 +206,21 @@ def test_there_is_no_way_down_but_a_restored_backup(
     logging.end()
     refused = older.playbook("site.yml", *use(OLDER_SCHEMA), check=False)
     said = " ".join(refused.stdout.split())
-    named = re.search(r"playbooks/restore_backup.yml -e mlflow_backup=(\S+)", said)
+    named = re.search(r"playbooks/restore_backup.yml -e mlflow_data_backup=(\S+)", said)
     assert refused.returncode != 0
     assert "MLflow has no way down" in said
     assert f"{NEWEST} still serves" in said
     assert named
     assert version(client_environment) == NEWEST
 
-    other = older.playbook("playbooks/restore_backup.yml", "-e", f"mlflow_backup={named[1]}", check=False)
+    other = older.playbook(
+        "playbooks/restore_backup.yml", "-e", f"mlflow_data_backup={named[1]}", check=False
+    )
     assert other.returncode != 0
-    assert f"Set mlflow_version to {OLDER_SCHEMA}" in " ".join(other.stdout.split())
+    assert f"Set mlflow_release_version to {OLDER_SCHEMA}" in " ".join(other.stdout.split())
 
     done = older.playbook(
-        "playbooks/restore_backup.yml", *use(OLDER_SCHEMA), "-e", f"mlflow_backup={named[1]}"
+        "playbooks/restore_backup.yml", *use(OLDER_SCHEMA), "-e", f"mlflow_data_backup={named[1]}"
     )
     assert serves(older, client_environment, OLDER_SCHEMA)
     # What had been logged after that backup is in the one that the restore took first, and nowhere else.

@@ -31,7 +31,12 @@ CLIENT = Path(__file__).with_name("logging_client.py")
 
 def use(version: str) -> tuple[str, ...]:
     """The arguments that ask for a release; those with published holes must be asked for twice."""
-    return ("-e", f"mlflow_version={version}", "-e", f"mlflow_insecure_version_accepted={version}")
+    return (
+        "-e",
+        f"mlflow_release_version={version}",
+        "-e",
+        f"mlflow_release_insecure_version_accepted={version}",
+    )
 
 
 def version(client: Mapping[str, str]) -> str:

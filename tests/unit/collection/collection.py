@@ -9,7 +9,16 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
-ROLES = ("host_baseline", "python", "iam_credentials", "database_access", "mlflow", "gateway")
+ROLES = (
+    "host_baseline",
+    "python",
+    "iam_credentials",
+    "mlflow_release",
+    "database_access",
+    "mlflow_server",
+    "mlflow_data",
+    "gateway",
+)
 
 
 def environment(directory: Path) -> dict[str, str]:

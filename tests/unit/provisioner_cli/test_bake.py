@@ -183,7 +183,7 @@ def test_the_host_has_no_rights_and_ends_itself(oven: Oven) -> None:
 def test_the_playbook_gets_the_host_and_the_users_choices(oven: Oven) -> None:
     chosen = oven.machine.inventory / "group_vars" / "tracking_servers.yml"
     chosen.parent.mkdir(parents=True)
-    chosen.write_text("mlflow_version: 3.17.2\n")
+    chosen.write_text("mlflow_release_version: 3.17.2\n")
     seen: dict[str, Any] = {}
 
     def look() -> None:
@@ -207,7 +207,7 @@ def test_the_playbook_gets_the_host_and_the_users_choices(oven: Oven) -> None:
     assert arguments[5:] == ["-e", "one=1", "-e", "@two.yml"]
     assert seen["hosts"]["tracking_servers"]["hosts"] == [host.instance_id]
     values = seen["hosts"]["_meta"]["hostvars"][host.instance_id]
-    assert values["mlflow_version"] == "3.17.2"
+    assert values["mlflow_release_version"] == "3.17.2"
     assert values["ansible_host"] == host.address
     assert values["ansible_user"] == "admin"
     assert values["ansible_ssh_private_key_file"] == str(host.private_key)

@@ -288,8 +288,8 @@ def test_each_system_serves_the_databases_that_its_pg_dump_backs_up(accepted):
 def test_the_versions_of_postgresql_are_those_of_the_roles():
     role = (PROJECT / "roles/database_access/plugin_utils/convergence.py").read_text()
     assert f"OLDEST_SERVER = {config.rules.oldest_postgresql}0000\n" in role
-    clients = yaml.safe_load((PROJECT / "roles/mlflow/vars/main.yml").read_text())[
-        "__mlflow_postgresql_clients"
+    clients = yaml.safe_load((PROJECT / "roles/mlflow_data/vars/main.yml").read_text())[
+        "__mlflow_data_postgresql_clients"
     ]
     assert clients["RedHat"] == f"postgresql{systems['amazon-linux-2023'].postgresql}"
 

@@ -160,7 +160,7 @@ def test_backups_are_listed_with_date_release_reason_size_and_what_is_not_comple
     first, second, back = (" ".join(line.split()) for line in fabfile.list_backups(found))
     assert first == f"2026-11-25 02:30 3.17.1 nightly 5.5 MiB {nightly}"
     assert second == f"2026-11-26 10:15 3.17.1 before-3.17.2 (not complete) 1.0 MiB {before}"
-    assert "playbooks/restore_backup.yml -e mlflow_backup=" in back
+    assert "playbooks/restore_backup.yml -e mlflow_data_backup=" in back
     (none,) = fabfile.list_backups([])
     assert none.startswith("There is none yet. To make one: ")
 

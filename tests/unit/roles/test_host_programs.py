@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow/files/host"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow_data/files/host"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[3]
-LOCKS = sorted((PROJECT / "roles" / "mlflow" / "files" / "locks").glob("*.txt"))
+LOCKS = sorted((PROJECT / "roles" / "mlflow_release" / "files" / "locks").glob("*.txt"))
 
 
 def pins(lock: Path) -> dict[str, list[str]]:
@@ -23,9 +23,9 @@ def pins(lock: Path) -> dict[str, list[str]]:
 
 
 def test_there_is_a_lock_for_the_default_release() -> None:
-    defaults = yaml.safe_load((PROJECT / "roles" / "mlflow" / "defaults" / "main.yml").read_text())
+    defaults = yaml.safe_load((PROJECT / "roles" / "mlflow_release" / "defaults" / "main.yml").read_text())
 
-    assert f"{defaults['mlflow_version']}.txt" in [lock.name for lock in LOCKS]
+    assert f"{defaults['mlflow_release_version']}.txt" in [lock.name for lock in LOCKS]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)

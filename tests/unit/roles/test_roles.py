@@ -12,7 +12,16 @@ import yaml
 from scripts import role_readmes
 
 PROJECT = Path(__file__).resolve().parents[3]
-ROLES = ("host_baseline", "python", "iam_credentials", "database_access", "mlflow", "gateway")
+ROLES = (
+    "host_baseline",
+    "python",
+    "iam_credentials",
+    "mlflow_release",
+    "database_access",
+    "mlflow_server",
+    "mlflow_data",
+    "gateway",
+)
 
 
 def load(path: Path) -> Any:
@@ -21,6 +30,15 @@ def load(path: Path) -> Any:
 
 def options(role: str) -> dict[str, dict[str, Any]]:
     return load(PROJECT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+def every_option() -> set[str]:
+    """Return the variables of all roles, those of each entry point."""
+    known = set()
+    for role in ROLES:
+        parts = load(PROJECT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
+        known |= {name for part in parts.values() for name in part["options"]}
+    return known
 
 
 def defaults(role: str) -> dict[str, Any]:
@@ -51,13 +69,10 @@ def test_every_input_is_typed_described_and_named_after_the_role(role: str) -> N
 
 def test_every_variable_that_a_page_or_playbook_names_is_one_that_the_role_knows() -> None:
     """Another would be refused (flowstead_variables)."""
-    known = set()
-    for role in ROLES:
-        parts = load(PROJECT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
-        known |= {name for part in parts.values() for name in part["options"]}
+    known = every_option()
     pages = [*PROJECT.glob("playbooks/*.yml"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("roles/*/README.md")]
     named = {name for page in pages for name in re.findall(r"-e ([a-z_]+)=", page.read_text())}
-    assert "mlflow_backup" in named
+    assert "mlflow_data_backup" in named
     assert {name for name in named if name.startswith(tuple(f"{role}_" for role in ROLES))} <= known
 
 
@@ -97,7 +112,7 @@ def test_roles_know_neither_the_provisioner_nor_the_local_aws(role: str) -> None
 
 
 def test_the_options_of_the_tracking_servers_are_inputs_of_the_roles() -> None:
-    known = {name for role in ROLES for name in options(role)}
+    known = every_option()
     given = set(load(PROJECT / "inventory" / "group_vars" / "tracking_servers.yml"))
 
     assert {name for name in given - known if not name.startswith("tracking_server_")} == set()

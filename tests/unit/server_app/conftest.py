@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow/files/app"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/mlflow_release/files/app"))
 
 from served import Place
 

@@ -21,7 +21,7 @@ from flowstead_server import around_mlflow
 from flowstead_server.asgi import Message, Refusals, RefusedError
 from served import ASK, RIGHT, SETTINGS, UPLOAD, Mlflow, Place
 
-APP = Path(__file__).resolve().parents[3] / "roles/mlflow/files/app"
+APP = Path(__file__).resolve().parents[3] / "roles/mlflow_release/files/app"
 
 
 def test_a_right_login_gets_through_and_a_wrong_one_does_not(place: Place) -> None:
