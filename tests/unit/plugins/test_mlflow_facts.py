@@ -1,0 +1,112 @@
+"""The task `flowstead_mlflow_facts`: what one host may carry, and what serves there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def found(load: Any) -> Any:
+    return load("flowstead_mlflow_facts")
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_mib", "wanted", "count"),
+    [
+        (2, 900, 0, 1),  # 1 GiB
+        (2, 1900, 0, 2),  # 2 GiB, two cores
+        (2, 64_000, 0, 2),  # bound by the cores
+        (8, 3900, 0, 8),
+        (16, 3900, 0, 9),  # bound by the memory
+        (2, 400, 0, 1),  # never none
+        (2, 900, 4, 4),  # as the user says
+    ],
+)
+def test_workers_are_what_cores_and_memory_allow(
+    found: Any, cores: int, memory_mib: int, wanted: int, count: int
+) -> None:
+    assert found.workers(cores, memory_mib, wanted) == count
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "workers", "has_room"),
+    [(900, 1, False), (1109, 1, False), (1110, 1, True), (1629, 2, False), (1630, 2, True), (1900, 2, True)],
+)
+def test_two_releases_need_twice_what_one_takes_at_rest(
+    found: Any, memory_mib: int, workers: int, has_room: bool
+) -> None:
+    assert found.has_room_for_two(memory_mib, workers) is has_room
+
+
+def test_a_release_keeps_its_port_and_a_new_one_takes_the_other(found: Any) -> None:
+    ports, now = [5001, 5002], found.Serving("3.17.2", 5001, [])
+    assert found.port("3.17.2", now, ports) == 5001
+    assert found.port("3.18.0", now, ports) == 5002
+    assert found.port("3.18.0", found.Serving("3.17.2", 5002, []), ports) == 5001
+    assert found.port("3.17.2", found.Serving(), ports) == 5001
+    # The ports were changed: it serves on its own until another release does.
+    assert found.port("3.17.2", found.Serving("3.17.2", 7001, []), ports) == 7001
+
+
+def test_memory_is_counted_as_hosts_are_sold(found: Any, tmp_path: Path) -> None:
+    path = tmp_path / "meminfo"
+    path.write_text("MemTotal:        1998464 kB\nMemFree: 1 kB\n")
+    assert found.memory_mib(path) == 1998
+
+
+def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
+    return {
+        "version": "3.17.2",
+        "serving_file": str(tmp_path / "serving.json"),
+        "ports": [5001, 5002],
+        "workers": 2,
+        "image": str(tmp_path / "image.json"),
+        "lock": str(tmp_path / "lock"),
+        "journal": str(tmp_path / "journal.json"),
+    } | how
+
+
+def test_a_new_host_serves_nothing(found: Any, tmp_path: Path) -> None:
+    facts = found.facts(given(tmp_path))
+    assert facts["serving"] == {"version": "", "port": 0, "before": []}
+    assert not facts["is_serving"]
+    assert facts["still_serves"] == "Nothing serves yet."
+    assert (facts["port"], facts["serving_port"], facts["served"]) == (5001, 5001, [])
+    assert (facts["busy"], facts["was_interrupted"], facts["image_releases"]) == ("", False, [])
+
+
+def test_what_serves_is_told_with_what_served_before(found: Any, tmp_path: Path) -> None:
+    told = {"version": "3.16.1", "port": 5002, "before": ["3.15.2"]}
+    (tmp_path / "serving.json").write_text(json.dumps(told))
+    (tmp_path / "journal.json").write_text("{}")
+    (tmp_path / "image.json").write_text('{"releases": ["3.16.1"], "packages": "2026-11-26"}')
+    facts = found.facts(given(tmp_path))
+    assert facts["serving"] == told
+    assert facts["still_serves"] == "MLflow 3.16.1 still serves."
+    assert (facts["port"], facts["serving_port"]) == (5001, 5002)
+    assert facts["served"] == ["3.16.1", "3.15.2"]
+    assert facts["was_interrupted"]
+    assert facts["image_releases"] == ["3.16.1"]
+    assert found.facts(given(tmp_path, version="3.16.1"))["is_serving"]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"version": "3.17.2", "extra": 1}'])
+def test_a_damaged_file_is_named(found: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "serving.json").write_text(text)
+    with pytest.raises(found.FactsError, match=r"serving\.json does not say which release serves"):
+        found.facts(given(tmp_path))
+
+
+def test_who_holds_the_lock_is_named(found: Any, tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("backup, since 02:30")
+    assert found.busy(lock) == ""
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert found.busy(lock) == "backup, since 02:30"
+    assert found.busy(lock) == ""
