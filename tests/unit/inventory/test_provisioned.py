@@ -88,7 +88,7 @@ def test_where_nothing_is_known_better_a_name_is_the_roles_own() -> None:
     values = {name: templar.template(variables[name]) for name in by_roles}
     assert values["database_access_databases"] == ["mlflow", "mlflow_auth"]
     # Only with a gateway is there an authority to check it by.
-    assert {name for name in by_roles if values[name] != own[name]} == {"mlflow_gateway_ca_file"}
+    assert {name for name in by_roles if values[name] != own[name]} == {"mlflow_server_gateway_ca_file"}
 
 
 def trust(value: Any) -> Any:
@@ -104,7 +104,9 @@ def test_a_name_that_several_roles_use_is_given_once() -> None:
         for name, value in defaults.items():
             for one in value if isinstance(value, list) else [value]:
                 if re.fullmatch(r"/.+|mlflow\w*", str(one)) or (name.endswith("_port") and one):
-                    roles[str(one)][role].add(name)
+                    # The system user and the database of that name have nothing to do with each other.
+                    kind = "user " if name.endswith(("_user", "_group")) else ""
+                    roles[f"{kind}{one}"][role].add(name)
     shared = {value: one for value, one in roles.items() if len(one) > 1}
     assert {"/opt/flowstead/uv/bin/uv", "mlflow_auth", "443"} <= set(shared)
     for value, by_role in shared.items():

@@ -134,7 +134,7 @@ class Data:
         if client < server:
             raise SystemExit(
                 f"the database is PostgreSQL {server}, and pg_dump on this host of {client}, too old. "
-                "Set mlflow_postgresql_client to a package of that version or later"
+                "Set mlflow_data_postgresql_client to a package of that version or later"
             )
         free = shutil.disk_usage(SPOOL).free
         # The dump, and beside it what is made of it when it is put back.
