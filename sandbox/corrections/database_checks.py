@@ -13,6 +13,7 @@ from sandbox.api.iam_demands import MONITORING
 from sandbox.api.refusal import Refusal
 from sandbox.corrections import database_offers as offers
 from sandbox.corrections.database_storage import USABLE
+from sandbox.mapping.engines import ENGINES
 from sandbox.ways import ways
 
 correction = Correction()
@@ -55,20 +56,23 @@ def _refuse_what_nothing_stands_for(call: Call) -> None:
 @correction.refuses("rds", "CreateDBInstance")
 def _check_engine(call: Call) -> None:
     params = call.params
-    engine, version = str(params.get("Engine") or ""), str(params.get("EngineVersion") or "")
-    if engine != "postgres":
+    name, version = str(params.get("Engine") or ""), str(params.get("EngineVersion") or "")
+    engine = ENGINES.get(name)
+    if engine is None:
         raise Refusal(
-            "UnsupportedInSandbox", f"The sandbox runs the engine postgres only, not {engine!r}", 501
+            "UnsupportedInSandbox",
+            f"The sandbox runs the engine {', '.join(ENGINES)} only, not {name!r}",
+            501,
         )
-    if version and not offers.is_offered(version):
-        raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for postgres")
+    if version and not engine.is_offered(version):
+        raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for {name}")
     if not version:
-        params["EngineVersion"] = version = offers.versions()[0]
+        params["EngineVersion"] = version = engine.versions()[0]
     kind = str(params.get("DBInstanceClass") or "")
     if kind not in offers.classes():
         raise _invalid(f"Invalid DB Instance class: {kind}")
     group = _backend(call).db_parameter_groups.get(str(params.get("DBParameterGroupName") or ""))
-    family = f"postgres{version.split('.', 1)[0]}"
+    family = engine.family(version)
     if group is not None and group.family != family:
         raise Refusal(
             "InvalidParameterCombination",
@@ -218,7 +222,8 @@ def _keep_used_subnet_group(call: Call) -> None:
 @correction.refuses("rds", "CreateDBParameterGroup")
 def _check_family(call: Call) -> None:
     family = str(call.params.get("DBParameterGroupFamily") or "")
-    if family.startswith("postgres") and family.removeprefix("postgres") not in offers.majors():
+    known = [engine.family(major) for engine in ENGINES.values() for major in engine.majors()]
+    if family.startswith(tuple(ENGINES)) and family not in known:
         raise _invalid(f"ParameterGroupFamily {family} is not a valid parameter group family")
 
 
@@ -261,11 +266,11 @@ def _check_modification(call: Call) -> None:
         return
     if params.get("NewDBInstanceIdentifier"):
         raise Refusal("UnsupportedInSandbox", "The sandbox does not rename databases", 501)
-    version = str(params.get("EngineVersion") or "")
+    engine, version = ENGINES[database.engine], str(params.get("EngineVersion") or "")
     current = str(database.engine_version)
-    if version and version not in {current, current.split(".", 1)[0]}:
-        if not offers.is_offered(version):
-            raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for postgres")
+    if version and version not in {current, engine.major(current)}:
+        if not engine.is_offered(version):
+            raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for {engine.name}")
         raise Refusal(
             "UnsupportedInSandbox", f"The sandbox does not upgrade a server from {current} to {version}", 501
         )

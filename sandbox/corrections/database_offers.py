@@ -10,36 +10,13 @@ from sandbox import account
 from sandbox.api import wire
 from sandbox.api.call import Call
 from sandbox.api.correction import Correction
-from sandbox.mapping.databases import minor_versions
-from sandbox.real import images
+from sandbox.mapping.engines import ENGINES
 from sandbox.web import HttpResponse
 
 correction = Correction()
 
 _FAMILIES = ("t3", "t4g", "m5", "m6g", "m6i", "m7g", "m7i", "r5", "r6g", "r6i", "r7g", "r7i")
 """Source: "Supported DB engines for DB instance classes", Amazon RDS User Guide; without the rarest."""
-
-
-def majors() -> list[str]:
-    """List the major versions of PostgreSQL that the sandbox can run, newest first."""
-    return list(images.versions())
-
-
-def versions() -> list[str]:
-    """List the versions as RDS names them: the minor one where it is known, else the major one."""
-    return [minor_versions.get(major, major) for major in majors()]
-
-
-def is_offered(version: str) -> bool:
-    """Say whether a version can be asked for: a major one, or a minor one that an image holds.
-
-    Args:
-        version: e.g. ``17`` or ``17.6``.
-
-    Returns:
-        Whether it can.
-    """
-    return version in {*majors(), *versions()}
 
 
 def classes() -> list[str]:
@@ -61,23 +38,23 @@ def zones(region: str) -> list[str]:
 
 @correction.answers("rds", "DescribeDBEngineVersions")
 def _describe_versions(call: Call) -> HttpResponse | None:
-    engine, wanted = call.params.get("Engine"), str(call.params.get("EngineVersion") or "")
+    asked, wanted = call.params.get("Engine"), str(call.params.get("EngineVersion") or "")
     family = str(call.params.get("DBParameterGroupFamily") or "")
-    if engine not in {None, "postgres"}:
-        return wire.render_result(call, {"DBEngineVersions": []})
     described = [
         {
-            "Engine": "postgres",
+            "Engine": engine.name,
             "EngineVersion": version,
-            "MajorEngineVersion": version.split(".", 1)[0],
-            "DBParameterGroupFamily": f"postgres{version.split('.', 1)[0]}",
-            "DBEngineDescription": "PostgreSQL",
-            "DBEngineVersionDescription": f"PostgreSQL {version}",
+            "MajorEngineVersion": engine.major(version),
+            "DBParameterGroupFamily": engine.family(version),
+            "DBEngineDescription": engine.title,
+            "DBEngineVersionDescription": f"{engine.title} {version}",
             "ValidUpgradeTarget": [],
             "Status": "available",
         }
-        for version in versions()
-        if wanted in {"", version, version.split(".", 1)[0]}
+        for engine in ENGINES.values()
+        if asked in {None, engine.name}
+        for version in engine.versions()
+        if wanted in {"", version, engine.major(version)}
     ]
     chosen = [item for item in described if family in {"", item["DBParameterGroupFamily"]}]
     if str(call.params.get("DefaultOnly")).lower() == "true":
@@ -88,16 +65,17 @@ def _describe_versions(call: Call) -> HttpResponse | None:
 @correction.answers("rds", "DescribeOrderableDBInstanceOptions")
 def _describe_options(call: Call) -> HttpResponse | None:
     params = call.params
-    if params.get("Engine") != "postgres":
+    engine = ENGINES.get(str(params.get("Engine")))
+    if engine is None:
         return None
     version, kind = str(params.get("EngineVersion") or ""), params.get("DBInstanceClass")
-    offered = [v for v in versions() if version in {"", v, v.split(".", 1)[0]}]
+    offered = [v for v in engine.versions() if version in {"", v, engine.major(v)}]
     options: list[dict[str, Any]] = [
         {
-            "Engine": "postgres",
+            "Engine": engine.name,
             "EngineVersion": one,
             "DBInstanceClass": name,
-            "LicenseModel": "postgresql-license",
+            "LicenseModel": engine.license_model,
             "AvailabilityZones": [{"Name": zone} for zone in zones(call.region)],
             "MultiAZCapable": True,
             "StorageType": storage,

@@ -15,7 +15,8 @@ from sandbox.api.call import Call
 from sandbox.api.correction import Correction, substitute
 from sandbox.api.refusal import Refusal
 from sandbox.corrections.database_storage import USABLE
-from sandbox.mapping.databases import new_password
+from sandbox.mapping.database_objects import new_password
+from sandbox.mapping.engines import ENGINES
 from sandbox.mapping.infrastructure import Infrastructure
 
 correction = Correction()
@@ -57,7 +58,7 @@ def _patch(_: Infrastructure) -> None:
         return groups
 
     def default_group(self: Any) -> tuple[str, str]:
-        family = f"{self.engine}{str(self.engine_version).split('.', 1)[0]}"
+        family = ENGINES[self.engine].family(str(self.engine_version))
         return family, f"default.{family}"
 
     def secret_string(self: Any) -> str:

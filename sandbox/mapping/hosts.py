@@ -12,6 +12,7 @@ from sandbox import account, amis
 from sandbox.mapping import images as own_images
 from sandbox.mapping.images import Images, OwnImage
 from sandbox.mapping.networks import Networks
+from sandbox.mapping.turns import Turns, do_together
 from sandbox.real.hosts import Host
 from sandbox.real.site import Site
 
@@ -47,23 +48,11 @@ class Hosts:
         self._images = images
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
-        self._turns: dict[str, threading.Lock] = {}
+        self._turns = Turns()
 
     def _do(self, instance: Any, what: str, action: Callable[[], None]) -> None:
-        """Do something to a host in a thread of its own; one thing at a time for each."""
-        with self._lock:
-            turn = self._turns.setdefault(instance.id, threading.Lock())
-
-        def work() -> None:
-            with turn:
-                try:
-                    action()
-                    log.info("%s: %s done", instance.id, what)
-                except Exception as error:
-                    log.exception("%s: %s failed", instance.id, what)
-                    self._fail(instance, error)
-
-        threading.Thread(target=work, name=f"{what} {instance.id}", daemon=True).start()
+        """Do something to a host in a thread of its own."""
+        self._turns.begin(instance.id, what, action, lambda error: self._fail(instance, error))
 
     def _fail(self, instance: Any, error: Exception) -> None:
         """Report a host that did not do as told the way AWS does: it is terminated, with a reason."""
@@ -236,11 +225,7 @@ class Hosts:
         """Remove all hosts."""
         with self._lock:
             hosts, self._hosts = list(self._hosts.values()), {}
-        threads = [threading.Thread(target=host.remove, daemon=True) for host in hosts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        do_together(host.remove for host in hosts)
 
 
 def _title_of(region: str, image_id: str) -> str:

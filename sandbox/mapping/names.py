@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sandbox import account
+from sandbox.mapping import database_objects
 from sandbox.mapping.topology import interfaces
 
 _PRIVATE = re.compile(r"ip-(\d+-\d+-\d+-\d+)\.(ec2\.internal|[a-z0-9-]+\.compute\.internal)")
@@ -39,7 +40,6 @@ def resolve(region: str, vpc_id: str, name: str) -> str | None:
             # Inside its own VPC a host's public name leads to its private address.
             return nic.private_ip_address if nic is not None else address
         for other in account.rds_regions():
-            for database in account.rds(other).databases.values():
-                if database.address == name:
-                    return getattr(database, "private_ip_address", None)
+            if address := database_objects.endpoints(account.rds(other)).get(name):
+                return address
     return None

@@ -12,6 +12,7 @@ from typing import Any
 from sandbox import account, checkip
 from sandbox.mapping import names, topology
 from sandbox.mapping.metadata import Metadata
+from sandbox.mapping.topology import Topology
 from sandbox.real import firewall
 from sandbox.real.commands import RealError
 from sandbox.real.dns import Resolver
@@ -22,7 +23,8 @@ from sandbox.web import Application, HttpRequest, HttpResponse, Listener
 
 log = logging.getLogger(__name__)
 
-_TRUSTSTORE = "truststore.pki.rds.amazonaws.com"
+_TRUST_STORE = "truststore.pki.rds.amazonaws.com"
+_CHECK_IP = "checkip.amazonaws.com"
 
 
 @dataclass
@@ -62,6 +64,10 @@ class Networks:
         self._certificates = certificates
         self._api = api
         self._ca_pem = ca_pem
+        self._sites: dict[str, Application] = {
+            _TRUST_STORE: self._answer_trust_store,
+            _CHECK_IP: checkip.answer,
+        }
         self._lock = threading.RLock()
         self._networks: dict[str, _Network] = {}
         self._resolver = Resolver(self._resolve)
@@ -79,7 +85,7 @@ class Networks:
         with account.lock:
             nic = account.ec2(region).get_network_interface(nic_id)
             vpc_id, address, subnet = nic.subnet.vpc_id, nic.private_ip_address, nic.subnet.cidr_block
-            wanted = topology.plan(region, vpc_id)
+            wanted = topology.work_out(region, vpc_id)
         if wanted is None:
             raise RealError(f"{vpc_id} is gone")
         with self._lock:
@@ -109,13 +115,13 @@ class Networks:
         with self._lock:
             for vpc_id, network in list(self._networks.items()):
                 with account.lock:
-                    wanted = topology.plan(network.region, vpc_id)
+                    wanted = topology.work_out(network.region, vpc_id)
                 if wanted is None:
                     self._remove(vpc_id)
                 else:
                     self._follow(network, wanted)
 
-    def _follow(self, network: _Network, wanted: topology.Plan) -> None:
+    def _follow(self, network: _Network, wanted: Topology) -> None:
         for cidr in wanted.subnets:
             if cidr not in network.subnets:
                 network.vpc.add_subnet(cidr)
@@ -130,7 +136,7 @@ class Networks:
                 network.rules[nic_id] = rules
 
     @staticmethod
-    def _follow_addresses(network: _Network, wanted: topology.Plan) -> None:
+    def _follow_addresses(network: _Network, wanted: Topology) -> None:
         for public, private in list(network.public.items()):
             if wanted.public.get(public) != private:
                 network.vpc.unmap_public(public)
@@ -148,7 +154,7 @@ class Networks:
                 network.vpc.translate(behind, gateway)
         network.translated = dict(wanted.translated)
 
-    def _ensure(self, region: str, vpc_id: str, wanted: topology.Plan) -> _Network:
+    def _ensure(self, region: str, vpc_id: str, wanted: Topology) -> _Network:
         network = self._networks.get(vpc_id)
         if network is None:
             vpc = Vpc(self._site, vpc_id, wanted.cidr)
@@ -191,7 +197,7 @@ class Networks:
         network.dns = wanted
 
     def _resolve(self, name: str, vpc_id: str) -> str | None:
-        if name == _TRUSTSTORE:
+        if name == _TRUST_STORE:
             return TRUST_STORE_ADDRESS
         network = self._networks.get(vpc_id)
         return names.resolve(network.region, vpc_id, name) if network is not None else None
@@ -210,13 +216,12 @@ class Networks:
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         """Answer at the address where all of amazonaws.com is, seen from hosts."""
         host = request.headers.get("Host", "").split(":")[0].lower()
-        if host == _TRUSTSTORE:
-            if request.path.endswith("-bundle.pem"):
-                return HttpResponse(200, [("Content-Type", "binary/octet-stream")], self._ca_pem())
-            return HttpResponse(404)
-        if host == "checkip.amazonaws.com":
-            return checkip.answer(request)
-        return self._api(request)
+        return self._sites.get(host, self._api)(request)
+
+    def _answer_trust_store(self, request: HttpRequest) -> HttpResponse:
+        if request.path.endswith("-bundle.pem"):
+            return HttpResponse(200, [("Content-Type", "binary/octet-stream")], self._ca_pem())
+        return HttpResponse(404)
 
     def _remove(self, vpc_id: str) -> None:
         network = self._networks.pop(vpc_id)

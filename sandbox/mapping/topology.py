@@ -15,7 +15,7 @@ _EVERYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Topology:
     """What one VPC should look like.
 
     ``public`` maps public to private addresses; ``translated`` maps the public addresses of NAT gateways to
@@ -135,7 +135,7 @@ def _rules(groups: list[Any], members: dict[str, list[str]]) -> Iterator[Rule]:
                     )
 
 
-def plan(region: str, vpc_id: str) -> Plan | None:
+def work_out(region: str, vpc_id: str) -> Topology | None:
     """Work out what a VPC should look like; the account's lock must be held.
 
     Args:
@@ -143,7 +143,7 @@ def plan(region: str, vpc_id: str) -> Plan | None:
         vpc_id: the VPC.
 
     Returns:
-        The plan, or nothing if the VPC is gone.
+        What it should look like, or nothing if it is gone.
     """
     backend = account.ec2(region)
     vpc = backend.vpcs.get(vpc_id)
@@ -160,7 +160,7 @@ def plan(region: str, vpc_id: str) -> Plan | None:
         if ways[nic.id] not in {"", "internet-gateway"}:
             translated.setdefault(ways[nic.id], set()).add(nic.private_ip_address)
     subnets = [s for zone in backend.subnets.values() for s in zone.values() if s.vpc_id == vpc_id]
-    return Plan(
+    return Topology(
         cidr=vpc.cidr_block,
         subnets=tuple(sorted(s.cidr_block for s in subnets)),
         public={nic.public_ip: nic.private_ip_address for nic in nics if nic.public_ip},

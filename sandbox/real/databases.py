@@ -1,11 +1,11 @@
-"""Databases: real PostgreSQL servers in containers of their own, as RDS hands them to a user.
+"""Databases: real servers in containers of their own, as RDS hands them to a user.
 
-The master user is not a superuser (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.html);
-`rdsadmin` is, and comes in by the server's own socket only.
+What is the same for each engine is here; an engine's own is a class on this one, as in `postgresql_server`.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import shutil
@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from sandbox.real import containers, postgresql
+from sandbox.real import containers
 from sandbox.real.commands import CommandError, RealError, run
 from sandbox.real.site import Site
 
@@ -23,12 +23,17 @@ State = Literal["absent", "running", "stopped"]
 _START_S = 120.0
 
 
-class Database:
+class Database(abc.ABC):
     """One RDS instance's real server.
 
     Attributes:
         identifier: the account's name for it.
     """
+
+    _MARK: ClassVar[str]
+    """The file that says that there are data."""
+    _STOP_SIGNAL: ClassVar[str]
+    """Ends the server, rolling back what is in flight."""
 
     def __init__(
         self,
@@ -85,11 +90,11 @@ class Database:
             RealError: the server does not start; with the last lines of its log.
         """
         with self._lock:
-            is_new = not (self._data / "PG_VERSION").exists()
+            is_new = not self._has_data()
             self._make_container()
             self.start()
             if is_new:
-                self._sql(postgresql.first_sql(self._master_user, self._password, self._database))
+                self._make_master_user()
 
     def stop(self) -> None:
         """End the server, rolling back what is in flight; nothing to do when it is down."""
@@ -120,12 +125,6 @@ class Database:
             if not keep_data:
                 shutil.rmtree(self._files, ignore_errors=True)
 
-    def set_password(self, password: str) -> None:
-        """Give the master user another password; the server must run."""
-        with self._lock:
-            self._sql(postgresql.password_sql(self._master_user, password))
-            self._password = password
-
     def set_certificate(self, certificate: Path, key: Path) -> None:
         """Have the server show another certificate to new connections."""
         with self._lock:
@@ -133,38 +132,7 @@ class Database:
             self._configure(self._parameters)
             if self.state() == "running":
                 self._exec("/usr/local/sbin/sandbox-database", "files")
-                self._sql("SELECT pg_reload_conf();")
-
-    def apply_parameters(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
-        """Put a parameter group in force as far as that goes without a reboot.
-
-        Args:
-            parameters: what the group says otherwise than the defaults; replaces what was said before.
-
-        Returns:
-            The names of the changed parameters that wait for the next reboot.
-
-        Raises:
-            RealError: PostgreSQL does not know a parameter, or refuses its value; nothing has changed then.
-        """
-        with self._lock:
-            before = self._parameters
-            if self.state() != "running":
-                self._parameters = dict(parameters)
-                return ()
-            self._configure(parameters)
-            wrong = self._mistakes(parameters)
-            if wrong:
-                self._configure(before)
-                raise RealError("; ".join(wrong))
-            self._parameters = dict(parameters)
-            self._sql("SELECT pg_reload_conf();")
-            return self._pending(parameters)
-
-    def pending_parameters(self) -> tuple[str, ...]:
-        """Return the names of the parameters that wait for a reboot."""
-        with self._lock:
-            return self._pending(self._parameters) if self.state() == "running" else ()
+                self._reload()
 
     def snapshot(self, snapshot_id: str) -> None:
         """Copy the data as it is now, while the server goes on if it runs; replaces a snapshot of that name.
@@ -179,11 +147,7 @@ class Database:
             part.mkdir(parents=True)
             try:
                 if self.state() == "running":
-                    inside = f"/snapshots/{part.name}"
-                    self._exec("chown", "postgres:", inside)
-                    self._exec_as_postgres(
-                        "pg_basebackup", "-U", "rdsadmin", "-p", str(self._port), "-c", "fast", "-D", inside
-                    )
+                    self._copy_data(f"/snapshots/{part.name}")
                 else:
                     run("cp", "--archive", "--reflink=auto", f"{self._data}/.", str(part), timeout_s=3600)
                 remove_snapshot(self._site, snapshot_id)
@@ -200,9 +164,9 @@ class Database:
         """
         with self._lock:
             source = snapshots(self._site) / snapshot_id
-            if not (source / "PG_VERSION").exists():
+            if not (source / self._MARK).exists():
                 raise RealError(f"there is no data of a snapshot {snapshot_id}")
-            if (self._data / "PG_VERSION").exists():
+            if self._has_data():
                 raise RealError(f"{self.identifier} has data already")
             shutil.rmtree(self._data, ignore_errors=True)
             self._data.parent.mkdir(parents=True, exist_ok=True)
@@ -219,6 +183,55 @@ class Database:
         """Return what the server has logged."""
         return containers.read_log(self._files / "log")
 
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Return the engine's version as the server says it, e.g. ``17.6``; the server must run."""
+
+    @abc.abstractmethod
+    def set_password(self, password: str) -> None:
+        """Give the master user another password; the server must run."""
+
+    @abc.abstractmethod
+    def apply_parameters(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
+        """Put a parameter group in force as far as that goes without a reboot.
+
+        Args:
+            parameters: what the group says otherwise than the defaults; replaces what was said before.
+
+        Returns:
+            The names of the changed parameters that wait for the next reboot.
+
+        Raises:
+            RealError: the server does not know a parameter, or refuses its value; nothing has changed then.
+        """
+
+    @abc.abstractmethod
+    def pending_parameters(self) -> tuple[str, ...]:
+        """Return the names of the parameters that wait for a reboot."""
+
+    @abc.abstractmethod
+    def _config_files(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the server's configuration files, name -> text."""
+
+    @abc.abstractmethod
+    def _make_master_user(self) -> None:
+        """Make the master user and the first database, on new data."""
+
+    @abc.abstractmethod
+    def _ask_whether_ready(self) -> None:
+        """Return when the server answers; raise `CommandError` when it does not."""
+
+    @abc.abstractmethod
+    def _reload(self) -> None:
+        """Have the running server read its files again."""
+
+    @abc.abstractmethod
+    def _copy_data(self, inside: str) -> None:
+        """Copy the data of the running server into an empty directory of the container."""
+
+    def _has_data(self) -> bool:
+        return (self._data / self._MARK).exists()
+
     @property
     def _data(self) -> Path:
         return self._files / "data"
@@ -234,7 +247,7 @@ class Database:
             *self._site.labels(),
             "--hostname", self.identifier,
             "--network", f"ns:{self._netns}",
-            "--stop-signal", "SIGINT",
+            "--stop-signal", self._STOP_SIGNAL,
             "--memory", f"{max(self._memory_mib, 256)}m",
             "--shm-size", "256m",
             "--security-opt", "label=disable",
@@ -251,8 +264,7 @@ class Database:
     def _configure(self, parameters: Mapping[str, str]) -> None:
         config = self._files / "config"
         config.mkdir(parents=True, exist_ok=True)
-        files = postgresql.files(parameters, port=self._port, memory_mib=self._memory_mib)
-        for name, content in files.items():
+        for name, content in self._config_files(parameters).items():
             (config / name).write_text(content)
         for source, name in ((self._certificate, "server.crt"), (self._key, "server.key")):
             with os.fdopen(
@@ -260,32 +272,11 @@ class Database:
             ) as opened:
                 opened.write(source.read_bytes())
 
-    def _mistakes(self, parameters: Mapping[str, str]) -> list[str]:
-        """Return what is wrong with the parameters just written, before the server is told to read them."""
-        found = self._query(
-            "SELECT f.name, f.error, coalesce(s.context, '')"
-            " FROM pg_file_settings f LEFT JOIN pg_settings s USING (name) WHERE f.error IS NOT NULL"
-        )
-        wrong = [f"parameter {name}: {error}" for name, error, context in found if context != "postmaster"]
-        for name in (name for name, _, context in found if context == "postmaster"):
-            # The server says the same of a static parameter whether its value is good or not.
-            try:
-                self._exec("/usr/local/sbin/sandbox-database", "check", f"{name}={parameters.get(name, '')}")
-            except CommandError as error:
-                wrong.append(f"parameter {name}: {error.output.splitlines()[0]}")
-        return wrong
-
-    def _pending(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
-        """Return which parameters wait for a restart; the server flags them once it has read its files."""
-        time.sleep(0.2)  # the reload is a signal, without an answer
-        waiting = {name for (name,) in self._query("SELECT name FROM pg_settings WHERE pending_restart")}
-        return tuple(sorted(waiting & (set(parameters) | {"max_connections", "shared_buffers"})))
-
     def _wait(self) -> None:
         end = time.monotonic() + _START_S
         while True:
             with contextlib.suppress(CommandError):
-                self._exec_as_postgres("pg_isready", "-q", "-p", str(self._port))
+                self._ask_whether_ready()
                 return
             if self.state() != "running" or time.monotonic() > end:
                 last = "\n".join(self.log().splitlines()[-15:])
@@ -294,21 +285,6 @@ class Database:
 
     def _exec(self, *arguments: str) -> str:
         return run("podman", "exec", self._name, *arguments, timeout_s=3600)
-
-    def _exec_as_postgres(self, *arguments: str) -> str:
-        return run("podman", "exec", "--user", "postgres", self._name, *arguments, timeout_s=3600)
-
-    def _sql(self, text: str) -> str:
-        """Run SQL as the superuser, given on standard input: it may hold a password."""
-        return run(
-            "podman", "exec", "--interactive", "--user", "postgres", self._name,
-            "psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
-            "-U", "rdsadmin", "-p", str(self._port), "postgres",
-            text_input=text,
-        )  # fmt: skip
-
-    def _query(self, text: str) -> list[list[str]]:
-        return [line.split("\t") for line in self._sql(f"{text};").splitlines() if line]
 
 
 def snapshots(site: Site) -> Path:

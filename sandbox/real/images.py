@@ -43,9 +43,13 @@ def kinds() -> tuple[str, ...]:
     return tuple(RECIPES)
 
 
-def versions() -> tuple[str, ...]:
-    """Return the major versions of PostgreSQL that a database can have, newest first."""
-    majors = [kind.removeprefix("postgresql-") for kind in RECIPES if kind.startswith("postgresql-")]
+def versions(program: str = "postgresql") -> tuple[str, ...]:
+    """Return the major versions of a database server that there are images of, newest first.
+
+    Args:
+        program: what the kinds of its images begin with.
+    """
+    majors = [kind.removeprefix(f"{program}-") for kind in RECIPES if kind.startswith(f"{program}-")]
     return tuple(sorted(majors, key=int, reverse=True))
 
 

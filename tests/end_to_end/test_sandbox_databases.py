@@ -8,8 +8,8 @@ import pytest
 from sandbox.real import databases, firewall, images
 from sandbox.real.certificates import Authority
 from sandbox.real.commands import RealError
-from sandbox.real.databases import Database
 from sandbox.real.firewall import Rule
+from sandbox.real.postgresql_server import PostgresqlServer
 from sandbox.real.site import Site
 from sandbox.real.vpc import Vpc
 
@@ -36,7 +36,7 @@ class Place:
         self.vpc.map_public(self.public[identifier], private_ip)
         self.vpc.allow_internet({"10.80.10.5", "10.80.10.6"})
         certificate, key = self.authority.issue([NAME.format(identifier)])
-        return Database(
+        return PostgresqlServer(
             self.site,
             identifier,
             netns,

@@ -15,7 +15,7 @@ from flowstead_database_access.server import Server
 
 from sandbox.real import images, namespaces
 from sandbox.real.certificates import Authority
-from sandbox.real.databases import Database
+from sandbox.real.postgresql_server import PostgresqlServer
 from sandbox.real.site import Site
 from tests.clearing import cleared
 
@@ -44,7 +44,7 @@ def postgresql(request, authority, tmp_path_factory):
     certificate, key = authority.issue([ENDPOINT])
     name = f"unit-{secrets.token_hex(4)}"
     site = Site(name, tmp_path_factory.mktemp("server"), "unit", 0)
-    database = Database(
+    database = PostgresqlServer(
         site,
         "server",
         str(namespaces.path(name)),

@@ -7,7 +7,7 @@ import pytest
 from test_sandbox_front import code_of
 
 from sandbox import account
-from sandbox.mapping.databases import parameters_of, password_of
+from sandbox.mapping.database_objects import parameters_of, password_of
 
 
 @pytest.fixture

@@ -53,26 +53,26 @@ def test_an_address_leads_to_its_instance_while_it_is_associated(client, online)
     set_state(online.object, "running")
     ec2.associate_address(**associate)
     private = online.instance["PrivateIpAddress"]
-    plan = topology.plan("us-east-1", online.vpc)
+    plan = topology.work_out("us-east-1", online.vpc)
     assert plan.public == {address["PublicIp"]: private}
     assert plan.internet == {private}
     assert code_of(ec2.release_address, **named) == "InvalidIPAddress.InUse"
     online.object.stop()
     online.object.start()
-    assert topology.plan("us-east-1", online.vpc).public == {address["PublicIp"]: private}
+    assert topology.work_out("us-east-1", online.vpc).public == {address["PublicIp"]: private}
     detach = {"InternetGatewayId": online.gateway, "VpcId": online.vpc}
     assert code_of(ec2.detach_internet_gateway, **detach) == "DependencyViolation"
     association = ec2.describe_addresses(AllocationIds=[address["AllocationId"]])["Addresses"][0][
         "AssociationId"
     ]
     ec2.disassociate_address(AssociationId=association)
-    assert topology.plan("us-east-1", online.vpc).public == {}
+    assert topology.work_out("us-east-1", online.vpc).public == {}
     ec2.release_address(**named)
 
 
 def test_without_a_route_there_is_no_way_out(client, online):
     client("ec2").delete_route(RouteTableId=online.table, DestinationCidrBlock="0.0.0.0/0")
-    assert topology.plan("us-east-1", online.vpc).internet == frozenset()
+    assert topology.work_out("us-east-1", online.vpc).internet == frozenset()
 
 
 def test_groups_become_rules_and_follow_changes(client, online):
@@ -91,7 +91,7 @@ def test_groups_become_rules_and_follow_changes(client, online):
         "UserIdGroupPairs": [{"GroupId": online.group}],
     }
     ec2.authorize_security_group_ingress(GroupId=online.group, IpPermissions=[from_itself])
-    (rules,) = topology.plan("us-east-1", online.vpc).rules.values()
+    (rules,) = topology.work_out("us-east-1", online.vpc).rules.values()
     private = online.instance["PrivateIpAddress"]
     assert set(rules) == {
         Rule("in", "tcp", 443, 443, ("198.51.100.0/24",)),
@@ -99,7 +99,7 @@ def test_groups_become_rules_and_follow_changes(client, online):
         Rule("out", "-1", -1, -1, ("0.0.0.0/0",)),
     }
     ec2.revoke_security_group_ingress(GroupId=online.group, IpPermissions=[permission])
-    (rules,) = topology.plan("us-east-1", online.vpc).rules.values()
+    (rules,) = topology.work_out("us-east-1", online.vpc).rules.values()
     assert Rule("in", "tcp", 443, 443, ("198.51.100.0/24",)) not in rules
 
 

@@ -1,0 +1,77 @@
+"""The database engines of RDS that real servers stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.real import images
+from sandbox.real.databases import Database
+from sandbox.real.postgresql_server import PostgresqlServer
+
+_minor_versions: dict[str, str] = {}
+"""Kinds of image, and the minor version that each turned out to hold: ``postgresql-17`` → ``17.6``."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A database engine.
+
+    Attributes:
+        name: RDS's name of it.
+        title: what people call it.
+        program: what the kinds of its images begin with.
+        license_model: RDS's name of its licence.
+        server: makes a real server.
+    """
+
+    name: str
+    title: str
+    program: str
+    license_model: str
+    server: type[Database]
+
+    def majors(self) -> list[str]:
+        """List the major versions that there are images of, newest first."""
+        return list(images.versions(self.program))
+
+    def versions(self) -> list[str]:
+        """List the versions as RDS names them: the minor one where it is known, else the major one."""
+        return [_minor_versions.get(self.image(major), major) for major in self.majors()]
+
+    def is_offered(self, version: str) -> bool:
+        """Say whether a version can be asked for: a major one, or a minor one that an image holds.
+
+        Args:
+            version: e.g. ``17`` or ``17.6``.
+
+        Returns:
+            Whether it can.
+        """
+        return version in {*self.majors(), *self.versions()}
+
+    def major(self, version: str) -> str:
+        """Return the major version that a version belongs to."""
+        return version.split(".", 1)[0]
+
+    def family(self, version: str) -> str:
+        """Return the family of the parameter groups for a version, e.g. ``postgres17``."""
+        return f"{self.name}{self.major(version)}"
+
+    def image(self, version: str) -> str:
+        """Return the kind of image that a server of a version runs from, e.g. ``postgresql-17``."""
+        return f"{self.program}-{self.major(version)}"
+
+    def note(self, version: str) -> None:
+        """Learn which minor version the image of its major one holds.
+
+        Args:
+            version: as a server says it.
+        """
+        _minor_versions[self.image(version)] = version
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (Engine("postgres", "PostgreSQL", "postgresql", "postgresql-license", PostgresqlServer),)
+}
+"""By RDS's name."""
