@@ -16,11 +16,13 @@ from typing import Any
 
 import boto3
 import pytest
+from asking import IMAGE
 from botocore.config import Config
 
 from sandbox import account, amis
 from sandbox.api.call_log import CallLog
 from sandbox.api.faults import Faults
+from sandbox.real import disks
 from sandbox.ways import ways
 from sandbox.web import Listener
 
@@ -160,3 +162,58 @@ def network(client: Callable[..., Any]) -> SimpleNamespace:
     ]
     group = ec2.create_security_group(GroupName="group", Description="group", VpcId=vpc)["GroupId"]
     return SimpleNamespace(vpc=vpc, subnets=subnets, group=group)
+
+
+@pytest.fixture
+def launch(client, network):
+    """Launch with what the test says otherwise."""
+
+    def run(**changed):
+        arguments = {
+            "ImageId": IMAGE,
+            "InstanceType": "t3.small",
+            "MinCount": 1,
+            "MaxCount": 1,
+            "SubnetId": network.subnets[0],
+            "SecurityGroupIds": [network.group],
+        }
+        return client("ec2").run_instances(**arguments | changed)["Instances"]
+
+    return run
+
+
+@pytest.fixture
+def create_database(client, network, unique):
+    """Create an instance with what the test says otherwise; its group of subnets is ``unique``."""
+    rds = client("rds")
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=unique, DBSubnetGroupDescription="d", SubnetIds=network.subnets
+    )
+
+    def run(**changed):
+        arguments = {
+            "DBInstanceIdentifier": unique,
+            "Engine": "postgres",
+            "EngineVersion": "17",
+            "DBInstanceClass": "db.t4g.micro",
+            "AllocatedStorage": 20,
+            "MasterUsername": "flowstead",
+            "ManageMasterUserPassword": True,
+            "DBSubnetGroupName": unique,
+            "VpcSecurityGroupIds": [network.group],
+        }
+        given = {name: value for name, value in (arguments | changed).items() if value is not None}
+        return rds.create_db_instance(**given)["DBInstance"]
+
+    return run
+
+
+@pytest.fixture
+def images(monkeypatch):
+    """The images of a sandbox on a machine that keeps nothing; `disks` is what podman has."""
+    kept_images = importlib.import_module("sandbox.mapping.images")
+    made = kept_images.Images("clone", None)
+    made.forgotten, made.disks = [], []
+    monkeypatch.setattr(disks, "forget", lambda clone, name: made.forgotten.append((clone, name)))
+    monkeypatch.setattr(disks, "kept", lambda _: made.disks)
+    return made

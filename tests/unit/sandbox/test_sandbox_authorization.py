@@ -1,26 +1,12 @@
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
+from asking import TRUST, code_of, policy
 from botocore.exceptions import ClientError
-from test_sandbox_front import code_of
 
 from sandbox import account
-
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-)
-
-
-def policy(*statements):
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 @pytest.fixture

@@ -4,16 +4,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from asking import code_of
+from botocore.exceptions import ConnectionClosedError
 
 from sandbox.api.call_log import read
 from sandbox.api.faults import Fault
-
-
-def code_of(function, **arguments):
-    with pytest.raises(ClientError) as caught:
-        function(**arguments)
-    return caught.value.response["Error"]["Code"]
 
 
 def test_every_call_is_logged_in_order(cloud, client, unique):

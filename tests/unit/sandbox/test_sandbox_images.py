@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
-from test_sandbox_front import code_of
-from test_sandbox_instances import IMAGE, launch, object_of  # noqa: F401 - launch is a fixture
+from asking import IMAGE, code_of, instance_of
 
 from sandbox import account
-from sandbox.mapping import images as mapping
 from sandbox.mapping.hosts import set_state
-from sandbox.real import disks
 from sandbox.real.commands import CommandError
 
 TAGS = [
@@ -32,22 +27,12 @@ class Disk:
 
 
 @pytest.fixture
-def images(monkeypatch):
-    """The images of a sandbox on a machine that keeps nothing; `disks` is what podman has."""
-    made = mapping.Images("clone", None)
-    made.forgotten, made.disks = [], []
-    monkeypatch.setattr(disks, "forget", lambda clone, name: made.forgotten.append((clone, name)))
-    monkeypatch.setattr(disks, "kept", lambda _: made.disks)
-    return made
-
-
-@pytest.fixture
-def host(launch):  # noqa: F811
+def host(launch):
     """A running instance with a root volume of 20 GiB, encrypted."""
     (instance,) = launch(
         BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20, "Encrypted": True}}]
     )
-    set_state(object_of(instance), "running")
+    set_state(instance_of(instance), "running")
     return instance["InstanceId"]
 
 
@@ -183,14 +168,14 @@ def test_a_running_host_is_rebooted_unless_told_otherwise(cloud, host, make, sta
     assert (name, arguments[-1]) == ("make_image", state == "running" and not options.get("NoReboot"))
 
 
-def test_an_instance_is_launched_from_an_available_image_only(client, make, launch):  # noqa: F811
+def test_an_instance_is_launched_from_an_available_image_only(client, make, launch):
     image_id = make(done=False)
     assert code_of(launch, ImageId=image_id) == "InvalidAMIID.Unavailable"
     client("ec2").deregister_image(ImageId=image_id)
     assert code_of(launch, ImageId=image_id) == "InvalidAMIID.Unavailable"
 
 
-def test_a_root_volume_is_as_large_as_the_snapshot_or_larger(client, make, launch):  # noqa: F811
+def test_a_root_volume_is_as_large_as_the_snapshot_or_larger(client, make, launch):
     image_id = make()
 
     def with_size(size):
@@ -203,7 +188,7 @@ def test_a_root_volume_is_as_large_as_the_snapshot_or_larger(client, make, launc
     sizes = []
     for arguments in (with_size(21), {"ImageId": image_id}):
         (instance,) = launch(**arguments)
-        (device,) = object_of(instance).block_device_mapping.items()
+        (device,) = instance_of(instance).block_device_mapping.items()
         volumes = client("ec2").describe_volumes(VolumeIds=[device[1].volume_id])["Volumes"]
         sizes += [(device[0], volumes[0]["Size"], volumes[0]["Encrypted"])]
     assert sizes == [("/dev/xvda", 21, True), ("/dev/xvda", 20, True)]
@@ -244,71 +229,3 @@ def test_an_image_that_goes_while_it_is_made_leaves_no_disk(cloud, client, make,
     images.forgotten.clear()
     images.keep(Disk(), *cloud.infrastructure.hosts.asked[-1][1][1:3])
     assert images.forgotten == [("clone", image_id)]
-
-
-@pytest.fixture
-def kept(images, unique):
-    """A disk that another sandbox has kept as an image and its snapshot."""
-    number = f"{int(unique.rpartition('-')[2]):017x}"
-    own = mapping.OwnImage(
-        region="eu-north-1",
-        image_id=f"ami-{number}",
-        snapshot_id=f"snap-{number}",
-        name=f"image {unique}",
-        description="",
-        architecture="x86_64",
-        root_device_name="/dev/xvda",
-        boot_mode="uefi-preferred",
-        size_gib=12,
-        encrypted=False,
-        instance_id="i-1",
-        created="2026-11-25T10:00:00+00:00",
-        image_tags={"a": "b"},
-        snapshot_tags={"c": "d"},
-    )
-    images.disks = [disks.Disk(frozenset({own.image_id, own.snapshot_id}), dataclasses.asdict(own))]
-    return own
-
-
-def test_a_later_sandbox_has_the_image_in_its_account(images, kept, monkeypatch):
-    assert images.take("other") == [kept.image_id]
-    assert images.take("other") == [], "what is there is not taken twice"
-    backend = account.ec2(kept.region)
-    image = backend.amis[kept.image_id]
-    assert (image.state, image.owner_id, image.ebs_snapshot.volume.size) == (
-        "available",
-        account.ACCOUNT_ID,
-        12,
-    )
-    assert [tag["value"] for tag in (*image.get_tags(), *image.ebs_snapshot.get_tags())] == ["b", "d"]
-    asked = []
-    monkeypatch.setattr(mapping.images, "trusting", lambda ref, _: asked.append(ref) or "it")
-    images._authority = type("Authority", (), {"ca_pem_path": None})
-    assert images.boot(kept.image_id) == "it"
-    assert asked == [f"localhost/flowstead/other:{kept.image_id}"]
-
-
-def test_a_later_sandbox_has_the_snapshot_that_was_left(images, kept):
-    images.disks = [dataclasses.replace(images.disks[0], names=frozenset({kept.snapshot_id}))]
-    assert images.take("other") == []
-    backend = account.ec2(kept.region)
-    assert kept.snapshot_id in backend.snapshots
-    assert kept.image_id not in backend.amis
-    backend.delete_snapshot(kept.snapshot_id)
-    images.forget(kept.snapshot_id)
-    images.take("other")
-    assert kept.snapshot_id not in backend.snapshots, "what was removed here does not come back"
-
-
-def test_what_was_built_on_an_image_is_no_image(images, kept, monkeypatch):
-    images.disks = [dataclasses.replace(images.disks[0], names=frozenset({f"{kept.image_id}-0123abcd"}))]
-    entered = []
-    monkeypatch.setattr(mapping, "enter", lambda *arguments, **_: entered.append(arguments))
-    assert images.take("other") == []
-    assert entered == []
-
-
-def test_an_image_without_a_disk_boots_nothing(images):
-    images._authority = type("Authority", (), {"ca_pem_path": None})
-    with pytest.raises(LookupError, match="ami-1"):
-        images.boot("ami-1")

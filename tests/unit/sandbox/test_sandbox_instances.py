@@ -3,38 +3,15 @@ from __future__ import annotations
 from fnmatch import fnmatch
 
 import pytest
-from test_sandbox_authorization import TRUST
-from test_sandbox_front import code_of
+from asking import TRUST, code_of, instance_of
 
 from provisioner.systems import systems
-from sandbox import account, amis
+from sandbox import amis
 from sandbox.corrections import profiles
 from sandbox.mapping.hosts import set_state
 from sandbox.mapping.metadata import role_of
 
 IMAGE = amis.images()[-1]["ami_id"]
-
-
-@pytest.fixture
-def launch(client, network):
-    """Launch with what the test says otherwise."""
-
-    def run(**changed):
-        arguments = {
-            "ImageId": IMAGE,
-            "InstanceType": "t3.small",
-            "MinCount": 1,
-            "MaxCount": 1,
-            "SubnetId": network.subnets[0],
-            "SecurityGroupIds": [network.group],
-        }
-        return client("ec2").run_instances(**arguments | changed)["Instances"]
-
-    return run
-
-
-def object_of(instance):
-    return account.ec2("us-east-1").get_instance(instance["InstanceId"])
 
 
 def test_images_are_debians_and_the_newest_can_be_told(client):
@@ -68,7 +45,7 @@ def test_as_many_are_launched_as_the_most_asked_for(launch):
 
 def test_protection_asked_for_at_launch_protects(client, launch):
     (instance,) = launch(DisableApiTermination=True)
-    set_state(object_of(instance), "running")
+    set_state(instance_of(instance), "running")
     terminate = client("ec2").terminate_instances
     assert code_of(terminate, InstanceIds=[instance["InstanceId"]]) == "OperationNotPermitted"
     client("ec2").modify_instance_attribute(
@@ -113,22 +90,22 @@ def test_ec2_does_not_know_a_new_profile_at_once(client, launch, unique, monkeyp
     assert code_of(launch, **profile) == "InvalidParameterValue"
     monkeypatch.setattr(profiles, "DELAY_S", 0.0)
     both = launch(MinCount=2, MaxCount=2, **profile)
-    assert [role_of(object_of(instance)).name for instance in both] == [unique, unique]
+    assert [role_of(instance_of(instance)).name for instance in both] == [unique, unique]
 
 
 def test_states_follow_the_host_and_calls_in_the_wrong_one_are_refused(cloud, client, launch):
     ec2, (instance,) = client("ec2"), launch()
     ids = {"InstanceIds": [instance["InstanceId"]]}
     assert code_of(ec2.stop_instances, **ids) == "IncorrectInstanceState"
-    set_state(object_of(instance), "running")
+    set_state(instance_of(instance), "running")
     ec2.stop_instances(**ids)
     assert cloud.infrastructure.hosts.names()[-1] == "stop"
-    set_state(object_of(instance), "stopping")
+    set_state(instance_of(instance), "stopping")
     assert code_of(ec2.start_instances, **ids) == "IncorrectInstanceState"
-    set_state(object_of(instance), "stopped")
+    set_state(instance_of(instance), "stopped")
     ec2.start_instances(**ids)
     assert cloud.infrastructure.hosts.names()[-1] == "start"
-    set_state(object_of(instance), "running")
+    set_state(instance_of(instance), "running")
     ec2.reboot_instances(**ids)
     assert cloud.infrastructure.hosts.names()[-1] == "reboot"
     ec2.terminate_instances(**ids)
@@ -137,11 +114,11 @@ def test_states_follow_the_host_and_calls_in_the_wrong_one_are_refused(cloud, cl
 
 def test_starting_what_runs_starts_nothing(cloud, client, launch):
     (instance,) = launch()
-    set_state(object_of(instance), "running")
+    set_state(instance_of(instance), "running")
     asked = len(cloud.infrastructure.hosts.asked)
     client("ec2").start_instances(InstanceIds=[instance["InstanceId"]])
     assert len(cloud.infrastructure.hosts.asked) == asked
-    assert object_of(instance).state == "running"
+    assert instance_of(instance).state == "running"
 
 
 def test_metadata_options_keep_what_a_call_leaves_out(client, launch):
@@ -149,7 +126,7 @@ def test_metadata_options_keep_what_a_call_leaves_out(client, launch):
     client("ec2").modify_instance_metadata_options(
         InstanceId=instance["InstanceId"], HttpPutResponseHopLimit=2
     )
-    options = object_of(instance).metadata_options
+    options = instance_of(instance).metadata_options
     assert (options.http_tokens, options.http_put_response_hop_limit) == ("required", 2)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -99,7 +99,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Databases:
 
 
 @pytest.fixture
-def database(client: Callable[..., Any], network: SimpleNamespace, unique: str) -> Any:
+def database(client: Callable[..., Any], network: SimpleNamespace, unique: str) -> Iterator[Any]:
     """moto's instance of that engine."""
     rds = client("rds")
     rds.create_db_subnet_group(
@@ -117,7 +117,8 @@ def database(client: Callable[..., Any], network: SimpleNamespace, unique: str) 
     )
     made = account.rds("us-east-1").databases[unique]
     made.engine, made.engine_version = "other", "9"
-    return made
+    yield made
+    account.rds("us-east-1").databases.pop(unique)
 
 
 def test_a_database_of_any_engine_runs_from_its_image(servers: Databases, database: Any) -> None:

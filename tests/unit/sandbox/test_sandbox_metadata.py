@@ -7,7 +7,7 @@ from email.message import Message
 from types import SimpleNamespace
 
 import pytest
-from test_sandbox_authorization import TRUST
+from asking import TRUST
 
 from sandbox import account, amis
 from sandbox.corrections import profiles

@@ -5,8 +5,8 @@ import socket
 from dataclasses import replace
 
 import pytest
+from asking import code_of
 from botocore.exceptions import ClientError
-from test_sandbox_front import code_of
 
 from sandbox import account, amis
 from sandbox.mapping import names, topology

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from email.message import Message
 
 import pytest
+from asking import code_of
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from test_sandbox_front import code_of
 
 from sandbox.api import signature
 from sandbox.api.signature import read_signature

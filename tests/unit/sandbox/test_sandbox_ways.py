@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_sandbox_front import code_of
+from asking import TRUST, code_of
 from typer.testing import CliRunner
 
 from sandbox import cli
@@ -19,8 +19,6 @@ from sandbox.state import State
 from sandbox.ways import WAYS
 
 PROJECT = Path(__file__).resolve().parents[3]
-TRUST = """{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
-    "Principal": {"Service": "ec2.amazonaws.com"}}]}"""
 
 
 def tagged(kind, name):
