@@ -23,7 +23,7 @@ from sandbox.api.call_log import CallLog, Entry
 from sandbox.api.correction import Corrections
 from sandbox.api.faults import Fault, Faults
 from sandbox.api.reading import environ_of, read_call
-from sandbox.api.refusal import Refusal, render
+from sandbox.api.refusal import Refusal, render, unsupported
 from sandbox.web import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,8 @@ class Front:
             return render(refusal, call.protocol, call.request_id)
         except _Dropped:
             raise
+        except NotImplementedError:
+            return render(unsupported(call.action), call.protocol, call.request_id)
         except Exception as error:
             log.exception("%s %s", call.service, call.action)
             failure = Refusal("InternalFailure", f"{type(error).__name__}: {error}", 500)

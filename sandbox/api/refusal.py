@@ -24,6 +24,18 @@ class Refusal(Exception):  # noqa: N818 - an answer to a caller, not a failure o
         self.status = status
 
 
+def unsupported(what: str) -> Refusal:
+    """Refuse what AWS can do and the sandbox cannot.
+
+    Args:
+        what: names it.
+
+    Returns:
+        The refusal.
+    """
+    return Refusal("UnsupportedInSandbox", f"The sandbox has nothing to stand for {what}", 501)
+
+
 def render(refusal: Refusal, protocol: str, request_id: str) -> HttpResponse:
     """Write an error the way the service's protocol writes it.
 

@@ -10,7 +10,7 @@ from sandbox.api import principals
 from sandbox.api.call import Call
 from sandbox.api.correction import Correction
 from sandbox.api.iam_demands import MONITORING
-from sandbox.api.refusal import Refusal
+from sandbox.api.refusal import Refusal, unsupported
 from sandbox.corrections import database_offers as offers
 from sandbox.corrections.database_storage import USABLE
 from sandbox.mapping.engines import ENGINES
@@ -41,29 +41,13 @@ def _backend(call: Call) -> Any:
     return account.rds(call.region)
 
 
-@correction.refuses(
-    "rds",
-    "CreateDBCluster",
-    "CreateDBInstanceReadReplica",
-    "RestoreDBInstanceToPointInTime",
-    "RestoreDBInstanceFromS3",
-    "RestoreDBCluster*",
-)
-def _refuse_what_nothing_stands_for(call: Call) -> None:
-    raise Refusal("UnsupportedInSandbox", f"The sandbox has nothing real to stand for {call.action}", 501)
-
-
 @correction.refuses("rds", "CreateDBInstance")
 def _check_engine(call: Call) -> None:
     params = call.params
     name, version = str(params.get("Engine") or ""), str(params.get("EngineVersion") or "")
     engine = ENGINES.get(name)
     if engine is None:
-        raise Refusal(
-            "UnsupportedInSandbox",
-            f"The sandbox runs the engine {', '.join(ENGINES)} only, not {name!r}",
-            501,
-        )
+        raise unsupported(f"the engine {name!r}; it runs {', '.join(ENGINES)}")
     if version and not engine.is_offered(version):
         raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for {name}")
     if not version:
@@ -264,16 +248,12 @@ def _check_modification(call: Call) -> None:
     database = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
     if database is None:
         return
-    if params.get("NewDBInstanceIdentifier"):
-        raise Refusal("UnsupportedInSandbox", "The sandbox does not rename databases", 501)
     engine, version = ENGINES[database.engine], str(params.get("EngineVersion") or "")
     current = str(database.engine_version)
     if version and version not in {current, engine.major(current)}:
         if not engine.is_offered(version):
             raise Refusal("InvalidParameterCombination", f"Cannot find version {version} for {engine.name}")
-        raise Refusal(
-            "UnsupportedInSandbox", f"The sandbox does not upgrade a server from {current} to {version}", 501
-        )
+        raise unsupported(f"an upgrade of a server from {current} to {version}")
     kind = params.get("DBInstanceClass")
     if kind and kind not in offers.classes():
         raise _invalid(f"Invalid DB Instance class: {kind}")

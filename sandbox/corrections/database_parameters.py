@@ -16,7 +16,7 @@ from sandbox import account
 from sandbox.api import wire
 from sandbox.api.call import Call
 from sandbox.api.correction import Correction
-from sandbox.api.refusal import Refusal
+from sandbox.api.refusal import Refusal, unsupported
 from sandbox.web import HttpResponse
 
 correction = Correction()
@@ -113,7 +113,7 @@ def parameters_of_family(family: str) -> dict[str, Parameter]:
     """
     file = _FILES / f"{family}.tsv"
     if not file.exists():
-        raise Refusal("UnsupportedInSandbox", f"The sandbox knows no parameters of {family}", 501)
+        raise unsupported(f"the parameters of {family}")
     rows = file.read_text(encoding="utf-8").splitlines()
     found = [Parameter(*row.split("\t")) for row in rows]
     return {parameter.name: parameter for parameter in sorted([*found, *_OWN], key=lambda p: p.name)}
@@ -152,16 +152,14 @@ def _check_parameter(known: dict[str, Parameter], item: dict[str, Any]) -> None:
     if parameter is None:
         extension = name.partition(".")[0] if "." in name else "rds"
         if extension != "rds":
-            raise Refusal(
-                "UnsupportedInSandbox", f"The sandbox knows no parameters of the extension {extension}", 501
-            )
+            raise unsupported(f"the parameters of the extension {extension}")
         raise _invalid(f"Could not find parameter with name: {name}")
     if name in _FIXED:
         raise _invalid(f"The parameter {name} cannot be modified.")
     if parameter.apply_type == "static" and item.get("ApplyMethod") == "immediate":
         raise Refusal("InvalidParameterCombination", "cannot use immediate apply method for static parameter")
     if "{" in value:
-        raise Refusal("UnsupportedInSandbox", f"The sandbox calculates no formula: {name}", 501)
+        raise unsupported(f"a formula as the value of {name}")
     if not parameter.allows(value):
         allowed = parameter.allowed.replace(" ", "-")
         raise _invalid(f"Invalid parameter value: {value} for: {name} allowed values are: {allowed}")

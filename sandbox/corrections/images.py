@@ -116,18 +116,6 @@ def _create(self: Any, instance_id: str, name: str, description: str, tag_specif
     return image
 
 
-@correction.refuses("ec2", "CopyImage", "RegisterImage", "CreateSnapshot", "CreateSnapshots", "CopySnapshot")
-def _refuse_unreal(call: Call) -> None:
-    raise Refusal("UnsupportedInSandbox", f"The sandbox has nothing real to stand for {call.action}", 501)
-
-
-@correction.refuses("ec2", "CreateImage", "DeregisterImage")
-def _refuse_options(call: Call) -> None:
-    for option in ("BlockDeviceMappings", "DeleteAssociatedSnapshots"):
-        if str(call.params.get(option, "false")).lower() != "false":
-            raise Refusal("UnsupportedInSandbox", f"The sandbox's {call.action} does not know {option}", 501)
-
-
 @correction.refuses("ec2", "CreateImage")
 def _check_image(call: Call) -> None:
     backend, params = account.ec2(call.region), call.params

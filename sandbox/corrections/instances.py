@@ -76,8 +76,6 @@ def _check_counts(call: Call) -> None:
 @correction.refuses("ec2", "RunInstances")
 def _check_image_and_type(call: Call) -> None:
     params = call.params
-    if params.get("LaunchTemplate"):
-        return
     image_id, kind = str(params.get("ImageId") or ""), str(params.get("InstanceType") or "m1.small")
     if not image_id:
         raise Refusal("MissingParameter", "The request must contain the parameter ImageId")

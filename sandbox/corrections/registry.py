@@ -21,12 +21,14 @@ from sandbox.corrections import (
     secrets,
     slowness,
     tags,
+    unsupported,
     volumes,
 )
 
 CORRECTIONS = tuple(
     module.correction
     for module in (
+        unsupported,
         buckets,
         cpu_credits,
         database_checks,

@@ -56,7 +56,9 @@ for _format in properties.KMS_FORMATS:
 def _compiled(pattern: str, is_java: bool) -> regex.Pattern[str]:
     if is_java:
         # Java's \w is of ASCII, and its sets nest, as those of the library's version 1 do.
-        return regex.compile(rf"(?V1)(?:{pattern.replace(chr(92) + 'w', '[0-9A-Za-z_]')})")
+        pattern = rf"(?V1)(?:{pattern.replace(chr(92) + 'w', '[0-9A-Za-z_]')})"
+        # All characters beyond the first 65536, which Java writes as pairs.
+        pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
     return regex.compile(pattern)
 
 

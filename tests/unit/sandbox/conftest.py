@@ -217,3 +217,21 @@ def images(monkeypatch):
     monkeypatch.setattr(disks, "forget", lambda clone, name: made.forgotten.append((clone, name)))
     monkeypatch.setattr(disks, "kept", lambda _: made.disks)
     return made
+
+
+@pytest.fixture
+def here(cloud, client, network, unique, launch, create_database):  # noqa: PLR0917 - fixtures
+    """What a proof needs; ``asked`` names what was asked of real things since then, or since ``forget``."""
+    real = cloud.infrastructure
+    parts = (real.networks, real.hosts, real.images, real.databases)
+    began = []
+
+    def forget():
+        began[:] = [len(part.asked) for part in parts]
+
+    def asked():
+        return [name for part, first in zip(parts, began, strict=True) for name in part.names()[first:]]
+
+    forget()
+    made = {"network": network, "launch": launch, "create": create_database}
+    return SimpleNamespace(client=client, name=unique, asked=asked, forget=forget, **made)
