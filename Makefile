@@ -73,7 +73,7 @@ types:
 	@mypy --no-error-summary
 	@mypy --no-error-summary roles/database_access/plugin_utils
 	@mypy --no-error-summary plugins/modules plugins/callback plugins/inventory
-	@mypy --no-error-summary plugins/action/flowstead_certificate.py plugins/action/flowstead_environment.py plugins/action/flowstead_files.py plugins/action/flowstead_variables.py
+	@mypy --no-error-summary $(filter-out %_databases.py,$(wildcard plugins/action/*.py))
 	@mypy --no-error-summary roles/mlflow_release/files/app/flowstead_server
 
 # The local AWS changes moto inside its process: its tests run in one of their own.

@@ -14,12 +14,12 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="session")
-def load() -> Callable[[str], Any]:
-    """What returns a module by its name: the action plugin of the same name is another."""
+def load() -> Callable[..., Any]:
+    """What returns a module or an action plugin by its name: both may have the same."""
 
-    def loaded(name: str) -> Any:
-        path = PROJECT / f"plugins/modules/{name}.py"
-        spec = importlib.util.spec_from_file_location(f"{name}_module", path)
+    def loaded(name: str, kind: str = "modules") -> Any:
+        path = PROJECT / f"plugins/{kind}/{name}.py"
+        spec = importlib.util.spec_from_file_location(f"{name}_{kind}", path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def packages(load: Any) -> Any:
-    return load("flowstead_packages")
+    return load("flowstead_packages", "action")
 
 
 def host(runner: Any, program: str, answer: str) -> Any:
@@ -36,3 +38,31 @@ def test_what_was_removed_and_has_left_its_settings_is_missing(packages: Any, ru
 def test_a_system_of_another_kind_is_refused(packages: Any, runner: Any) -> None:
     with pytest.raises(packages.PackagesError, match="neither dpkg-query nor rpm"):
         packages.missing(host(runner, "pacman", ""), ["acl"])
+
+
+def test_a_command_is_run_without_a_terminal_and_quoted(packages: Any) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def execute(command: str, **how: Any) -> dict[str, Any]:
+        asked.append((command, how))
+        return {"rc": 0, "stdout": "out", "stderr": "err"}
+
+    action = SimpleNamespace(_task=SimpleNamespace(check_mode=False), _low_level_execute_command=execute)
+    remote = packages.Remote(action)
+    assert remote.run_command(["psql", "--command=SELECT 'a b'"], environ_update={"PGPASSFILE": "/p q"}) == (
+        0,
+        "out",
+        "err",
+    )
+    ((command, how),) = asked
+    assert shlex.split(command) == ["env", "PGPASSFILE=/p q", "psql", "--command=SELECT 'a b'"]
+    assert how["in_data"]
+
+
+def test_a_program_that_the_host_has_not_is_told_apart(packages: Any) -> None:
+    action = SimpleNamespace(
+        _task=SimpleNamespace(check_mode=False),
+        _low_level_execute_command=lambda *_, **__: {"rc": 127, "stdout": "", "stderr": "env: no"},
+    )
+    with pytest.raises(FileNotFoundError):
+        packages.Remote(action).run_command(["psql"])

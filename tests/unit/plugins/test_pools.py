@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def pools(load: Any) -> Any:
-    return load("flowstead_pools")
+    return load("flowstead_pools", "action")
 
 
 def chosen(pools: Any, connections: int, workers: int, **wanted: int) -> tuple[int, int, int]:

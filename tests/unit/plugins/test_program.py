@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def program(load: Any) -> Any:
-    return load("flowstead_program")
+    return load("flowstead_program", "action")
 
 
 def request_for(program: Any, tmp_path: Path, **how: Any) -> Any:
@@ -21,7 +21,7 @@ def request_for(program: Any, tmp_path: Path, **how: Any) -> Any:
         "environment": {},
         "unit": "",
         "on_failure": "",
-        "reports": tmp_path,
+        "reports": str(tmp_path),
         "problem": "MLflow 3.17.2 did not come into service",
     }
     return program.Request(**(given | how))
@@ -56,9 +56,7 @@ def test_the_host_goes_on_by_itself_in_a_unit_that_recovers(
     program: Any, runner: Any, tmp_path: Path
 ) -> None:
     def answer(command: list[str]) -> tuple[int, str, str]:
-        report = Path(command[command.index("--report") + 1])
-        report.write_text('{"outcome": "done"}')
-        return 0, "", ""
+        return (0, '{"outcome": "done"}', "") if command[0] == "cat" else (0, "", "")
 
     host = runner(answer)
     ask(
@@ -66,19 +64,20 @@ def test_the_host_goes_on_by_itself_in_a_unit_that_recovers(
         host,
         request_for(program, tmp_path, unit="mlflow-change", on_failure="mlflow-recover.service"),
     )
-    (command,) = host.commands
+    command, read = host.commands
     name = "20010909T014640250000"
     assert command == [
         *("systemd-run", "--quiet", "--wait", "--collect", "--property=OnFailure=mlflow-recover.service"),
         *(f"--unit=mlflow-change-{name}", "/bin/change.py", "--report", str(tmp_path / f"{name}.json")),
         *("upgrade", "3.17.2"),
     ]
+    assert read == ["cat", str(tmp_path / f"{name}.json")]
 
 
 def test_a_program_that_was_killed_is_told_with_where_to_look(
     program: Any, runner: Any, tmp_path: Path
 ) -> None:
-    host = runner(lambda _command: (137, "", ""))
+    host = runner(lambda command: (1, "", "no such file") if command[0] == "cat" else (137, "", ""))
     with pytest.raises(
         program.ProgramError, match=r"did not come.*\n.*killed \(it ended with status 137\).*mlflow-recover"
     ):

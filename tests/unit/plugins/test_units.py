@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def units(load: Any) -> Any:
-    return load("flowstead_units")
+    return load("flowstead_units", "action")
 
 
 def unit(
