@@ -84,7 +84,7 @@ unit-provisioner:
 	@pytest -q -m "not slow" tests/unit/provisioner
 
 # The longest goes in two, so that at the end no processor waits for it.
-APART := $(addprefix tests/unit/provisioner_cli/,test_bake.py test_two_at_once.py test_first_contact.py)
+APART := $(addprefix tests/unit/provisioner_cli/,test_bake.py test_bake_again.py test_two_at_once.py test_first_contact.py)
 
 unit-cli:
 	@pytest -q -m "not slow" tests/unit/provisioner_cli $(APART:%=--ignore=%)

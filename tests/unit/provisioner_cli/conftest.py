@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from provisioner import cli, known_hosts, ssh_key
+from provisioner import cli, config, known_hosts, ssh_key
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
 from provisioner.outputs import Outputs
@@ -18,6 +19,7 @@ from provisioner.session import Options, Session
 from tests.unit.provisioner.conftest import account
 from tests.unit.provisioner.copies import Copies
 from tests.unit.provisioner.moto_account import Account
+from tests.unit.provisioner_cli.oven import Oven
 
 __all__ = ["account"]
 
@@ -112,3 +114,50 @@ def made(machine: Machine) -> Machine:
     first = machine.run()
     assert first.code == 0, first.err
     return machine
+
+
+@pytest.fixture
+def oven(machine: Machine) -> Oven:
+    machine.configure("tags: {cost-centre: '4711'}\n")
+    return Oven(machine)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    def load(text):
+        path = tmp_path / "deployment.yml"
+        path.write_text(text)
+        with pytest.raises(config.ConfigurationError) as caught:
+            config.load(path)
+        assert caught.value.exit_code == 2
+        return str(caught.value).replace(f"{path}", "deployment.yml").splitlines()
+
+    return load
+
+
+@pytest.fixture
+def accepted(tmp_path):
+    def load(text):
+        path = tmp_path / "deployment.yml"
+        path.write_text(text)
+        return config.load(path)
+
+    return load
+
+
+def files(machine):
+    return {
+        str(path.relative_to(machine.inventory)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in machine.inventory.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def as_of_0_1(text):
+    """Give the variables as release 0.1.0 wrote those that stood at the top."""
+    return re.sub(r"""^  (\w+): ["']?([^"'\n]+)["']?$""", r'flowstead_\1: "\2"', text, flags=re.MULTILINE)
+
+
+def secret(machine, name):
+    text = machine.account.call("secretsmanager", "get_secret_value", SecretId=f"flowstead/flowstead/{name}")
+    return json.loads(text["SecretString"])

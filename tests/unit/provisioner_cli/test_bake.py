@@ -1,7 +1,5 @@
-"""A bake ends with an image and without its host, and so does the next one after a bake that was killed."""
+"""A bake ends with an image and without its host."""
 
-import contextlib
-import fcntl
 import json
 import os
 import select
@@ -10,8 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -21,113 +17,9 @@ from moto.ec2.models import ec2_backends
 
 from provisioner import bake, code, playbook
 from provisioner.errors import FlowsteadError
-from provisioner.first_contact import Host
-from provisioner.session import PROJECT, Options, Session
-from tests.unit.provisioner.moto_account import PUBLIC_KEY, REGION
-from tests.unit.provisioner_cli.conftest import Machine
-
-TAG = "flowstead.bake"
-_KINDS = {
-    "describe_vpcs": "Vpcs",
-    "describe_subnets": "Subnets",
-    "describe_internet_gateways": "InternetGateways",
-    "describe_route_tables": "RouteTables",
-    "describe_security_groups": "SecurityGroups",
-    "describe_addresses": "Addresses",
-    "describe_key_pairs": "KeyPairs",
-}
-
-
-class Oven:
-    """A machine that bakes: what a host would answer is answered here."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.account = machine.account
-        self.workspace = machine.directory / "bake"
-        self.status = 0
-        self.report: object = {"releases": ["3.17.2", "3.16.1"], "packages": "2026-11-25"}
-        self.plays: list[list[str]] = []
-        self.met: list[Host] = []
-        self.during: Callable[[], None] = lambda: None
-
-    def play(self, arguments: Any) -> int:
-        self.plays.append(list(arguments))
-        self.during()
-        values = dict(word.split("=", 1) for word in arguments if word.startswith("bake_report="))
-        if self.report is not None:
-            Path(values["bake_report"]).write_text(json.dumps(self.report))
-        return self.status
-
-    @property
-    def hands(self) -> bake.Hands:
-        return bake.Hands(self.play, lambda host, _: self.met.append(host), self.workspace)
-
-    def bake(self, *extra_vars: str) -> bake.Baked:
-        session = Session(Options(self.machine.directory / "deployment.yml", self.machine.inventory))
-        # The account's own door, which calls the hooks and counts.
-        session.__dict__["aws"] = self.account.open()
-        return bake.bake(session, self.hands, extra_vars)
-
-    def left(self) -> list[str]:
-        """Name what a bake has left in the account, the images excepted."""
-        filters = [{"Name": "tag:flowstead:deployment", "Values": [TAG]}]
-        found = [
-            f"{key} {item}"
-            for operation, key in _KINDS.items()
-            for item in self.account.call("ec2", operation, Filters=filters)[key]
-        ]
-        return found + [f"instance {one['InstanceId']}" for one in self.hosts()]
-
-    def hosts(self) -> list[dict[str, Any]]:
-        filters = [
-            {"Name": "tag:flowstead:deployment", "Values": [TAG]},
-            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
-        ]
-        reservations = self.account.call("ec2", "describe_instances", Filters=filters)["Reservations"]
-        return [one for reservation in reservations for one in reservation["Instances"]]
-
-    def images(self) -> list[dict[str, Any]]:
-        filters = [{"Name": "tag-key", "Values": ["flowstead:system"]}]
-        images: list[dict[str, Any]] = self.account.call(
-            "ec2", "describe_images", Owners=["self"], Filters=filters
-        )["Images"]
-        return images
-
-    def files(self) -> set[str]:
-        return {path.name for path in self.workspace.rglob("*") if not path.is_dir() or path.is_symlink()}
-
-    def hold(self, public_key: str = PUBLIC_KEY, *, age: timedelta = timedelta()) -> None:
-        """Let somebody else have begun to bake."""
-        tags = {
-            "flowstead:deployment": TAG,
-            "flowstead:resource": "ssh_key",
-            "Name": "flowstead.bake-ssh-key",
-        }
-        self.account.call(
-            "ec2",
-            "import_key_pair",
-            KeyName="flowstead.bake-ssh-key",
-            PublicKeyMaterial=public_key.encode(),
-            TagSpecifications=[
-                {
-                    "ResourceType": "key-pair",
-                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-                }
-            ],
-        )
-        pair = ec2_backends["123456789012"][REGION].key_pairs["flowstead.bake-ssh-key"]
-        pair.create_time = datetime.now(UTC) - age
-
-
-@pytest.fixture
-def oven(machine: Machine) -> Oven:
-    machine.configure("tags: {cost-centre: '4711'}\n")
-    return Oven(machine)
-
-
-def tags(items: list[dict[str, str]]) -> dict[str, str]:
-    return {item["Key"]: item["Value"] for item in items}
+from provisioner.session import PROJECT
+from tests.unit.provisioner.moto_account import REGION
+from tests.unit.provisioner_cli.oven import Oven, tags
 
 
 def test_a_bake_leaves_a_tagged_image_and_nothing_else(oven: Oven) -> None:
@@ -263,97 +155,6 @@ def test_an_interrupt_waits_for_what_has_begun(oven: Oven) -> None:
     (taker,) = takers
     taker.join()
     assert oven.account.calls["AllocateAddress"] == 1
-    assert oven.left() == []
-
-
-class KilledError(Exception):
-    """The process is gone."""
-
-
-_LOST_ANSWERS = ("ImportKeyPair", "CreateVpc", "CreateInternetGateway", "RunInstances", "AllocateAddress")
-_LATER = (
-    "StopInstances",
-    "CreateImage",
-    "TerminateInstances",
-    "ReleaseAddress",
-    "DeleteVpc",
-    "DeleteKeyPair",
-)
-
-
-@contextlib.contextmanager
-def killed(oven: Oven, when: str, operation: str) -> Iterator[None]:
-    """From the call on, nothing reaches AWS any more: as if the process were gone."""
-    is_dead = threading.Event()
-
-    def kill(moment: str, name: str) -> None:
-        if is_dead.is_set() or (moment, name) == (when, operation):
-            is_dead.set()
-            raise KilledError
-
-    oven.account.hooks.append(kill)
-    with pytest.raises(KilledError):
-        yield
-    oven.account.hooks.clear()
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("operation", [*_LOST_ANSWERS, *_LATER])
-def test_a_bake_after_one_that_was_killed_leaves_nothing_twice(oven: Oven, operation: str, when: str) -> None:
-    with killed(oven, when, operation):
-        oven.bake()
-    kept = len(oven.images())
-    assert kept == ((operation, when) in {("CreateImage", "after")} or operation in _LATER[2:])
-    for pair in oven.images():
-        ec2_backends["123456789012"][REGION].amis[pair["ImageId"]].name = "flowstead-a-second-earlier"
-    oven.bake()
-    assert len(oven.images()) == kept + 1
-    assert oven.left() == []
-    assert oven.files() == {"lock"}
-
-
-def test_a_second_bake_on_this_machine_is_refused(oven: Oven) -> None:
-    place = oven.workspace / "flowstead-123456789012-us-east-1"
-    place.mkdir(parents=True)
-    with (place / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        oven.account.calls.clear()
-        with pytest.raises(FlowsteadError, match="is in use on this machine"):
-            oven.bake()
-    assert set(oven.account.calls) == {"GetCallerIdentity"}
-
-
-def test_a_bake_elsewhere_is_left_alone(oven: Oven) -> None:
-    oven.hold()
-    oven.account.calls.clear()
-    with pytest.raises(
-        FlowsteadError, match=r"Another machine bakes .* since .* \(key pair flowstead\.bake-ssh-key"
-    ):
-        oven.bake()
-    assert not [name for name in oven.account.calls if not name.startswith(("Describe", "Get"))]
-    assert len(oven.left()) == 1
-    assert "bake" not in oven.files()
-
-
-def test_somebody_who_is_quicker_is_left_alone(oven: Oven) -> None:
-    """Both looked, nobody was there; EC2 lets one of them import the key pair."""
-
-    def hold(moment: str, name: str) -> None:
-        if (moment, name) == ("before", "ImportKeyPair"):
-            oven.account.hooks.clear()
-            oven.hold()
-
-    oven.account.hooks.append(hold)
-    with pytest.raises(FlowsteadError, match="Another machine bakes"):
-        oven.bake()
-    assert len(oven.left()) == 1
-    assert oven.account.calls["CreateVpc"] == 0
-
-
-def test_a_bake_elsewhere_that_died_long_ago_is_cleared_away(oven: Oven) -> None:
-    oven.hold(age=timedelta(hours=3))
-    oven.bake()
-    assert len(oven.images()) == 1
     assert oven.left() == []
 
 
