@@ -126,14 +126,15 @@ was_interrupted:
   type: bool
 """
 
-# Memory of a host, in MiB: what the system and the gateway need, what the server's parent and first imports
-# take, and what each worker adds. Measured: 1 worker 520 MB, 2 workers 820 MB, 4 workers 1330 MB.
+# Memory of a host, in MiB: what the system and the gateway need, what a server's processes share, and
+# what each worker adds, with room for what its requests hold. Measured after 100 callers, what several
+# share counted once: 1 worker 296 MiB, 2 workers 367 MiB, 4 workers 496 MiB.
 RESERVED_MIB = 512
-BASE_MIB = 260
-WORKER_MIB = 320
-# At rest a release takes 220 MiB and 260 more per worker, the system 150
-REST_BASE_MIB = 220
-REST_WORKER_MIB = 260
+BASE_MIB = 240
+WORKER_MIB = 150
+# At rest a release takes 240 MiB and 60 more per worker, the system 150
+REST_BASE_MIB = 240
+REST_WORKER_MIB = 60
 REST_SYSTEM_MIB = 150
 
 

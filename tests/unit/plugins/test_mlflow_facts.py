@@ -22,7 +22,7 @@ def found(load: Any) -> Any:
         (2, 1900, 0, 2),  # 2 GiB, two cores
         (2, 64_000, 0, 2),  # bound by the cores
         (8, 3900, 0, 8),
-        (16, 3900, 0, 9),  # bound by the memory
+        (32, 3900, 0, 20),  # bound by the memory
         (2, 400, 0, 1),  # never none
         (2, 900, 4, 4),  # as the user says
     ],
@@ -35,7 +35,7 @@ def test_workers_are_what_cores_and_memory_allow(
 
 @pytest.mark.parametrize(
     ("memory_mib", "workers", "has_room"),
-    [(900, 1, False), (1109, 1, False), (1110, 1, True), (1629, 2, False), (1630, 2, True), (1900, 2, True)],
+    [(749, 1, False), (750, 1, True), (900, 1, True), (869, 2, False), (870, 2, True), (900, 4, False)],
 )
 def test_two_releases_need_twice_what_one_takes_at_rest(
     found: Any, memory_mib: int, workers: int, has_room: bool

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from flowstead_server.around_mlflow import AnotherMlflowError, check, prepare, taken
+from flowstead_server.around_mlflow import AnotherMlflowError, check
+from flowstead_server.start import serve
 
 
 def main(arguments: list[str]) -> int:
@@ -21,11 +22,10 @@ def main(arguments: list[str]) -> int:
         if arguments == ["check"]:
             check()
             return 0
-        prepare()
+        serve()
     except AnotherMlflowError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    taken("mlflow.cli", "cli")(["server", "--app-name", "flowstead"])
     return 0
 
 

@@ -23,7 +23,8 @@ from flowstead_server.settings import CHANGES, Settings
 
 # What this app calls, and with how many arguments. `create_app` makes the app with its login; the next is
 # what `mlflow server` does before it has workers for the name basic-auth, and no other; the next three look a
-# login up, and remember it for MLflow's own check; the last ones are about the bucket (artifacts.py).
+# login up, and remember it for MLflow's own check; then how workers are started (start.py); the last ones are
+# about the bucket (artifacts.py).
 _S3 = "mlflow.store.artifact.s3_artifact_repo"
 CALLS: tuple[tuple[str, str, int], ...] = (
     ("mlflow.server.auth", "create_app", 0),
@@ -31,6 +32,10 @@ CALLS: tuple[tuple[str, str, int], ...] = (
     ("mlflow.server.auth", "_authenticate_cached", 2),
     ("mlflow.server.auth", "_invalidate_user_auth_cache", 1),
     ("mlflow.server.auth.sqlalchemy_store", "SqlAlchemyStore.has_user", 2),
+    ("mlflow.server", "_exec_cmd", 1),
+    ("sqlalchemy", "Engine.dispose", 1),
+    ("uvicorn._subprocess", "subprocess_started", 4),
+    ("uvicorn.supervisors.multiprocess", "get_subprocess", 3),
     (_S3, "S3ArtifactRepository._download_file", 3),
     (_S3, "S3ArtifactRepository.get_local_path", 2),
     (_S3, "S3ArtifactRepository.get_download_presigned_url", 3),
