@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def found(load: Any) -> Any:
-    return load("flowstead_mlflow_facts")
+    return load("flowstead_mlflow_facts", "action")
 
 
 @pytest.mark.parametrize(
@@ -53,10 +55,8 @@ def test_a_release_keeps_its_port_and_a_new_one_takes_the_other(found: Any) -> N
     assert found.port("3.17.2", found.Serving("3.17.2", 7001, []), ports) == 7001
 
 
-def test_memory_is_counted_as_hosts_are_sold(found: Any, tmp_path: Path) -> None:
-    path = tmp_path / "meminfo"
-    path.write_text("MemTotal:        1998464 kB\nMemFree: 1 kB\n")
-    assert found.memory_mib(path) == 1998
+def test_memory_is_counted_as_hosts_are_sold(found: Any) -> None:
+    assert found.memory_mib("MemTotal:        1998464 kB\nMemFree: 1 kB\n") == 1998
 
 
 def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
@@ -71,8 +71,15 @@ def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
     } | how
 
 
+def ask(found: Any, given: dict[str, Any]) -> Any:
+    """What is told of this machine, which is looked at as a host is."""
+    paths = [given[name] for name in ("serving_file", "image", "lock", "journal")]
+    said = subprocess.run([sys.executable, "-I", "-c", found.LOOK, *paths], capture_output=True, check=True)
+    return found.facts(given, json.loads(said.stdout))
+
+
 def test_a_new_host_serves_nothing(found: Any, tmp_path: Path) -> None:
-    facts = found.facts(given(tmp_path))
+    facts = ask(found, given(tmp_path))
     assert facts["serving"] == {"version": "", "port": 0, "before": []}
     assert not facts["is_serving"]
     assert facts["still_serves"] == "Nothing serves yet."
@@ -85,28 +92,28 @@ def test_what_serves_is_told_with_what_served_before(found: Any, tmp_path: Path)
     (tmp_path / "serving.json").write_text(json.dumps(told))
     (tmp_path / "journal.json").write_text("{}")
     (tmp_path / "image.json").write_text('{"releases": ["3.16.1"], "packages": "2026-11-26"}')
-    facts = found.facts(given(tmp_path))
+    facts = ask(found, given(tmp_path))
     assert facts["serving"] == told
     assert facts["still_serves"] == "MLflow 3.16.1 still serves."
     assert (facts["port"], facts["serving_port"]) == (5001, 5002)
     assert facts["served"] == ["3.16.1", "3.15.2"]
     assert facts["was_interrupted"]
     assert facts["image_releases"] == ["3.16.1"]
-    assert found.facts(given(tmp_path, version="3.16.1"))["is_serving"]
+    assert ask(found, given(tmp_path, version="3.16.1"))["is_serving"]
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"version": "3.17.2", "extra": 1}'])
 def test_a_damaged_file_is_named(found: Any, tmp_path: Path, text: str) -> None:
     (tmp_path / "serving.json").write_text(text)
     with pytest.raises(found.FactsError, match=r"serving\.json does not say which release serves"):
-        found.facts(given(tmp_path))
+        ask(found, given(tmp_path))
 
 
 def test_who_holds_the_lock_is_named(found: Any, tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.write_text("backup, since 02:30")
-    assert found.busy(lock) == ""
+    assert ask(found, given(tmp_path))["busy"] == ""
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert found.busy(lock) == "backup, since 02:30"
-    assert found.busy(lock) == ""
+        assert ask(found, given(tmp_path))["busy"] == "backup, since 02:30"
+    assert ask(found, given(tmp_path))["busy"] == ""
