@@ -17,7 +17,7 @@ class System:
         images: pattern of the images' names; `{debian}` and `{kernel}` are the processor's names.
         user: who logs in.
         release: ID and VERSION_ID of /etc/os-release.
-        postgresql: major version of the pg_dump that the role mlflow installs from its packages.
+        postgresql: major version of the pg_dump that the role mlflow_data installs from its packages.
         packages: name of the S3 bucket that its packages come from, by region; empty: not from S3.
 
     """

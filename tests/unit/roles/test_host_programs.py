@@ -1,4 +1,4 @@
-"""The programs of the mlflow role on its host: what they read, and how long they say it will take."""
+"""The programs of the role mlflow_data on its host: what they read, and how long they say it will take."""
 
 from __future__ import annotations
 
