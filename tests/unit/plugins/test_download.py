@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import grp
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,28 @@ def test_a_failure_leaves_what_is_there(download: Any, path: Path) -> None:
     with pytest.raises(download.DownloadError):
         download.have(path, away, refresh=True, check=False, owner=USER)
     assert path.read_bytes() == b"certificates\n"
+
+
+@pytest.mark.parametrize("spoilt", ["", "content", "mode", "gone"])
+def test_no_module_is_sent_for_what_is_as_it_was_fetched(
+    load: Any, download: Any, path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    plugin = load("flowstead_download", "action")
+    monkeypatch.setattr(
+        plugin, "AS_FETCHED", f"644 {USER} {grp.getgrgid(path.parents[2].stat().st_gid).gr_name}"
+    )
+    have(download, path, Source())
+    if spoilt == "content":
+        path.write_text("other\n")
+    elif spoilt == "mode":
+        path.chmod(0o666)
+    elif spoilt == "gone":
+        path.unlink()
+
+    def execute(command: str, **_how: Any) -> dict[str, Any]:
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602 - as Ansible does
+        return {"rc": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+    action = object.__new__(plugin.ActionModule)
+    action._low_level_execute_command = execute
+    assert action._is_as_fetched(str(path)) is (not spoilt)
