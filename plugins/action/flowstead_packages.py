@@ -56,36 +56,6 @@ def missing(runner: Runner, names: list[str]) -> list[str]:
     raise PackagesError("The host has neither dpkg-query nor rpm: it is no system that Flowstead knows.")
 
 
-class Remote:
-    """The host, by the connection that Ansible has to it; a module would take it three times as long.
-
-    Args:
-        action: the task's action plugin.
-
-    """
-
-    def __init__(self, action: Any) -> None:
-        self.action = action
-        self.check_mode = bool(action._task.check_mode)  # noqa: SLF001 - Ansible's own way for subclasses
-
-    def run_command(
-        self, args: list[str], *, environ_update: dict[str, str] | None = None
-    ) -> tuple[int, str, str]:
-        """Run a command.
-
-        Raises:
-            FileNotFoundError: the host has no such program.
-
-        """
-        variables = [f"{name}={value}" for name, value in (environ_update or {}).items()]
-        command = shlex.join(["env", *variables, *args])
-        # With something to read it has no terminal, on which its errors would stand among the answer
-        said = self.action._low_level_execute_command(command, in_data=b"\n")  # noqa: SLF001 - as above
-        if said["rc"] == NOT_FOUND:
-            raise FileNotFoundError(2, "No such file or directory", args[0])
-        return said["rc"], said["stdout"], said["stderr"]
-
-
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """The task `flowstead_packages`."""
 
@@ -108,6 +78,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
         try:
-            return {"changed": False, "missing": missing(Remote(self), args["names"])}
+            return {"changed": False, "missing": missing(self, args["names"])}
         except PackagesError as failed:
             raise AnsibleActionFail(str(failed)) from failed
+
+    def run_command(
+        self, args: list[str], *, environ_update: dict[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        """Run a command on the host; a module would take three times as long.
+
+        Raises:
+            FileNotFoundError: the host has no such program.
+
+        """
+        variables = [f"{name}={value}" for name, value in (environ_update or {}).items()]
+        # With something to read it has no terminal, on which its errors would stand among the answer
+        said = self._low_level_execute_command(shlex.join(["env", *variables, *args]), in_data=b"\n")
+        if said["rc"] == NOT_FOUND:
+            raise FileNotFoundError(2, "No such file or directory", args[0])
+        return said["rc"], said["stdout"], said["stderr"]

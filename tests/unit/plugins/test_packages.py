@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,29 +39,27 @@ def test_a_system_of_another_kind_is_refused(packages: Any, runner: Any) -> None
         packages.missing(host(runner, "pacman", ""), ["acl"])
 
 
-def test_a_command_is_run_without_a_terminal_and_quoted(packages: Any) -> None:
-    asked: list[tuple[str, dict[str, Any]]] = []
-
+def remote(packages: Any, answer: dict[str, Any], asked: list[tuple[str, dict[str, Any]]]) -> Any:
     def execute(command: str, **how: Any) -> dict[str, Any]:
         asked.append((command, how))
-        return {"rc": 0, "stdout": "out", "stderr": "err"}
+        return answer
 
-    action = SimpleNamespace(_task=SimpleNamespace(check_mode=False), _low_level_execute_command=execute)
-    remote = packages.Remote(action)
-    assert remote.run_command(["psql", "--command=SELECT 'a b'"], environ_update={"PGPASSFILE": "/p q"}) == (
-        0,
-        "out",
-        "err",
-    )
+    action = object.__new__(packages.ActionModule)
+    action._low_level_execute_command = execute
+    return action
+
+
+def test_a_command_is_run_without_a_terminal_and_quoted(packages: Any) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    action = remote(packages, {"rc": 0, "stdout": "out", "stderr": "err"}, asked)
+    said = action.run_command(["psql", "--command=SELECT 'a b'"], environ_update={"PGPASSFILE": "/p q"})
+    assert said == (0, "out", "err")
     ((command, how),) = asked
     assert shlex.split(command) == ["env", "PGPASSFILE=/p q", "psql", "--command=SELECT 'a b'"]
     assert how["in_data"]
 
 
 def test_a_program_that_the_host_has_not_is_told_apart(packages: Any) -> None:
-    action = SimpleNamespace(
-        _task=SimpleNamespace(check_mode=False),
-        _low_level_execute_command=lambda *_, **__: {"rc": 127, "stdout": "", "stderr": "env: no"},
-    )
+    action = remote(packages, {"rc": 127, "stdout": "", "stderr": "env: no such file"}, [])
     with pytest.raises(FileNotFoundError):
-        packages.Remote(action).run_command(["psql"])
+        action.run_command(["psql"])
