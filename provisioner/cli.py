@@ -35,6 +35,15 @@ InventoryOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
+RemoveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--remove",
+        metavar="ID",
+        help="Remove this too, which holds data and is no longer wanted; plan names such things. Repeatable.",
+    ),
+]
+
 
 @app.callback(invoke_without_command=True)
 def bare(
@@ -44,6 +53,7 @@ def bare(
     inventory: InventoryOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
+    remove: RemoveOption = None,
     accept_new_host_key: Annotated[
         bool,
         typer.Option(
@@ -65,7 +75,9 @@ def bare(
         accept_new_host_key=accept_new_host_key,
     )
     if context.invoked_subcommand is None:
-        _run(context.obj, "apply")
+        _run(context.obj, "apply", remove=frozenset(remove or ()))
+    elif remove:
+        raise typer.BadParameter("write it after the command", param_hint="--remove")
 
 
 @app.command()
@@ -76,6 +88,7 @@ def destroy(
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Delete the artifact bucket and all that is in it, too.")
     ] = False,
+    remove: RemoveOption = None,
     config: ConfigOption = None,
     inventory: InventoryOption = None,
     as_json: JsonOption = False,
@@ -83,7 +96,8 @@ def destroy(
 ) -> None:
     """Remove the deployment; the database leaves a snapshot, and the bucket stays unless told otherwise."""
     options = _merged(context, config, inventory, as_json=as_json, debug=debug)
-    _run(options, "destroy", confirmed=yes, delete_data=delete_data)
+    named = frozenset(remove or ())
+    _run(options, "destroy", confirmed=yes, delete_data=delete_data, remove=named)
 
 
 @app.command()
@@ -144,8 +158,26 @@ def _add(name: str, text: str) -> None:
     app.command(name, help=text)(run)
 
 
-_add("plan", "Show what would be done; changes nothing. Ends with 3 if something would be.")
-_add("apply", "Do it; the same as no command.")
+def _add_removing(name: str, text: str) -> None:
+    """Add a command that takes the names of what goes with its data, too."""
+
+    def run(
+        context: typer.Context,
+        *,
+        remove: RemoveOption = None,
+        config: ConfigOption = None,
+        inventory: InventoryOption = None,
+        as_json: JsonOption = False,
+        debug: DebugOption = False,
+    ) -> None:
+        options = _merged(context, config, inventory, as_json=as_json, debug=debug)
+        _run(options, name, remove=frozenset(remove or ()))
+
+    app.command(name, help=text)(run)
+
+
+_add_removing("plan", "Show what would be done; changes nothing. Ends with 3 if something would be.")
+_add_removing("apply", "Do it; the same as no command.")
 _add("status", "Compare the account with deployment.yml, resource by resource. Ends with 3 if they differ.")
 _add("outputs", "Print endpoints, names and ARNs; nothing secret.")
 _add("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')

@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from provisioner import plan_text
@@ -21,36 +21,39 @@ if TYPE_CHECKING:
     from provisioner.first_contact import Host
     from provisioner.lock import AccountLock
     from provisioner.outputs import Outputs
+    from provisioner.resources.base import Teardown
 
 DRIFTED = 3
 """Exit status of plan and status when an apply would change something."""
 
 
-def plan(session: Session) -> int:
+def plan(session: Session, *, remove: Collection[str] = ()) -> int:
     """Show what apply would do, and refuse what it would refuse; changes nothing, writes nothing."""
     _check_inventory(session)
-    found = session.plan(session.wanted(session.key(make=False)).graph)
+    found = session.plan(session.wanted(session.key(make=False)).graph, remove)
     if found.is_empty:
         lines = plan_text.nothing_to_do(session, found)
     else:
-        lines = [*plan_text.changes(session, found), "", f"To do it: {session.again}"]
+        named = shlex.join(word for id_ in sorted(remove) for word in ("--remove", id_))
+        again = f"{session.again} {named}".rstrip()
+        lines = [*plan_text.changes(session, found), "", f"To do it: {again}"]
     session.print(plan_text.data(session, found), lines)
     return 0 if found.is_empty else DRIFTED
 
 
-def apply(session: Session) -> None:
+def apply(session: Session, *, remove: Collection[str] = ()) -> None:
     """Make the account as deployment.yml says, write the inventory, meet the host."""
     begun = time.monotonic()
     _check_inventory(session)
     with session.exclusive_lock("apply") as lock:
-        _apply(session, lock, begun)
+        _apply(session, lock, begun, remove)
 
 
-def _apply(session: Session, lock: AccountLock, begun: float) -> None:
+def _apply(session: Session, lock: AccountLock, begun: float, remove: Collection[str]) -> None:
     try:
         key = session.key(make=True)
         stack = session.wanted(key)
-        found = session.plan(stack.graph)
+        found = session.plan(stack.graph, remove)
     except FlowsteadError:
         # The half-made work of another run looks like a fault.
         with contextlib.suppress(AwsError):
@@ -59,7 +62,7 @@ def _apply(session: Session, lock: AccountLock, begun: float) -> None:
     if not found.is_empty:
         with lock.held("apply"):
             # What was true before the lock was ours need not be so any more.
-            found = session.plan(stack.graph)
+            found = session.plan(stack.graph, remove)
             for line in plan_text.changes(session, found):
                 session.say(line)
             if key:
@@ -155,20 +158,23 @@ def password(session: Session) -> None:
     session.print({"username": admin.username, "password": value}, [value])
 
 
-def destroy(session: Session, *, confirmed: bool, delete_data: bool) -> None:
+def destroy(session: Session, *, confirmed: bool, delete_data: bool, remove: Collection[str] = ()) -> None:
     """Remove what carries the deployment's tags; asks for its name first."""
+    from provisioner.resources.base import Teardown  # noqa: PLC0415 - each command imports what it needs
+
     _check_inventory(session)
     with session.exclusive_lock("destroy") as lock:
-        _destroy(session, lock, confirmed=confirmed, delete_data=delete_data)
+        _destroy(session, lock, Teardown(keep_data=not delete_data), remove, confirmed=confirmed)
 
 
-def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_data: bool) -> None:
+def _destroy(
+    session: Session, lock: AccountLock, teardown: Teardown, remove: Collection[str], *, confirmed: bool
+) -> None:
     from provisioner.engine import plan as planning  # noqa: PLC0415 - each command imports what it needs
-    from provisioner.resources.base import Teardown  # noqa: PLC0415
 
     lock.check()
-    graph, teardown = session.names().graph, Teardown(keep_data=not delete_data)
-    found = planning.destroy(graph, session.aws, teardown)
+    graph = session.names().graph
+    found = planning.destroy(graph, session.aws, teardown, remove)
     name = session.deployment.name
     if not found.changes:
         _end_destroy(session, found, f"Nothing to remove: {name} has nothing in {session.where}.")
@@ -180,7 +186,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
     with lock.held("destroy"):
         # What was true before the lock was ours need not be so any more, and no more goes than was shown.
         shown = {change.live.id for change in found.changes if change.live}
-        found = planning.destroy(graph, session.aws, teardown)
+        found = planning.destroy(graph, session.aws, teardown, remove)
         if more := sorted(
             change.live.id for change in found.changes if change.live and change.live.id not in shown
         ):
@@ -189,7 +195,7 @@ def _destroy(session: Session, lock: AccountLock, *, confirmed: bool, delete_dat
                 next_step="Run destroy again; nothing was removed.",
             )
         session.execute(found)
-        left = planning.left(found, session.aws)
+        left = planning.left_by(found, session.aws)
     _end_destroy(session, left, f"{name} is removed.")
 
 

@@ -16,7 +16,7 @@ from provisioner.aws_errors import CREDENTIAL_CODES
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from provisioner.aws import Aws
     from provisioner.engine.graph import Graph
@@ -192,11 +192,12 @@ class Session:
             )
         return ssh_key.generate(self.deployment, directory) if make else None
 
-    def plan(self, graph: Graph) -> Plan:
+    def plan(self, graph: Graph, remove: Collection[str] = ()) -> Plan:
         """Compare the account with what is wanted.
 
         Args:
             graph: what is wanted.
+            remove: ids of what holds data, is no longer wanted, and goes.
 
         Raises:
             ConfigurationError: AWS does not offer here what deployment.yml asks for.
@@ -206,7 +207,7 @@ class Session:
         from provisioner.engine import plan  # noqa: PLC0415 - each command imports what it needs
 
         try:
-            return plan.make(graph, self.aws)
+            return plan.make(graph, self.aws, remove)
         except NotOfferedError as error:
             mistakes = [config.Mistake(key, text) for key, text in error.mistakes]
             raise self.deployment.refuse(*mistakes) from error

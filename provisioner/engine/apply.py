@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from provisioner.aws import DEADLINE, Aws
+from provisioner.engine import order
 from provisioner.engine.plan import Change, Plan
 from provisioner.errors import AwsError, DriftError, FlowsteadError, combine
 from provisioner.resources.base import Live, Resource, Teardown
@@ -52,16 +53,13 @@ def apply(plan: Plan, aws: Aws, on_event: OnEvent = lambda _: None, *, patient: 
         patient: when interrupted, let what has begun come to its end, for a caller that removes it then.
 
     Returns:
-        every resource as it is then; empty of those that were deleted. (What an option left goes before what
-        needs it is changed: while it is there, that tells of it.)
+        every resource as it is then; empty of those that were deleted.
 
     Raises:
         FlowsteadError: something failed; names each resource with AWS's own code and message.
 
     """
     changes = {change.resource: change for change in plan.changes}
-    deleting = all(change.action == "delete" for change in plan.changes)
-    needs = _needs_of_deletion(changes) if deleting else _needs(changes)
 
     def work(resource: Resource, tell: OnEvent) -> None:
         change = changes[resource]
@@ -77,35 +75,9 @@ def apply(plan: Plan, aws: Aws, on_event: OnEvent = lambda _: None, *, patient: 
         if changes[event.resource].action != "none":
             on_event(event)
 
-    _run(needs, work, report, patient=patient)
+    _run(order.needs(plan), work, report, patient=patient)
     aws.forget()
     return plan.state
-
-
-def _needs(changes: Mapping[Resource, Change]) -> dict[Resource, set[Resource]]:
-    return {resource: {need for need in resource.needs if need in changes} for resource in changes}
-
-
-def _needs_of_deletion(changes: Mapping[Resource, Change]) -> dict[Resource, set[Resource]]:
-    """Turn the arrows round: a thing goes once all that needs it is gone."""
-    needs: dict[Resource, set[Resource]] = {resource: set() for resource in changes}
-    for resource in changes:
-        for need in _all_needs(resource):
-            if need in needs:
-                needs[need].add(resource)
-    return needs
-
-
-def _all_needs(resource: Resource) -> set[Resource]:
-    """Collect what it needs, however far: what lies between may be missing from a half-made deployment."""
-    found: set[Resource] = set()
-    pending = list(resource.needs)
-    while pending:
-        need = pending.pop()
-        if need not in found:
-            found.add(need)
-            pending.extend(need.needs)
-    return found
 
 
 def _settle(change: Change, aws: Aws, state: State, tell: OnEvent) -> Live:
@@ -197,9 +169,7 @@ def _delete(change: Change, aws: Aws, teardown: Teardown) -> None:
 
 def _is_there(resource: Resource, aws: Aws, live: Live) -> bool:
     """Look again: a call that AWS refuses may be the repeat of one that it has done."""
-    aws.forget()
-    found = resource.find(aws)
-    return found is not None and live.id in {found.id, *(twin.id for twin in found.twins)}
+    return resource.at(aws, live.id) is not None
 
 
 def _named(error: AwsError, what: str) -> AwsError:

@@ -3,7 +3,7 @@
 import graphlib
 from collections.abc import Iterator, Sequence
 
-from provisioner.resources.base import Resource
+from provisioner.resources.base import Owner, Resource
 
 
 class Graph:
@@ -41,9 +41,14 @@ class Graph:
         return self._by_name[name]
 
     @property
+    def owner(self) -> Owner:
+        """Whose they all are."""
+        return self._resources[0].owner
+
+    @property
     def deployment(self) -> str:
         """The name of the deployment, which all of them have."""
-        return self._resources[0].owner.deployment
+        return self.owner.deployment
 
     def __len__(self) -> int:
         """How many there are."""

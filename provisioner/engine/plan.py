@@ -7,7 +7,7 @@ from typing import Literal
 
 from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
-from provisioner.engine import tagged
+from provisioner.engine import leftovers, tagged
 from provisioner.engine.graph import Graph
 from provisioner.engine.tagged import Tagged
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
@@ -51,7 +51,7 @@ class Plan:
         changes: one for each resource that is ours to make, those that need nothing first (deletions: last).
         state: what was found.
         notices: what the user may want to know although nothing is to be done about it.
-        unknown: what carries the deployment's tag and is none of its resources.
+        unknown: what carries the deployment's tag, and nobody knows what it is.
         kept: what a destroy leaves in the account, each with its id or name.
         teardown: how a destroy goes about data.
 
@@ -71,14 +71,16 @@ class Plan:
         return all(change.action == "none" for change in self.changes)
 
 
-def make(graph: Graph, aws: Aws) -> Plan:
+def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
     """Find every resource and compare it with what is wanted; concurrent, reading calls only.
 
     Args:
         graph: what is wanted.
         aws: the AWS client.
+        remove: ids of what holds data, is no longer wanted, and goes.
 
     Raises:
+        UsageError: one of these is not there, or wanted.
         DriftError: something cannot be set right in place, or is there twice; names all such cases.
         NotOfferedError: AWS does not offer here what deployment.yml asks for.
         AwsError: AWS could not be asked.
@@ -87,7 +89,7 @@ def make(graph: Graph, aws: Aws) -> Plan:
     state, listed = _find(graph, graph.deployment, aws)
     changes, refused = [], list[FlowsteadError]()
     for resource in graph:
-        if resource.looked_up or not (resource.is_wanted or resource in state):
+        if resource.looked_up:
             continue
         change = _compare(resource, state)
         changes.append(change)
@@ -102,15 +104,20 @@ def make(graph: Graph, aws: Aws) -> Plan:
         if (live := state.get(resource))
         for notice in resource.notices(live, state)
     ]
-    unknown, _ = tagged.unknown(listed, state.lives())
-    notices += [f"{one}: {_ADVICE}" for one in unknown]
-    return Plan(graph, tuple(changes), state, notices=tuple(notices), unknown=unknown)
+    left = leftovers.find(graph, aws, listed, state.lives(), remove)
+    if left.going or any(change.action != "none" for change in changes):
+        # IAM's lists are long, and what is left there comes with another change.
+        listed += tagged.find_iam(aws, graph.deployment)
+        left = leftovers.find(graph, aws, listed, state.lives(), remove)
+    changes += [Change(resource, "delete", live) for resource, live in left.going.items()]
+    teardown = Teardown(keep_data=False)
+    notices += [f"{text} is kept" for text in _remains(left.going.items(), teardown)]
+    notices += [*left.notices, *(f"{one}: {_ADVICE}" for one in left.unknown)]
+    return Plan(graph, tuple(changes), state, tuple(notices), left.unknown, teardown=teardown)
 
 
 def _compare(resource: Resource, state: State) -> Change:
     live = state.get(resource)
-    if not resource.is_wanted:
-        return Change(resource, "delete", live)
     if live is None:
         return Change(resource, "create")
     differences = resource.differences(live, state)
@@ -119,33 +126,41 @@ def _compare(resource: Resource, state: State) -> Change:
     return Change(resource, "none" if live.ready else "wait", live)
 
 
-def destroy(graph: Graph, aws: Aws, teardown: Teardown | None = None) -> Plan:
+def destroy(graph: Graph, aws: Aws, teardown: Teardown | None = None, remove: Collection[str] = ()) -> Plan:
     """Plan the removal of everything that carries the deployment's tags; works on a half-made one too.
 
     Args:
         graph: the deployment.
         aws: the AWS client.
         teardown: how it goes about data; None: as little as possible is lost.
+        remove: ids of what holds data, was no longer wanted before, and goes too.
 
     Raises:
+        UsageError: one of these is not there, or wanted.
         FlowsteadError: something would stop it half-way; names all that would.
         AwsError: AWS could not be asked.
 
     """
     teardown = teardown or Teardown()
     state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
+    listed += tagged.find_iam(aws, graph.deployment)
+    left = leftovers.find(graph, aws, listed, state.lives(), remove)
     found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
-    changes = tuple(
-        Change(resource, "delete", live) for resource, live in found if not resource.is_spared(live, teardown)
-    )
-    _check_way(changes, frozenset(tagged.known_ids(state.lives())), aws)
-    kept = [text for resource, live in found if (text := resource.remains(live, teardown))]
-    unknown, backups = tagged.unknown(listed, state.lives())
-    kept += [f"{one.kind} {one.id}, a copy of the data" for one in backups]
-    return Plan(graph, changes, state, unknown=unknown, kept=tuple(kept), teardown=teardown)
+    spared = [(resource, live) for resource, live in found if resource.is_spared(live, teardown)]
+    going = {resource: live for resource, live in found if (resource, live) not in spared} | left.going
+    changes = tuple(Change(resource, "delete", live) for resource, live in going.items())
+    _check_way(changes, frozenset(tagged.known_ids(state.lives() | left.going)), aws)
+    kept = [*_remains(found, teardown), *_remains(left.going.items(), replace(teardown, keep_data=False))]
+    kept += [*left.notices, *(f"{one.kind} {one.id}, a copy of the data" for one in left.backups)]
+    return Plan(graph, changes, state, unknown=left.unknown, kept=tuple(kept), teardown=teardown)
 
 
-def left(done: Plan, aws: Aws) -> Plan:
+def _remains(lives: Iterable[tuple[Resource, Live]], teardown: Teardown) -> list[str]:
+    """Say what is kept of what goes."""
+    return [text for resource, live in lives if (text := resource.remains(live, teardown))]
+
+
+def left_by(done: Plan, aws: Aws) -> Plan:
     """Look for what a destroy has left: all that carries the deployment's tag, but for what it removed.
 
     Args:
@@ -153,7 +168,7 @@ def left(done: Plan, aws: Aws) -> Plan:
         aws: the AWS client.
 
     Returns:
-        the plan with what there is now and nobody knows.
+        the plan with what there is now and should not be.
 
     Raises:
         AwsError: AWS could not be asked.
@@ -162,8 +177,12 @@ def left(done: Plan, aws: Aws) -> Plan:
     lives = {change.resource: change.live for change in done.changes if change.live} | done.state.lives()
     aws.forget()
     listed = [one for find in _LISTINGS for one in find(aws, done.graph.deployment)]
-    unknown, _ = tagged.unknown(listed, lives)
-    return replace(done, unknown=unknown)
+    found = leftovers.find(done.graph, aws, listed, lives)
+    still = (
+        Tagged(resource.listed_as, live.id, done.graph.deployment, resource.name)
+        for resource, live in found.going.items()
+    )
+    return replace(done, unknown=(*found.unknown, *still))
 
 
 def _check_way(changes: Iterable[Change], own: Collection[str], aws: Aws) -> None:

@@ -8,6 +8,7 @@ from provisioner.aws import Aws
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource
 from provisioner.resources.ec2.instance_facts import instances_of
 from provisioner.resources.ec2.kind import listed_tags
+from provisioner.resources.iam.role import role_prefix
 from provisioner.resources.tags import as_tags
 
 _BACKUPS = frozenset(
@@ -15,6 +16,8 @@ _BACKUPS = frozenset(
 )
 """Copies carry the tags of what they were made of, wanted as they are:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html#USER_Tagging.CopyTags"""
+_IAM_PAGE = 1000
+"""The most that IAM lists in one answer: https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html"""
 _AUTOMATIC = "rds:"
 """How the names of the snapshots begin that RDS makes by itself, and deletes with their database:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.html"""
@@ -38,6 +41,11 @@ class Tagged:
     deployment: str
     resource: str = ""
     arn: str = ""
+
+    @property
+    def handle(self) -> str:
+        """What to ask for it by: the names in Secrets Manager's ARNs end in six letters of its own."""
+        return self.arn if self.kind.startswith("secretsmanager/") else self.id
 
     @property
     def is_backup(self) -> bool:
@@ -97,6 +105,32 @@ def find_others(aws: Aws, deployment: str) -> list[Tagged]:
         if service != "ec2":
             what, id_ = (f"{service}/{kind}", name) if name else (service, kind)
             found.append(Tagged(what, id_, deployment, named, arn))
+    return found
+
+
+def find_iam(aws: Aws, deployment: str) -> list[Tagged]:
+    """List what has a name in IAM as the deployment's roles have; whose it is, its tags tell.
+
+    Args:
+        aws: the AWS client.
+        deployment: the deployment's name.
+
+    Raises:
+        AwsError: AWS could not be asked.
+
+    """
+    # Another region's deployment of this name has roles of the same tags.
+    prefix = role_prefix(deployment, aws.region)
+    found = []
+    for kind, operation, items, name in (
+        ("iam/role", "list_roles", "Roles", "RoleName"),
+        ("iam/instance-profile", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+    ):
+        found += [
+            Tagged(kind, item[name], deployment, arn=item["Arn"])
+            for item in aws.page("iam", operation, items, MaxItems=_IAM_PAGE)
+            if item[name].startswith(prefix)
+        ]
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
@@ -97,6 +97,10 @@ class Resource(ABC):
     """
 
     kind: ClassVar[str]
+    listed_as: ClassVar[str] = ""
+    """Service and kind in AWS's lists of what carries a tag ("ec2/subnet")."""
+    holds_data: ClassVar[bool] = False
+    """True: one that is no longer wanted goes only if the user names it."""
     looked_up: ClassVar[bool] = False
     """True: chosen among what AWS offers, never made, changed or deleted."""
 
@@ -120,11 +124,6 @@ class Resource(ABC):
         return f"{self.owner.deployment}-{self.name}".replace("_", "-")
 
     @property
-    def is_wanted(self) -> bool:
-        """False: an option of deployment.yml is off. One that is there, from when it was on, goes."""
-        return True
-
-    @property
     def needs(self) -> tuple["Resource", ...]:
         """What must be ready before it can be made: the resources in its fields."""
         found: dict[int, Resource] = {}
@@ -145,6 +144,32 @@ class Resource(ABC):
             AwsError: AWS could not be asked.
 
         """
+
+    @abstractmethod
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its id, name or ARN, whatever this resource is called; None when it is gone.
+
+        Raises:
+            AwsError: AWS could not be asked.
+
+        """
+
+    @classmethod
+    def leftover(cls, aws: Aws, name: str, owner: Owner) -> Self:
+        """Stand for one that nothing wants any more: what it was made from is not known.
+
+        Only what goes by an id may be asked of it: `at`, `delete`, and what a destroy asks before.
+
+        Args:
+            aws: the AWS client.
+            name: what its tag says.
+            owner: whose it is.
+
+        """
+        unknown: dict[str, Any] = {item.name: None for item in dataclasses.fields(cls)}
+        if "account_id" in unknown:
+            unknown["account_id"] = aws.identity()["Account"]
+        return cls(**unknown | {"name": name, "owner": owner})
 
     def settings(self, live: Live, state: "State") -> Iterable[Setting]:
         """Declare everything about it that is wanted in a certain way, as wanted or not. Makes no call.

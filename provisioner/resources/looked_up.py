@@ -19,6 +19,10 @@ class LookedUp(Resource):
         message = f"{self} is AWS's, not ours to make, change or delete"
         raise AssertionError(message)
 
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Never called."""
+        self._refuse()
+
     def create(self, aws: Aws, state: State) -> Live:
         """Never called."""
         self._refuse()

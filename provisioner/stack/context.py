@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from provisioner.config import Deployment
 from provisioner.resources.base import Owner
+from provisioner.resources.iam.role import role_prefix
 from provisioner.resources.rds.database_facts import Engine
 
 
@@ -42,7 +43,7 @@ class Context:
             what: whose role it is, 7 characters at most.
 
         """
-        return f"flowstead-{self.deployment.name}-{self.deployment.region}-{what}"
+        return f"{role_prefix(self.deployment.name, self.deployment.region)}{what}"
 
     def role_arn(self, what: str) -> str:
         """Give a role's ARN, known before it is made."""

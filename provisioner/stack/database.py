@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from provisioner.aws import Aws
 from provisioner.resources.ec2.security_group import Rule, SecurityGroup
 from provisioner.resources.iam.policy import Statement
 from provisioner.resources.iam.role import Role, Service
-from provisioner.resources.rds.database_facts import described
 from provisioner.resources.rds.db_instance import DbInstance
 from provisioner.resources.rds.db_parameter_group import DbParameterGroup
 from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
@@ -54,7 +52,7 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         subnets=DbSubnetGroup("database_subnets", owner, subnets=network.private),
         groups=(firewall,),
         parameters=parameters,
-        monitoring_role=_monitoring_role(context),
+        monitoring_role=_monitoring_role(context) if database.monitoring_s else None,
         monitoring_s=database.monitoring_s,
         artifacts=storage.artifacts,
     )
@@ -69,16 +67,10 @@ def _monitoring_role(context: Context) -> Role:
     deployment, account = context.deployment, context.account_id
     logs = f"arn:aws:logs:{deployment.region}:{account}:log-group:RDS*"
     streams = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:GetLogEvents")
-    name = context.role_name("monitor")
-
-    def has_it(aws: Aws) -> bool:
-        database = described(aws, context.database_identifier) or {}
-        return str(database.get("MonitoringRoleArn")).endswith(f"/{name}")
-
     return Role(
         "monitoring_role",
         context.owner,
-        role_name=name,
+        role_name=context.role_name("monitor"),
         taken_by=Service(
             "monitoring.rds.amazonaws.com",
             "RDS for this database",
@@ -89,6 +81,4 @@ def _monitoring_role(context: Context) -> Role:
             Statement("GroupOfRds", ("logs:CreateLogGroup", "logs:PutRetentionPolicy"), (logs,)),
             Statement("ItsStreams", streams, (f"{logs}:log-stream:*",)),
         ),
-        is_wanted=deployment.database.monitoring_s > 0,
-        is_used=has_it,
     )

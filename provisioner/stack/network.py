@@ -39,7 +39,7 @@ class Network:
     gateway: InternetGateway
     public_routes: RouteTable
     private_routes: RouteTable
-    flow_log: FlowLog
+    flow_log: FlowLog | None
 
 
 def make_network(context: Context) -> Network:
@@ -76,5 +76,7 @@ def make_network(context: Context) -> Network:
         gateway=gateway,
         public_routes=RouteTable("public_routes", owner, vpc=vpc, subnets=public, gateway=gateway),
         private_routes=RouteTable("private_routes", owner, vpc=vpc, subnets=private),
-        flow_log=FlowLog("flow_log", owner, vpc=vpc, destination=network.flow_logs_arn),
+        flow_log=FlowLog("flow_log", owner, vpc=vpc, destination=arn)
+        if (arn := network.flow_logs_arn)
+        else None,
     )

@@ -1,11 +1,16 @@
-"""What is gone has no tags: moto keeps them for ever. Source: "DescribeTags", EC2 API Reference."""
+"""Lists of tags: moto keeps those of what is gone, has words of its own for two kinds, and leaves some out.
+
+Source: "DescribeTags", EC2 API Reference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from moto.core.resource_tagging import TaggedResource
 from moto.ec2.models.tags import TagBackend
+from moto.rds.models import RDSBackend
 
 from sandbox.api.correction import Correction, substitute
 from sandbox.mapping.infrastructure import Infrastructure
@@ -13,9 +18,11 @@ from sandbox.mapping.infrastructure import Infrastructure
 _DEPLOYED = frozenset(
     {"eipalloc", "eni", "fl", "i", "igw", "key", "rtb", "sg", "snap", "subnet", "vol", "vpc", "vpce"}
 )
+"""Kinds of which there may be none left."""
+_WORDS = {"flow-logs": "vpc-flow-log", "vpc-elastic-ip": "elastic-ip"}
+"""moto's word for a kind, and EC2's: "ResourceType" there."""
 
 correction = Correction()
-"""Kinds of which there may be none left."""
 
 
 @correction.patch
@@ -27,12 +34,27 @@ def _patch(_: Infrastructure) -> None:
         there = set(_ids(self))
         kinds = {id_.partition("-")[0] for id_ in there} | _DEPLOYED
         return [
-            tag
+            tag | {"resource_type": _WORDS.get(tag["resource_type"], tag["resource_type"])}
             for tag in original(self, filters)
             if tag["resource_id"] in there or tag["resource_id"].partition("-")[0] not in kinds
         ]
 
     substitute(TagBackend, "describe_tags", describe_tags)
+    substitute(RDSBackend, "iter_tagged_resources", _with_groups(RDSBackend.iter_tagged_resources))
+
+
+def _with_groups(
+    original: Callable[[Any], Iterable[TaggedResource]],
+) -> Callable[[Any], Iterator[TaggedResource]]:
+    """List the groups of databases too. Source: "Services that support the Resource Groups Tagging API"."""
+
+    def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
+        yield from original(self)
+        for group in (*self.subnet_groups.values(), *self.db_parameter_groups.values()):
+            tags = {tag["Key"]: tag["Value"] for tag in group.get_tags()}
+            yield TaggedResource(group.arn, tags, f"rds:{group.resource_type}")
+
+    return iter_tagged_resources
 
 
 def _ids(backend: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError
 from provisioner.resources.base import Live
-from provisioner.resources.ec2.kind import Description, Ec2Resource, listed_tags
+from provisioner.resources.ec2.kind import Description, Ec2Resource
 from provisioner.resources.ec2.vpc import Vpc
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
@@ -24,7 +24,7 @@ class FlowLog(Ec2Resource):
 
     Args:
         vpc: the network.
-        destination: ARN of bucket and folder; empty: no flow log.
+        destination: ARN of bucket and folder.
 
     """
 
@@ -40,16 +40,6 @@ class FlowLog(Ec2Resource):
 
     vpc: Vpc
     destination: str
-
-    @property
-    def is_wanted(self) -> bool:
-        """Only with somewhere to put it."""
-        return bool(self.destination)
-
-    def find(self, aws: Aws) -> Live | None:
-        """Look it up by its tags; the list of all tags tells whether one that is not wanted is there."""
-        is_listed = any(one["ResourceId"].startswith("fl-") for one in listed_tags(aws))
-        return super().find(aws) if self.is_wanted or is_listed else None
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """The network (for ever), and where it goes."""

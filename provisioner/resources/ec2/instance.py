@@ -110,6 +110,13 @@ class Instance(Ec2Resource):
         )
         return _with_parts(aws, self.live(reservations[0]["Instances"][0]))
 
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its id, with its disk and interfaces."""
+        answer = aws.call_or((self.description.absent,), "ec2", "describe_instances", InstanceIds=[id_])
+        found = [item for one in answer["Reservations"] for item in one["Instances"]] if answer else []
+        there = [self.live(item) for item in found if item["State"]["Name"] not in GONE]
+        return _with_parts(aws, there[0]) if there else None
+
     def live(self, item: dict[str, Any]) -> Live:
         """Read EC2's description of one; a stopped one is ready to be started."""
         state = str(item["State"]["Name"])

@@ -50,6 +50,12 @@ class KeyPair(Ec2Resource):
         lives = [self.live(item) for item in self._items(aws, Filters=filters)]
         return pick(self, lives, lambda live: self.uses(aws, live))
 
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name, or by the id that EC2 tags it by."""
+        key = "KeyPairIds" if id_.startswith("key-") else "KeyNames"
+        answer = aws.call_or((self.description.absent,), "ec2", "describe_key_pairs", **{key: [id_]})
+        return self.live(answer["KeyPairs"][0]) if answer and answer["KeyPairs"] else None
+
     def read(self, aws: Aws, id_: str) -> Live:
         """Look again, with the key itself."""
         return self.live(self._items(aws, KeyNames=[id_])[0])

@@ -74,6 +74,10 @@ class Ec2Resource(Resource):
 
     description: ClassVar[Description]
 
+    def __init_subclass__(cls) -> None:
+        """Name the kind as the lists of tags do."""
+        cls.listed_as = f"ec2/{cls.description.tag_type}"
+
     def live(self, item: dict[str, Any]) -> Live:
         """Read EC2's description of one."""
         state = item.get("State")
@@ -94,6 +98,13 @@ class Ec2Resource(Resource):
         items = tagged(aws, self.description, self.owner.deployment)
         lives = [self.live(item) for item in items if self.exists(item)]
         return pick(self, lives, lambda live: self.uses(aws, live))
+
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its id."""
+        asked = {self.description.ids: [id_]}
+        answer = aws.call_or((self.description.absent,), "ec2", self.description.operation, **asked)
+        items = answer[self.description.items] if answer else []
+        return next((self.live(item) for item in items if self.exists(item)), None)
 
     def uses(self, aws: Aws, live: Live) -> int:
         """Count what depends on one; asked when there are two of the same tags."""

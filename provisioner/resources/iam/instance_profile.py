@@ -25,6 +25,7 @@ class InstanceProfile(Resource):
     """
 
     kind: ClassVar[str] = "instance profile"
+    listed_as: ClassVar[str] = "iam/instance-profile"
 
     role: Role
 
@@ -35,14 +36,18 @@ class InstanceProfile(Resource):
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name; the tags must be ours."""
-        answer = aws.call_or((NO_SUCH,), "iam", "get_instance_profile", InstanceProfileName=self.profile_name)
+        live = self.at(aws, self.profile_name)
+        if live and not self.owns(live.tags):
+            raise foreign(self, f"the instance profile {self.profile_name}", live.tags)
+        return live
+
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name."""
+        answer = aws.call_or((NO_SUCH,), "iam", "get_instance_profile", InstanceProfileName=id_)
         if answer is None:
             return None
         profile = answer["InstanceProfile"]
-        tags = as_tags(profile.get("Tags", []))
-        if not self.owns(tags):
-            raise foreign(self, f"the instance profile {self.profile_name}", tags)
-        return Live(id=self.profile_name, arn=profile["Arn"], facts=profile, tags=tags)
+        return Live(id=id_, arn=profile["Arn"], facts=profile, tags=as_tags(profile.get("Tags", [])))
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """The role in it; there is room for one."""

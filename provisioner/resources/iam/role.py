@@ -1,6 +1,6 @@
 """What a host, a server on it or a service may do in AWS, without keys."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -19,6 +19,11 @@ _POLICY_NAME = "flowstead"
 _TAGS = TagCalls("iam", "tag_role", "untag_role")
 _STRANGER = RetryOn(("MalformedPolicyDocument",), "Invalid principal")
 """A role that was made a moment ago may not be known yet where it is named."""
+
+
+def role_prefix(deployment: str, region: str) -> str:
+    """Give what the names of a deployment's roles begin with: the account has them for all regions."""
+    return f"flowstead-{deployment}-{region}-"
 
 
 @dataclass(frozen=True)
@@ -61,18 +66,15 @@ class Role(Resource):
         role_name: its name; the account has one of a name for all regions.
         taken_by: who may take it; a role of this account that is named here needs no permission of its own.
         statements: what it may do.
-        is_wanted: False: an option of deployment.yml is off.
-        is_used: tells whether something has one that is not wanted, where that is known without asking IAM.
 
     """
 
     kind: ClassVar[str] = "IAM role"
+    listed_as: ClassVar[str] = "iam/role"
 
     role_name: str
     taken_by: "Role | Service"
     statements: tuple[Statement, ...]
-    is_wanted: bool = True
-    is_used: Callable[[Aws], bool] = lambda _: True
 
     def trust(self, state: State) -> Policy:
         """Write who may take it."""
@@ -88,40 +90,19 @@ class Role(Resource):
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name, with every policy it has; the tags must be ours."""
-        if not (self.is_wanted or self.is_used(aws)):
-            return None
-        answer = aws.call_or((NO_SUCH,), "iam", "get_role", RoleName=self.role_name)
+        live = self.at(aws, self.role_name)
+        if live and not self.owns(live.tags):
+            raise foreign(self, f"the IAM role {self.role_name}", live.tags)
+        return live
+
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name, with every policy it has."""
+        answer = aws.call_or((NO_SUCH,), "iam", "get_role", RoleName=id_)
         if answer is None:
             return None
         role = answer["Role"]
-        tags = as_tags(role.get("Tags", []))
-        if not self.owns(tags):
-            raise foreign(self, f"the IAM role {self.role_name}", tags)
-        policies, attached = self._inline(aws), self._attached(aws)
-        facts = {**role, "Policies": policies, "Attached": attached}
-        return Live(id=self.role_name, arn=role["Arn"], facts=facts, tags=tags)
-
-    def _inline(self, aws: Aws) -> dict[str, Any]:
-        found = {}
-        for name in self._listed(aws, "list_role_policies", "PolicyNames"):
-            policy = aws.call_or(
-                (NO_SUCH,), "iam", "get_role_policy", RoleName=self.role_name, PolicyName=name
-            )
-            if policy:
-                found[name] = policy["PolicyDocument"]
-        return found
-
-    def _attached(self, aws: Aws) -> list[str]:
-        items = self._listed(aws, "list_attached_role_policies", "AttachedPolicies")
-        return sorted(item["PolicyArn"] for item in items)
-
-    def _listed(self, aws: Aws, operation: str, key: str) -> list[Any]:
-        try:
-            return aws.page("iam", operation, key, RoleName=self.role_name)
-        except AwsError as error:
-            if error.code != NO_SUCH:
-                raise
-            return []
+        facts = {**role, "Policies": _inline(aws, id_), "Attached": _attached(aws, id_)}
+        return Live(id=id_, arn=role["Arn"], facts=facts, tags=as_tags(role.get("Tags", [])))
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Who may take the role, and what it may do: nothing but the one policy."""
@@ -182,15 +163,38 @@ class Role(Resource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the instance profiles of others that have it."""
-        for item in self._listed(aws, "list_instance_profiles_for_role", "InstanceProfiles"):
+        for item in _listed(aws, live.id, "list_instance_profiles_for_role", "InstanceProfiles"):
             if item["Arn"] not in own:
                 what = f"the instance profile {item['InstanceProfileName']} has it"
                 yield in_the_way(self, live, what, "Remove the role from that profile")
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Take its policies away, those that others attached too, and delete it."""
-        for name in self._inline(aws):
+        for name in _inline(aws, live.id):
             self._delete_policy(name, aws, live, {})
-        for arn in self._attached(aws):
+        for arn in _attached(aws, live.id):
             self._detach(arn, aws, live, {})
         aws.call_or((NO_SUCH,), "iam", "delete_role", RetryOn(("DeleteConflict",)), RoleName=live.id)
+
+
+def _inline(aws: Aws, role: str) -> dict[str, Any]:
+    found = {}
+    for name in _listed(aws, role, "list_role_policies", "PolicyNames"):
+        policy = aws.call_or((NO_SUCH,), "iam", "get_role_policy", RoleName=role, PolicyName=name)
+        if policy:
+            found[name] = policy["PolicyDocument"]
+    return found
+
+
+def _attached(aws: Aws, role: str) -> list[str]:
+    items = _listed(aws, role, "list_attached_role_policies", "AttachedPolicies")
+    return sorted(item["PolicyArn"] for item in items)
+
+
+def _listed(aws: Aws, role: str, operation: str, key: str) -> list[Any]:
+    try:
+        return aws.page("iam", operation, key, RoleName=role)
+    except AwsError as error:
+        if error.code != NO_SUCH:
+            raise
+        return []

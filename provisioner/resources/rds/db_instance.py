@@ -91,6 +91,8 @@ class DbInstance(RdsResource):
     """
 
     kind: ClassVar[str] = "database"
+    listed_as: ClassVar[str] = "rds/db"
+    holds_data: ClassVar[bool] = True
 
     identifier: str
     engine: Engine
@@ -103,7 +105,7 @@ class DbInstance(RdsResource):
     subnets: DbSubnetGroup
     groups: tuple[SecurityGroup, ...]
     parameters: DbParameterGroup
-    monitoring_role: Role
+    monitoring_role: Role | None
     monitoring_s: int
     artifacts: str
 
@@ -120,30 +122,22 @@ class DbInstance(RdsResource):
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its identifier; the tags must be ours."""
         item = described(aws, self.identifier)
-        return self._live(item) if item else None
+        return self._own(_live(item)) if item else None
 
-    def _live(self, item: dict[str, Any]) -> Live:
-        status = str(item["DBInstanceStatus"])
-        tags = as_tags(item.get("TagList", []))
-        if not self.owns(tags):
-            raise foreign(self, f"the RDS instance {self.aws_name}", tags)
-        return Live(
-            id=self.aws_name,
-            arn=item["DBInstanceArn"],
-            facts=item,
-            tags=tags,
-            ready=status in _USABLE or status in _HOPELESS,
-            status=status,
-        )
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its identifier."""
+        answer = aws.call_or(_ABSENT, "rds", "describe_db_instances", DBInstanceIdentifier=id_)
+        return _live(answer["DBInstances"][0]) if answer else None
 
-    def _read(self, aws: Aws) -> Live:
-        answer = aws.call(
-            "rds",
-            "describe_db_instances",
-            RetryOn(_ABSENT, deadline_s=60),
-            DBInstanceIdentifier=self.aws_name,
-        )
-        return self._live(answer["DBInstances"][0])
+    def _own(self, live: Live) -> Live:
+        if not self.owns(live.tags):
+            raise foreign(self, f"the RDS instance {live.id}", live.tags)
+        return live
+
+    def _read(self, aws: Aws, id_: str) -> Live:
+        retry = RetryOn(_ABSENT, deadline_s=60)
+        answer = aws.call("rds", "describe_db_instances", retry, DBInstanceIdentifier=id_)
+        return self._own(_live(answer["DBInstances"][0]))
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Everything about it; what RDS has accepted but not done yet counts as done."""
@@ -164,7 +158,7 @@ class DbInstance(RdsResource):
         yield Setting(
             "enhanced monitoring",
             _monitored(facts.get("MonitoringInterval"), facts.get("MonitoringRoleArn")),
-            _monitored(self.monitoring_s, state.arn(self.monitoring_role)),
+            _monitored(self.monitoring_s, self._monitor(state).get("MonitoringRoleArn")),
             self._modify,
             self._monitor(state),
         )
@@ -243,7 +237,7 @@ class DbInstance(RdsResource):
         }
 
     def _monitor(self, state: State) -> dict[str, Any]:
-        role = {"MonitoringRoleArn": state.arn(self.monitoring_role)} if self.monitoring_s else {}
+        role = {"MonitoringRoleArn": state.arn(self.monitoring_role)} if self.monitoring_role else {}
         return {"MonitoringInterval": self.monitoring_s, **role}
 
     def _links(self, facts: dict[str, Any], state: State) -> Iterable[Setting]:
@@ -263,7 +257,7 @@ class DbInstance(RdsResource):
 
     def _start(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         aws.call("rds", "start_db_instance", DBInstanceIdentifier=live.id)
-        self._settle(aws)
+        self._settle(aws, live.id)
 
     def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         """Change all that differs in one call, now, not in the next maintenance window."""
@@ -277,7 +271,7 @@ class DbInstance(RdsResource):
             ApplyImmediately=True,
             **to,
         )
-        self._settle(aws)
+        self._settle(aws, live.id)
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make it; one that is being deleted is waited for."""
@@ -299,33 +293,28 @@ class DbInstance(RdsResource):
             "Tags": as_items(self.tags),
         }
         aws.call_or(_TAKEN, "rds", "create_db_instance", FIRST_USE, _NEW_ROLE, **parameters)
-        return self._read(aws)
+        return self._read(aws, self.aws_name)
 
     def look(self, aws: Aws, live: Live) -> Live:
         """Look again at one that was just made or changed."""
-        return self._read(aws)
+        return self._read(aws, live.id)
 
-    def _gone(self, aws: Aws) -> None:
-        aws.wait(
-            "rds",
-            "db_instance_deleted",
-            deadline_s=_DELETE_S,
-            delay_s=3,
-            DBInstanceIdentifier=self.aws_name,
-        )
+    def _gone(self, aws: Aws, id_: str) -> None:
+        deleted = "db_instance_deleted"
+        aws.wait("rds", deleted, deadline_s=_DELETE_S, delay_s=3, DBInstanceIdentifier=id_)
 
     def wait(self, aws: Aws, live: Live) -> Live | None:
         """Wait until it serves, has stopped, has failed or is gone; RDS takes minutes."""
         if live.status == "deleting":
-            self._gone(aws)
+            self._gone(aws, live.id)
             return None
-        return self._settle(aws)
+        return self._settle(aws, live.id)
 
-    def _settle(self, aws: Aws) -> Live:
+    def _settle(self, aws: Aws, id_: str) -> Live:
         """Wait for a state that lasts; botocore's waiter knows "available" only."""
 
         def settled() -> Live | None:
-            live = self._read(aws)
+            live = self._read(aws, id_)
             return live if live.status in _ENDS else None
 
         return aws.until(settled, what=f"{self}: an end of its change", deadline_s=_CREATE_S, every_s=2)
@@ -342,25 +331,21 @@ class DbInstance(RdsResource):
         """Name the final snapshot."""
         if not teardown.final_snapshot or live.status in {"deleting", *_HOPELESS}:
             return ""
-        return f"final snapshot {self._snapshot(teardown)} of {self.kind} {live.id}"
-
-    def _snapshot(self, teardown: Teardown) -> str:
-        return f"{self.aws_name}-final-{teardown.stamp}"
+        return f"final snapshot {_snapshot(live, teardown)} of {self.kind} {live.id}"
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Lift the protection, take the final snapshot, delete it; the caller has asked the user.
 
         RDS takes no snapshot of an instance that it could not make.
         """
-        answer = aws.call_or(_ABSENT, "rds", "describe_db_instances", DBInstanceIdentifier=live.id)
-        if answer is None:
+        there = self.at(aws, live.id)
+        if there is None:
             return
-        live = self._live(answer["DBInstances"][0])
-        if live.status not in {*_ENDS, "deleting"}:
-            live = self._settle(aws)
-        if live.status != "deleting":
-            self._delete(aws, live, teardown)
-        self._gone(aws)
+        if there.status not in {*_ENDS, "deleting"}:
+            there = self._settle(aws, live.id)
+        if there.status != "deleting":
+            self._delete(aws, there, teardown)
+        self._gone(aws, live.id)
 
     def _delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         is_protected = bool(live.facts.get("DeletionProtection"))
@@ -372,7 +357,7 @@ class DbInstance(RdsResource):
             self._modify(aws, live, {"DeletionProtection": False})
         snapshot: dict[str, Any] = {"SkipFinalSnapshot": True}
         if takes_snapshot:
-            snapshot = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": self._snapshot(teardown)}
+            snapshot = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": _snapshot(live, teardown)}
         aws.call_or(
             _ABSENT,
             "rds",
@@ -382,6 +367,22 @@ class DbInstance(RdsResource):
             DeleteAutomatedBackups=True,
             **snapshot,
         )
+
+
+def _live(item: dict[str, Any]) -> Live:
+    status = str(item["DBInstanceStatus"])
+    return Live(
+        id=item["DBInstanceIdentifier"],
+        arn=item["DBInstanceArn"],
+        facts=item,
+        tags=as_tags(item.get("TagList", [])),
+        ready=status in _USABLE or status in _HOPELESS,
+        status=status,
+    )
+
+
+def _snapshot(live: Live, teardown: Teardown) -> str:
+    return f"{live.id}-final-{teardown.stamp}"
 
 
 def _parts(version: str) -> list[int]:

@@ -29,6 +29,7 @@ class DbParameterGroup(RdsResource):
     """
 
     kind: ClassVar[str] = "DB parameter group"
+    listed_as: ClassVar[str] = "rds/pg"
 
     engine: Engine
     parameters: Mapping[str, str]
@@ -38,25 +39,22 @@ class DbParameterGroup(RdsResource):
         """Its name in RDS; another for each major version, as a group's family is for ever."""
         return f"{super().aws_name}-{self.engine.family}"
 
-    def find(self, aws: Aws) -> Live | None:
-        """Look it up by its name, with the values of our parameters; the tags must be ours."""
-        answer = aws.call_or(
-            _ABSENT, "rds", "describe_db_parameter_groups", DBParameterGroupName=self.aws_name
-        )
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name, with the values of its parameters."""
+        answer = aws.call_or(_ABSENT, "rds", "describe_db_parameter_groups", DBParameterGroupName=id_)
         groups = answer["DBParameterGroups"] if answer else []
         if not groups:
             return None
         arn = groups[0]["DBParameterGroupArn"]
         # A value that equals RDS's own keeps the source "system": the source does not tell what is set.
-        items = aws.page("rds", "describe_db_parameters", "Parameters", DBParameterGroupName=self.aws_name)
+        items = aws.page("rds", "describe_db_parameters", "Parameters", DBParameterGroupName=id_)
         values = {item["ParameterName"]: item.get("ParameterValue") for item in items}
-        facts = {name: values.get(name) for name in self.parameters}
-        return Live(id=self.aws_name, arn=arn, facts=facts, tags=self.own_tags(aws, arn))
+        return Live(id=id_, arn=arn, facts=values, tags=self.tags_of(aws, arn))
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """Our parameters; those that the user sets are left alone."""
         for name, value in sorted(self.parameters.items()):
-            yield Setting(name, live.facts[name], value, self._modify, {name: value})
+            yield Setting(name, live.facts.get(name), value, self._modify, {name: value})
 
     def _modify(self, aws: Aws, live: Live, to: Mapping[str, Any]) -> None:
         parameters = [

@@ -29,19 +29,18 @@ class DbSubnetGroup(RdsResource):
     """
 
     kind: ClassVar[str] = "DB subnet group"
+    listed_as: ClassVar[str] = "rds/subgrp"
 
     subnets: tuple[Subnet, ...]
 
-    def find(self, aws: Aws) -> Live | None:
-        """Look it up by its name; the tags must be ours."""
-        answer = aws.call_or(_ABSENT, "rds", "describe_db_subnet_groups", DBSubnetGroupName=self.aws_name)
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name."""
+        answer = aws.call_or(_ABSENT, "rds", "describe_db_subnet_groups", DBSubnetGroupName=id_)
         if answer is None:
             return None
         group = answer["DBSubnetGroups"][0]
-        return self._live(group, self.own_tags(aws, group["DBSubnetGroupArn"]))
-
-    def _live(self, group: dict[str, Any], tags: dict[str, str]) -> Live:
-        return Live(id=self.aws_name, arn=group.get("DBSubnetGroupArn", ""), facts=group, tags=tags)
+        arn = group["DBSubnetGroupArn"]
+        return Live(id=id_, arn=arn, facts=group, tags=self.tags_of(aws, arn))
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """The subnets."""

@@ -23,17 +23,16 @@ class RdsResource(Resource):
         """Its name in RDS."""
         return f"flowstead-{self.label}"
 
-    def own_tags(self, aws: Aws, arn: str) -> dict[str, str]:
-        """Ask for the tags of something that has our name.
+    def find(self, aws: Aws) -> Live | None:
+        """Look it up by its name; the tags must be ours."""
+        live = self.at(aws, self.aws_name)
+        if live and not self.owns(live.tags):
+            raise foreign(self, f"{self.kind} {self.aws_name}", live.tags)
+        return live
 
-        Raises:
-            DriftError: it belongs to somebody else.
-
-        """
-        tags = as_tags(aws.call("rds", "list_tags_for_resource", ResourceName=arn)["TagList"])
-        if not self.owns(tags):
-            raise foreign(self, f"{self.kind} {self.aws_name}", tags)
-        return tags
+    def tags_of(self, aws: Aws, arn: str) -> dict[str, str]:
+        """Ask for the tags of something."""
+        return as_tags(aws.call("rds", "list_tags_for_resource", ResourceName=arn)["TagList"])
 
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None."""

@@ -78,6 +78,8 @@ class Bucket(Resource):
     """
 
     kind: ClassVar[str] = "bucket"
+    listed_as: ClassVar[str] = "s3"
+    holds_data: ClassVar[bool] = True
 
     bucket_name: str
     account_id: str
@@ -88,14 +90,13 @@ class Bucket(Resource):
         """Its ARN, known before it is made."""
         return f"arn:aws:s3:::{self.bucket_name}"
 
-    @property
-    def _mine(self) -> dict[str, str]:
-        return {"Bucket": self.bucket_name, "ExpectedBucketOwner": self.account_id}
+    def _mine(self, id_: str = "") -> dict[str, str]:
+        return {"Bucket": id_ or self.bucket_name, "ExpectedBucketOwner": self.account_id}
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name; owner and tags must be ours."""
         try:
-            tagging = aws.call_or(_ABSENT, "s3", "get_bucket_tagging", **self._mine)
+            tagging = aws.call_or(_ABSENT, "s3", "get_bucket_tagging", **self._mine())
         except AwsError as error:
             if error.code == "NoSuchTagSet":
                 return self._untagged(aws)
@@ -109,9 +110,14 @@ class Bucket(Resource):
             raise foreign(self, f"the bucket {self.bucket_name}", tags)
         return Live(id=self.bucket_name, arn=self.arn, facts=self._facts(aws), tags=tags)
 
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name: its tags only."""
+        answer = aws.call_or((*_ABSENT, "NoSuchTagSet"), "s3", "get_bucket_tagging", **self._mine(id_))
+        return Live(id=id_, arn=f"arn:aws:s3:::{id_}", tags=as_tags(answer["TagSet"])) if answer else None
+
     def _untagged(self, aws: Aws) -> Live:
         """Judge a bucket without tags: ours if the account's and empty, as a killed run leaves it."""
-        answer = aws.call("s3", "list_object_versions", MaxKeys=1, **self._mine)
+        answer = aws.call("s3", "list_object_versions", MaxKeys=1, **self._mine())
         if answer.get("Versions") or answer.get("DeleteMarkers"):
             raise foreign(self, f"the bucket {self.bucket_name}", {})
         return Live(id=self.bucket_name, arn=self.arn, facts=self._facts(aws), tags={})
@@ -126,23 +132,23 @@ class Bucket(Resource):
 
     def _facts(self, aws: Aws) -> dict[str, Any]:
         encryption = aws.call_or(
-            ("ServerSideEncryptionConfigurationNotFoundError",), "s3", "get_bucket_encryption", **self._mine
+            ("ServerSideEncryptionConfigurationNotFoundError",), "s3", "get_bucket_encryption", **self._mine()
         )
-        policy = aws.call_or(("NoSuchBucketPolicy",), "s3", "get_bucket_policy", **self._mine)
+        policy = aws.call_or(("NoSuchBucketPolicy",), "s3", "get_bucket_policy", **self._mine())
         closed = aws.call_or(
-            ("NoSuchPublicAccessBlockConfiguration",), "s3", "get_public_access_block", **self._mine
+            ("NoSuchPublicAccessBlockConfiguration",), "s3", "get_public_access_block", **self._mine()
         )
         lifecycle = aws.call_or(
-            ("NoSuchLifecycleConfiguration",), "s3", "get_bucket_lifecycle_configuration", **self._mine
+            ("NoSuchLifecycleConfiguration",), "s3", "get_bucket_lifecycle_configuration", **self._mine()
         )
         ownership = aws.call_or(
-            ("OwnershipControlsNotFoundError",), "s3", "get_bucket_ownership_controls", **self._mine
+            ("OwnershipControlsNotFoundError",), "s3", "get_bucket_ownership_controls", **self._mine()
         )
         rules = ownership["OwnershipControls"]["Rules"] if ownership else []
         return {
             "ownership": rules[0]["ObjectOwnership"] if rules else "ObjectWriter",
             "encryption": _key(encryption),
-            "versioning": aws.call("s3", "get_bucket_versioning", **self._mine).get("Status", "off"),
+            "versioning": aws.call("s3", "get_bucket_versioning", **self._mine()).get("Status", "off"),
             "policy": as_policy(policy["Policy"]) if policy else None,
             "closed": (closed or {}).get("PublicAccessBlockConfiguration", {}),
             "lifecycle": (lifecycle or {}).get("Rules", []),
@@ -209,17 +215,17 @@ class Bucket(Resource):
         return [rule for rule in live.facts["lifecycle"] if rule.get("ID") not in own]
 
     def _close(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
-        aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine)
+        aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine())
 
     def _own(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         """Turn ACLs off; S3 refuses it while one of them lets others in."""
         rule = {"ObjectOwnership": _OWNERSHIP}
-        aws.call("s3", "put_bucket_acl", ACL="private", **self._mine)
-        aws.call("s3", "put_bucket_ownership_controls", OwnershipControls={"Rules": [rule]}, **self._mine)
+        aws.call("s3", "put_bucket_acl", ACL="private", **self._mine())
+        aws.call("s3", "put_bucket_ownership_controls", OwnershipControls={"Rules": [rule]}, **self._mine())
 
     def _version(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         status = {"Status": "Enabled"}
-        aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine)
+        aws.call("s3", "put_bucket_versioning", VersioningConfiguration=status, **self._mine())
 
     def _encrypt(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         rule = {
@@ -227,15 +233,15 @@ class Bucket(Resource):
             "BucketKeyEnabled": False,
         }
         encryption = {"Rules": [rule]}
-        aws.call("s3", "put_bucket_encryption", ServerSideEncryptionConfiguration=encryption, **self._mine)
+        aws.call("s3", "put_bucket_encryption", ServerSideEncryptionConfiguration=encryption, **self._mine())
 
     def _expire(self, aws: Aws, live: Live, _: Mapping[str, Any]) -> None:
         rules = [*self._others(live), *(one.as_data() for one in self.lifecycle)]
         lifecycle = {"Rules": rules}
-        aws.call("s3", "put_bucket_lifecycle_configuration", LifecycleConfiguration=lifecycle, **self._mine)
+        aws.call("s3", "put_bucket_lifecycle_configuration", LifecycleConfiguration=lifecycle, **self._mine())
 
     def _put_policy(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
-        aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy), **self._mine)
+        aws.call("s3", "put_bucket_policy", Policy=json.dumps(self._policy), **self._mine())
 
     def create(self, aws: Aws, state: State) -> Live:
         """Make the bucket, tagged in the create call.
@@ -265,7 +271,7 @@ class Bucket(Resource):
     def retag(self, aws: Aws, live: Live, tags: Mapping[str, str | None], /) -> None:
         """Set these tags, and remove those that are None; S3 replaces all, so the others are given again."""
         left = {key: value for key, value in {**live.tags, **tags}.items() if value is not None}
-        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(left)}, **self._mine)
+        aws.call("s3", "put_bucket_tagging", Tagging={"TagSet": as_items(left)}, **self._mine())
 
     def is_spared(self, live: Live, teardown: Teardown) -> bool:
         """Keep it unless told otherwise."""
@@ -277,37 +283,37 @@ class Bucket(Resource):
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Empty it, old versions and unfinished uploads too, and delete it."""
-        if aws.call_or(_ABSENT, "s3", "get_bucket_versioning", **self._mine) is None:
+        mine = self._mine(live.id)
+        if aws.call_or(_ABSENT, "s3", "get_bucket_versioning", **mine) is None:
             return
-        self._empty(aws)
-        aws.call_or(_ABSENT, "s3", "delete_bucket", RetryOn(("OperationAborted",)), **self._mine)
+        _empty(aws, mine)
+        aws.call_or(_ABSENT, "s3", "delete_bucket", RetryOn(("OperationAborted",)), **mine)
         aws.wait("s3", "bucket_not_exists", deadline_s=60, Bucket=live.id)
 
-    def _empty(self, aws: Aws) -> None:
-        for upload in aws.call("s3", "list_multipart_uploads", **self._mine).get("Uploads", []):
-            aws.call_or(
-                ("NoSuchUpload",),
-                "s3",
-                "abort_multipart_upload",
-                Key=upload["Key"],
-                UploadId=upload["UploadId"],
-                **self._mine,
+
+def _empty(aws: Aws, mine: Mapping[str, str]) -> None:
+    for upload in aws.call("s3", "list_multipart_uploads", **mine).get("Uploads", []):
+        aws.call_or(
+            ("NoSuchUpload",),
+            "s3",
+            "abort_multipart_upload",
+            Key=upload["Key"],
+            UploadId=upload["UploadId"],
+            **mine,
+        )
+    while True:
+        page = aws.call("s3", "list_object_versions", MaxKeys=_BATCH, **mine)
+        items = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if not items:
+            return
+        objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items]
+        answer = aws.call("s3", "delete_objects", Delete={"Objects": objects, "Quiet": True}, **mine)
+        for error in answer.get("Errors", []):
+            raise AwsError(
+                f"DeleteObjects: AWS answered {error['Code']} for {error['Key']}: {error.get('Message')}",
+                code=error["Code"],
+                operation="DeleteObjects",
             )
-        while True:
-            page = aws.call("s3", "list_object_versions", MaxKeys=_BATCH, **self._mine)
-            items = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            if not items:
-                return
-            objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items]
-            answer = aws.call(
-                "s3", "delete_objects", Delete={"Objects": objects, "Quiet": True}, **self._mine
-            )
-            for error in answer.get("Errors", []):
-                raise AwsError(
-                    f"DeleteObjects: AWS answered {error['Code']} for {error['Key']}: {error.get('Message')}",
-                    code=error["Code"],
-                    operation="DeleteObjects",
-                )
 
 
 def _key(answer: dict[str, Any] | None) -> str:

@@ -39,6 +39,8 @@ class Secret(Resource):
     """
 
     kind: ClassVar[str] = "secret"
+    listed_as: ClassVar[str] = "secretsmanager/secret"
+    holds_data: ClassVar[bool] = True
 
     secret_name: str
     purpose: str
@@ -68,24 +70,24 @@ class Secret(Resource):
 
     def find(self, aws: Aws) -> Live | None:
         """Look it up by its name: AWS's list of all of them may be minutes behind."""
-        item = aws.call_or(_ABSENT, "secretsmanager", "describe_secret", SecretId=self.secret_name)
+        live = self.at(aws, self.secret_name)
+        if live and not self.owns(live.tags):
+            raise foreign(self, f"the secret {self.secret_name}", live.tags)
+        return live
+
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        """Look at one by its name or ARN."""
+        item = aws.call_or(_ABSENT, "secretsmanager", "describe_secret", SecretId=id_)
         if item is None:
             return None
-        tags = as_tags(item.get("Tags", []))
-        if not self.owns(tags):
-            raise foreign(self, f"the secret {self.secret_name}", tags)
         is_deleted = item.get("DeletedDate") is not None
         facts = {
             "is_deleted": is_deleted,
             "has_value": any(_CURRENT in names for names in item.get("VersionIdsToStages", {}).values()),
             "replicas": [one["Region"] for one in item.get("ReplicationStatus", ())],
-            "policy": None if is_deleted else self._policy(aws),
+            "policy": None if is_deleted else _policy(aws, id_),
         }
-        return Live(id=self.secret_name, arn=item["ARN"], facts=facts, tags=tags)
-
-    def _policy(self, aws: Aws) -> str | None:
-        answer = aws.call_or(_ABSENT, "secretsmanager", "get_resource_policy", SecretId=self.secret_name)
-        return answer.get("ResourcePolicy") if answer else None
+        return Live(id=item["Name"], arn=item["ARN"], facts=facts, tags=as_tags(item.get("Tags", [])))
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
         """It is there for good, has a value, which is not looked at, and a policy that closes it."""
@@ -154,6 +156,11 @@ class Secret(Resource):
             SecretId=live.arn,
             RecoveryWindowInDays=RECOVERY_DAYS,
         )
+
+
+def _policy(aws: Aws, id_: str) -> str | None:
+    answer = aws.call_or(_ABSENT, "secretsmanager", "get_resource_policy", SecretId=id_)
+    return answer.get("ResourcePolicy") if answer else None
 
 
 def _principals(arns: tuple[str, ...]) -> dict[str, Any]:

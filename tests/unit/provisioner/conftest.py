@@ -21,6 +21,7 @@ from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.models.tags import TagBackend
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.key_pairs import KeyPairs
+from moto.rds.models import RDSBackend
 from moto.rds.responses import RDSResponse
 
 from tests.unit.provisioner.copies import Copies
@@ -35,6 +36,7 @@ from tests.unit.provisioner.moto_account import (
     described_credits,
     modify_credits,
     run_instances,
+    tagged_resources,
 )
 
 _method_names = functools.cache(method_names_from_class)
@@ -90,6 +92,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         original = SecurityGroupBackend.delete_security_group
         monkeypatch.setattr(SecurityGroupBackend, "delete_security_group", delete_security_group(original))
         monkeypatch.setattr(TagBackend, "describe_tags", describe_tags(TagBackend.describe_tags))
+        original = RDSBackend.iter_tagged_resources
+        monkeypatch.setattr(RDSBackend, "iter_tagged_resources", tagged_resources(original))
         # A host may be terminated twice; moto looks for its interface each time.
         monkeypatch.setattr(
             NetworkInterface, "delete", lambda interface: interface.ec2_backend.enis.pop(interface.id, None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from moto.core.resource_tagging import TaggedResource
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
@@ -122,16 +123,33 @@ def delete_security_group(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def describe_tags(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Leave out the tags of what is gone; moto keeps them."""
+    """Leave out the tags of what is gone, which moto keeps; and say EC2's words for the kinds."""
+    words = {"flow-logs": "vpc-flow-log", "vpc-elastic-ip": "elastic-ip"}
 
     def describe(self: Any, filters: Any = None) -> Any:
         there = {one.arn.rpartition("/")[2] for one in self.iter_tagged_resources()}
         there |= {pair.id for pair in self.key_pairs.values()}
         there |= {address.allocation_id for address in self.addresses}
         there |= {one.id for one in self.vpc_end_points.values() if one.state != "deleted"}
-        return [tag for tag in original(self, filters) if tag["resource_id"] in there]
+        return [
+            tag | {"resource_type": words.get(tag["resource_type"], tag["resource_type"])}
+            for tag in original(self, filters)
+            if tag["resource_id"] in there
+        ]
 
     return describe
+
+
+def tagged_resources(original: Callable[..., Any]) -> Callable[..., Any]:
+    """List the groups of databases by their tags too; moto leaves them out."""
+
+    def listed(self: Any) -> Any:
+        yield from original(self)
+        for group in (*self.subnet_groups.values(), *self.db_parameter_groups.values()):
+            tags = {tag["Key"]: tag["Value"] for tag in group.get_tags()}
+            yield TaggedResource(group.arn, tags, f"rds:{group.resource_type}")
+
+    return listed
 
 
 def delete_key_pair(asked: Any) -> ActionResult:

@@ -98,7 +98,10 @@ def test_the_role_may_read_its_prefix_and_its_secrets_only(stacked: Account) -> 
 
 
 def test_the_longest_name_in_the_longest_region_makes_names_that_iam_takes() -> None:
-    deployment = Deployment.model_validate({"name": "n" * 31, "region": "ap-southeast-2"})
+    monitored = {"monitoring_s": 60}
+    deployment = Deployment.model_validate(
+        {"name": "n" * 31, "region": "ap-southeast-2", "database": monitored}
+    )
     graph = stack.build(stack.Context(deployment, "123456789012", ACCESS, PUBLIC_KEY)).graph
     names = [one.role_name for one in graph if isinstance(one, Role)]
     assert sorted(map(len, names)) == [63, 63, 64]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from provisioner.aws import Aws
-from provisioner.engine import plan
+from provisioner.engine import plan, tagged
 from provisioner.engine.apply import Event, apply
 from provisioner.engine.graph import Graph
 from provisioner.errors import FlowsteadError
@@ -34,6 +34,10 @@ class Thing(Resource):
     def find(self, aws: Aws) -> Live | None:
         del aws
         return Live(self.name, tags=self.tags) if self.there else None
+
+    def at(self, aws: Aws, id_: str) -> Live | None:
+        del id_
+        return self.find(aws)
 
     def create(self, aws: Aws, state: State) -> Live:
         del aws
@@ -61,6 +65,7 @@ class Thing(Resource):
 def _nothing_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask nobody what else carries the tag: there is no AWS here."""
     monkeypatch.setattr(plan, "_LISTINGS", ())
+    monkeypatch.setattr(tagged, "find_iam", lambda *_: [])
 
 
 def run(*resources: Thing) -> list[Event]:

@@ -282,13 +282,13 @@ def test_what_carries_the_tag_and_is_unknown_is_a_notice(stacked: Account) -> No
 def test_a_destroy_tells_what_it_leaves(stacked: Account) -> None:
     names = [make(stacked) for make in UNKNOWN]
     planned = stacked.destroy(keep_data=False)
-    after = plan.left(planned, stacked.open()).unknown
+    after = plan.left_by(planned, stacked.open()).unknown
     assert set(after) == set(planned.unknown)
     assert [name for name in names if name not in "\n".join(map(str, after))] == []
 
 
 def test_a_destroy_that_leaves_nothing_shows_it(stacked: Account) -> None:
-    assert plan.left(stacked.destroy(), stacked.open()).unknown == ()
+    assert plan.left_by(stacked.destroy(), stacked.open()).unknown == ()
     assert plan.destroy(stacked.unprotected(), stacked.open()).unknown == ()
 
 

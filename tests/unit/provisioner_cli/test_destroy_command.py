@@ -49,7 +49,7 @@ def test_destroy_ends_with_what_it_does_not_know(made):
     for _ in range(2):
         result = made.run("destroy", "--yes")
         assert result.code == 1
-        assert f"left: ec2/vpc-elastic-ip {address['AllocationId']}" in result.out
+        assert f"left: ec2/elastic-ip {address['AllocationId']}" in result.out
         assert "remove by hand" in result.err
     assert made.account.live("network") is None
     made.account.call("ec2", "release_address", AllocationId=address["AllocationId"])

@@ -187,7 +187,7 @@ class Terminal(io.StringIO):
 
 def shown(stream, clock):
     graph = Account.graph(None)
-    changes = tuple(Change(one, "create") for one in graph if not one.looked_up and one.is_wanted)
+    changes = tuple(Change(one, "create") for one in graph if not one.looked_up)
     plan = Plan(graph=graph, changes=changes, state=State())
     vpc, database = graph["network"], graph["database"]
     with progress.show(plan, clock, stream) as show:

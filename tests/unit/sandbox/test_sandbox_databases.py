@@ -224,3 +224,16 @@ def test_monitoring_wants_a_role_that_rds_can_take_for_this_database(client, cre
     assert code_of(modify, **named, **others) == "InvalidParameterValue"
     own = {"MonitoringInterval": 60, "MonitoringRoleArn": role(f"{unique}-a", f"{database}{unique}")}
     assert modify(**named, **own)["DBInstance"]["MonitoringInterval"] == 60
+
+
+def test_groups_of_databases_are_in_the_list_of_what_carries_a_tag(client, network, unique):
+    rds, tags = client("rds"), [{"Key": "of", "Value": unique}]
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=unique, DBSubnetGroupDescription="d", SubnetIds=network.subnets, Tags=tags
+    )
+    rds.create_db_parameter_group(
+        DBParameterGroupName=unique, DBParameterGroupFamily="postgres17", Description="d", Tags=tags
+    )
+    filters = [{"Key": "of", "Values": [unique]}]
+    listed = client("resourcegroupstaggingapi").get_resources(TagFilters=filters)["ResourceTagMappingList"]
+    assert {one["ResourceARN"].split(":", 5)[5] for one in listed} == {f"subgrp:{unique}", f"pg:{unique}"}

@@ -147,11 +147,12 @@ def test_what_is_gone_has_no_tags(client, network, unique):
     def tagged(kind):
         return [{"ResourceType": kind, "Tags": [{"Key": unique, "Value": "tagged"}]}]
 
+    def kinds():
+        tags = ec2.describe_tags(Filters=[{"Name": "key", "Values": [unique]}])["Tags"]
+        return {tag["ResourceId"]: tag["ResourceType"] for tag in tags}
+
     def named():
-        return {
-            tag["ResourceId"]
-            for tag in ec2.describe_tags(Filters=[{"Name": "key", "Values": [unique]}])["Tags"]
-        }
+        return set(kinds())
 
     service = "com.amazonaws.us-east-1.s3"
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]
@@ -161,6 +162,7 @@ def test_what_is_gone_has_no_tags(client, network, unique):
     )["VpcEndpoint"]["VpcEndpointId"]
     volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tagged("volume"))
     assert named() == {address, table["RouteTableId"], endpoint, volume["VolumeId"]}
+    assert kinds()[address] == "elastic-ip"
     ec2.release_address(AllocationId=address)
     ec2.delete_route_table(RouteTableId=table["RouteTableId"])
     ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])
@@ -270,6 +272,7 @@ def test_flow_logs_go_to_a_folder_of_a_bucket_that_is_there(client, network, uni
     assert made["LogDestination"] == asked["LogDestination"]
     ec2.create_tags(Resources=ids, Tags=[{"Key": "a", "Value": "b"}])
     filters = [{"Name": "resource-id", "Values": ids}]
-    assert len(ec2.describe_tags(Filters=filters)["Tags"]) == 1
+    (tag,) = ec2.describe_tags(Filters=filters)["Tags"]
+    assert tag["ResourceType"] == "vpc-flow-log"
     ec2.delete_flow_logs(FlowLogIds=ids)
     assert ec2.describe_tags(Filters=filters)["Tags"] == []

@@ -1,0 +1,47 @@
+"""Every kind that provision.py makes, in the order in which what nothing wants any more can go."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from provisioner.resources.base import Resource
+from provisioner.resources.ec2.elastic_ip import ElasticIp
+from provisioner.resources.ec2.flow_log import FlowLog
+from provisioner.resources.ec2.instance import Instance
+from provisioner.resources.ec2.internet_gateway import InternetGateway
+from provisioner.resources.ec2.key_pair import KeyPair
+from provisioner.resources.ec2.route_table import RouteTable
+from provisioner.resources.ec2.s3_endpoint import S3Endpoint
+from provisioner.resources.ec2.security_group import SecurityGroup
+from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.ec2.vpc import Vpc
+from provisioner.resources.iam.instance_profile import InstanceProfile
+from provisioner.resources.iam.role import Role
+from provisioner.resources.rds.db_instance import DbInstance
+from provisioner.resources.rds.db_parameter_group import DbParameterGroup
+from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
+from provisioner.resources.s3.bucket import Bucket
+from provisioner.resources.secretsmanager.secret import Secret
+
+KINDS: tuple[type[Resource], ...] = (
+    FlowLog,
+    ElasticIp,
+    Instance,
+    InstanceProfile,
+    DbInstance,
+    DbSubnetGroup,
+    DbParameterGroup,
+    Role,
+    S3Endpoint,
+    Bucket,
+    Secret,
+    SecurityGroup,
+    RouteTable,
+    InternetGateway,
+    Subnet,
+    Vpc,
+    KeyPair,
+)
+"""Each before what it may need: a test holds it against a whole deployment."""
+
+BY_LISTING: Mapping[str, type[Resource]] = MappingProxyType({kind.listed_as: kind for kind in KINDS})
+"""By AWS's word for it in lists of what carries a tag."""
