@@ -12,7 +12,8 @@ from .logins import Login
 from .rights import rights_corrections
 from .server import Server, Session
 from .statements import (
-    FORBIDDEN_ATTRIBUTES,
+    APPLICATION_ATTRIBUTES,
+    OWNER_ATTRIBUTES,
     Statement,
     database_corrections,
     password_correction,
@@ -33,12 +34,12 @@ class Desired:
 
     def server_corrections(self, session: Session, wrong_passwords: Iterable[Login]) -> Iterator[Statement]:
         """Yield the statements, for the master, that make roles, passwords and databases right."""
-        columns = ("rolcanlogin", *FORBIDDEN_ATTRIBUTES)
+        columns = tuple(OWNER_ATTRIBUTES)
         found = session.rows(f"SELECT rolname, {', '.join(columns)} FROM pg_roles")  # noqa: S608 - constants
         roles = {name: dict(zip(columns, values, strict=True)) for name, *values in found}
-        for login in (self.owner, self.application):
+        for login, allowed in ((self.owner, OWNER_ATTRIBUTES), (self.application, APPLICATION_ATTRIBUTES)):
             attributes = roles.get(login.username)
-            yield from role_corrections(login, attributes)
+            yield from role_corrections(login, allowed, attributes)
             if attributes is None or login in wrong_passwords:
                 yield password_correction(login)
         owners = dict(session.rows("SELECT datname, pg_get_userbyid(datdba) FROM pg_database"))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from .logins import Login
 
-# The attributes that neither role may have, by their column in pg_roles
-FORBIDDEN_ATTRIBUTES = {"rolcreatedb": "NOCREATEDB", "rolcreaterole": "NOCREATEROLE"}
+# What the roles may do on the server, by the column in pg_roles. To migrate or restore data, the owner makes
+# a database beside each of its own and switches their names: PostgreSQL lets nobody else.
+OWNER_ATTRIBUTES = {"rolcreatedb": "CREATEDB", "rolcreaterole": "NOCREATEROLE", "rolcanlogin": "LOGIN"}
+APPLICATION_ATTRIBUTES = {**OWNER_ATTRIBUTES, "rolcreatedb": "NOCREATEDB"}
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,15 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def role_corrections(role: Login, attributes: Mapping[str, bool] | None) -> Iterator[Statement]:
+def role_corrections(
+    role: Login, wanted: Mapping[str, str], attributes: Mapping[str, bool] | None
+) -> Iterator[Statement]:
     """Yield the statements that make a role right; `attributes` are its columns of pg_roles, if it exists."""
     name = quoted(role.username)
     if attributes is None:
-        yield Statement(f"CREATE ROLE {name} LOGIN NOCREATEDB NOCREATEROLE")
+        yield Statement(f"CREATE ROLE {name} {' '.join(wanted.values())}")
         return
-    wrong = [word for column, word in FORBIDDEN_ATTRIBUTES.items() if attributes[column]]
-    wrong += [] if attributes["rolcanlogin"] else ["LOGIN"]
+    wrong = [word for column, word in wanted.items() if attributes[column] == word.startswith("NO")]
     if wrong:
         yield Statement(f"ALTER ROLE {name} {' '.join(wrong)}")
 

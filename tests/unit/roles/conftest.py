@@ -1,9 +1,15 @@
-"""Loads the action plugin as Ansible does, by its file: then the package behind it can be imported."""
+"""Loads the action plugin as Ansible does, by its file: then the package behind it can be imported.
+
+The mlflow role's programs for its host are found as they find each other there.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+
+import pytest
 
 PLUGIN = Path(__file__).resolve().parents[3] / "roles/database_access/action_plugins/flowstead_databases.py"
 
@@ -11,3 +17,12 @@ _spec = importlib.util.spec_from_file_location("ansible.plugins.action.flowstead
 assert _spec is not None
 assert _spec.loader is not None
 _spec.loader.exec_module(importlib.util.module_from_spec(_spec))
+
+sys.path.insert(0, str(PLUGIN.parents[2] / "mlflow_data/files/host"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one database server for all tests that need one."""
+    import postgresql_server  # noqa: PLC0415 - it needs what has been loaded above
+
+    config.pluginmanager.register(postgresql_server)

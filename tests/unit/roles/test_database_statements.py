@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from flowstead_database_access.logins import Login
 from flowstead_database_access.statements import (
+    APPLICATION_ATTRIBUTES,
+    OWNER_ATTRIBUTES,
     Rights,
     database_corrections,
     password_correction,
@@ -13,29 +15,43 @@ from flowstead_database_access.statements import (
 )
 
 ROLE = Login("mlflow_owner", "the-password")
-RIGHT = {"rolcanlogin": True, "rolcreatedb": False, "rolcreaterole": False}
+RIGHT = {"rolcanlogin": True, "rolcreatedb": True, "rolcreaterole": False}
 
 
 def sql(statements):
     return [statement.sql for statement in statements]
 
 
-def test_a_missing_role_is_made_without_power():
-    assert sql(role_corrections(ROLE, None)) == ['CREATE ROLE "mlflow_owner" LOGIN NOCREATEDB NOCREATEROLE']
+def test_a_missing_role_is_made_without_more_power_than_it_needs():
+    assert sql(role_corrections(ROLE, OWNER_ATTRIBUTES, None)) == [
+        'CREATE ROLE "mlflow_owner" CREATEDB NOCREATEROLE LOGIN'
+    ]
+    assert sql(role_corrections(ROLE, APPLICATION_ATTRIBUTES, None)) == [
+        'CREATE ROLE "mlflow_owner" NOCREATEDB NOCREATEROLE LOGIN'
+    ]
 
 
 def test_a_right_role_is_left_alone():
-    assert sql(role_corrections(ROLE, RIGHT)) == []
+    assert sql(role_corrections(ROLE, OWNER_ATTRIBUTES, RIGHT)) == []
+    assert sql(role_corrections(ROLE, APPLICATION_ATTRIBUTES, RIGHT | {"rolcreatedb": False})) == []
 
 
 @pytest.mark.parametrize(
     ("attribute", "word"),
-    [("rolcreatedb", "NOCREATEDB"), ("rolcreaterole", "NOCREATEROLE"), ("rolcanlogin", "LOGIN")],
+    [("rolcreatedb", "CREATEDB"), ("rolcreaterole", "NOCREATEROLE"), ("rolcanlogin", "LOGIN")],
 )
 def test_a_drifted_attribute_is_set_right_and_no_other(attribute, word):
     drifted = RIGHT | {attribute: not RIGHT[attribute]}
 
-    assert sql(role_corrections(ROLE, drifted)) == [f'ALTER ROLE "mlflow_owner" {word}']
+    assert sql(role_corrections(ROLE, OWNER_ATTRIBUTES, drifted)) == [f'ALTER ROLE "mlflow_owner" {word}']
+
+
+def test_the_application_makes_no_databases():
+    drifted = RIGHT | {"rolcreatedb": True}
+
+    assert sql(role_corrections(ROLE, APPLICATION_ATTRIBUTES, drifted)) == [
+        'ALTER ROLE "mlflow_owner" NOCREATEDB'
+    ]
 
 
 def test_a_password_shows_nowhere():

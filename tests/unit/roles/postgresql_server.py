@@ -1,0 +1,54 @@
+"""A real PostgreSQL server whose master is no superuser, as on RDS, for all tests that need one."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from flowstead_database_access.logins import Login
+from flowstead_database_access.server import Server
+
+from sandbox.real import images, namespaces
+from sandbox.real.certificates import Authority
+from sandbox.real.postgresql_server import PostgresqlServer
+from sandbox.real.site import Site
+from tests.clearing import cleared
+
+ENDPOINT = "db.flowstead.test"
+MASTER = Login("master", "the-masters-password")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session", params=images.versions(), ids="postgresql-{}".format)
+def postgresql(request, authority, tmp_path_factory):
+    """A new server of each version, in a network namespace where the tests are too; it logs all SQL."""
+    certificate, key = authority.issue([ENDPOINT])
+    name = f"unit-{secrets.token_hex(4)}"
+    site = Site(name, tmp_path_factory.mktemp("server"), "unit", 0)
+    database = PostgresqlServer(
+        site,
+        "server",
+        str(namespaces.path(name)),
+        images.ensure(f"postgresql-{request.param}"),
+        master_user=MASTER.username,
+        password=MASTER.password,
+        database=None,
+        certificate=certificate,
+        key=key,
+        parameters={"log_statement": "all"},
+    )
+    clear = "from sandbox.real import containers, namespaces; containers.remove(sys.argv[1]); "
+    with cleared(f"{clear}namespaces.remove(sys.argv[2])", site.container("db-server"), name):
+        namespaces.make(name)
+        database.run()
+        with namespaces.entered(name):
+            yield database
+
+
+@pytest.fixture(scope="session")
+def server(postgresql, authority):  # noqa: ARG001 - it runs while the tests do
+    return Server(endpoint=ENDPOINT, local_port=5432, ca_path=authority.ca_pem_path)
