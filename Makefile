@@ -75,6 +75,7 @@ types:
 	@mypy --no-error-summary plugins/modules plugins/callback plugins/inventory
 	@mypy --no-error-summary $(filter-out %_databases.py,$(wildcard plugins/action/*.py))
 	@mypy --no-error-summary roles/mlflow_release/files/app/flowstead_server
+	@mypy --no-error-summary roles/mlflow_data/files/host
 
 # The local AWS changes moto inside its process: its tests run in one of their own.
 unit-sandbox:

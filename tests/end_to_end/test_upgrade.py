@@ -37,6 +37,7 @@ STEPS = (
     "hold requests",
     "back up",
     "change the data",
+    "switch the data",
     "start the release",
     "switch the gateway",
     "use it as a client",
@@ -67,9 +68,9 @@ def older(
     deployment.host(
         f"set -e; systemctl disable --now mlflow@{NEWEST}.service; rm /etc/mlflow/serving.json; "
         "systemctl start flowstead-secrets@pgpass-owner; cd /usr/local/lib/flowstead/mlflow; "
-        f"runuser -u mlflow -- env HOME=/var/lib/mlflow /opt/mlflow/releases/{NEWEST}/bin/python -B -c '"
-        "import data, json; one = data.Data(json.loads(data.SETTINGS.read_text())); "
-        '[one.replace(base["owner_uri"]) for base in one.databases]\'; '
+        f"/opt/mlflow/releases/{NEWEST}/bin/python -B -c '"
+        "import data; one = data.Data(data.read_settings()); "
+        "[one.engine.replace(base.owner_uri) for base in one.settings.databases]'; "
         "rm /run/flowstead/pgpass-owner"
     )
     deployment.playbook("site.yml", *use(OLDER_SCHEMA))
@@ -150,7 +151,7 @@ def test_data_are_put_back_when_the_new_release_fails_after_its_migration(
     assert done.returncode != 0
     assert "No snapshot: these AWS credentials may not take one" in " ".join(done.stdout.split())
     assert "deliberately broken" not in logging.record.read_text()
-    assert "The data were put back as they were, from the backup" in " ".join(done.stdout.split())
+    assert "The data were put back as they were; a backup of them is" in " ".join(done.stdout.split())
     assert f"{OLDER_SCHEMA} still serves" in done.stdout
     assert serves(older, client_environment, OLDER_SCHEMA)
 

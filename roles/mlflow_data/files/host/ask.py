@@ -6,6 +6,8 @@ refused, it is fetched from Secrets Manager once more: somebody may have changed
 the server started.
 """
 
+from __future__ import annotations
+
 import argparse
 import base64
 import http.client
@@ -13,13 +15,15 @@ import json
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from http import HTTPStatus
+from typing import Any
 
-from host import SECRETS_UNIT, ChangeError, administrator_password, command
+from flowstead_host.errors import ChangeError
+from flowstead_host.files import SECRETS_UNIT, administrator_password
+from flowstead_host.programs import command
 
 # A unit that systemd had to start this often while we waited does not come up.
 RESTARTS_OF_A_FAILURE = 3
@@ -27,40 +31,49 @@ RESTARTS_OF_A_FAILURE = 3
 FIRST_EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
-def restarts(unit):
+def restarts(unit: str) -> int:
     """Return how often systemd has started the unit again by itself."""
-    command = ["systemctl", "show", "--property=NRestarts", "--value", unit]
-    return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout or 0)
+    argv = ["systemctl", "show", "--property=NRestarts", "--value", unit]
+    return int(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout or 0)
 
 
 class GatewayConnection(http.client.HTTPSConnection):
     """HTTPS to this host's own gateway, whose certificate must be good for the name that clients use."""
 
-    def connect(self):
+    def __init__(self, host: str, *, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(host, context=context, **options)
+        self.context = context
+
+    def connect(self) -> None:
         """Connect here, whatever the name's public address is: a host may not be able to reach that."""
         plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
-        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)
+        self.sock = self.context.wrap_socket(plain, server_hostname=self.host)
 
 
 class GatewayHandler(urllib.request.HTTPSHandler):
     """Opens https addresses at this host's own gateway."""
 
-    def https_open(self, request):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self.context = context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         """Open one request."""
-        return self.do_open(GatewayConnection, request, context=self._context)
+        connection: Any = GatewayConnection
+        return self.do_open(connection, req, context=self.context)
 
 
 class Release:
     """A release on a port of this host, or whichever one is behind its gateway."""
 
-    def __init__(self, base, username, password, ca_file=None):
+    def __init__(self, base: str, username: str, password: str, ca_file: str | None = None) -> None:
         self.base = base
         context = ssl.create_default_context(cafile=ca_file)
         self.opener = urllib.request.build_opener(GatewayHandler(context=context))
         login = base64.b64encode(f"{username}:{password}".encode()).decode()
         self.login = {"Authorization": f"Basic {login}"}
 
-    def ask(self, path, body=None, login=True):
+    def ask(self, path: str, body: dict[str, Any] | None = None, *, login: bool = True) -> tuple[int, str]:
         """Return the status and the text of one request; status 0 when nothing listens."""
         headers = dict(self.login if login else {})
         data = None
@@ -79,7 +92,7 @@ class Release:
             return 0, str(error)
 
 
-def wait(release, unit, timeout_s):
+def wait(release: Release, unit: str, timeout_s: float) -> None:
     """Return when the release answers at all; leave with a message when it does not."""
     deadline = time.monotonic() + timeout_s
     before = restarts(unit)
@@ -95,7 +108,7 @@ def wait(release, unit, timeout_s):
         time.sleep(0.2)
 
 
-def log_in(arguments, base):
+def log_in(arguments: argparse.Namespace, base: str) -> Release:
     """Return the release with a login that it takes, once it answers at all."""
     for fetch_first in (False, True):
         if fetch_first:
@@ -111,7 +124,7 @@ def log_in(arguments, base):
     )
 
 
-def main():
+def main() -> None:
     """Ask, and say what was asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unit", required=True)
@@ -153,4 +166,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

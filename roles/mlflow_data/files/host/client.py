@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Use MLflow as a client would, through this host's gateway: log a run, read it back, delete all of it.
 
-Managed by Ansible. Run with a release's own Python as MLflow's user. On standard input, as JSON: `password`,
-and `pass`, which opens a gateway that holds other clients off.
+Managed by Ansible. Run with a release's own Python as MLflow's user. It loads everything first, says "ready",
+and waits: on standard input come as JSON `password`, and `pass`, which opens a gateway that holds other
+clients off. At an end without them it does nothing.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -13,6 +16,7 @@ import ssl
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -22,30 +26,35 @@ from mlflow.tracking.request_header.registry import _request_header_provider_reg
 EXPERIMENT = "Flowstead checks"
 
 
-def come_home(name):
+def resolve_locally(name: str) -> None:
     """Reach the gateway on this host, whatever the name's address is: that may be out of reach here."""
     ask = socket.getaddrinfo
-    socket.getaddrinfo = lambda host, *rest, **more: ask("127.0.0.1" if host == name else host, *rest, **more)
+
+    def answer(host: Any, *rest: Any, **more: Any) -> Any:
+        return ask("127.0.0.1" if host == name else host, *rest, **more)
+
+    socket.getaddrinfo = answer
 
 
-def show_pass(token):
+def show_pass(token: str) -> None:
     """Send the pass with every request."""
 
     class Pass(RequestHeaderProvider):
         """The header with the pass."""
 
-        def in_context(self):
+        def in_context(self) -> bool:
             """Tell whether there is one."""
             return bool(token)
 
-        def request_headers(self):
+        def request_headers(self) -> dict[str, str]:
             """Return it."""
             return {"X-Flowstead-Pass": token}
 
-    _request_header_provider_registry.register(Pass)
+    registry: Any = _request_header_provider_registry
+    registry.register(Pass)
 
 
-def use():
+def use() -> None:
     """Log a run and see that it comes back, in an experiment that is in nobody's list before and after."""
     client = MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -58,7 +67,7 @@ def use():
         client.delete_experiment(experiment_id)
 
 
-def log_and_read(client, experiment_id):
+def log_and_read(client: MlflowClient, experiment_id: str) -> None:
     """Log parameters, metrics and an artifact, and see that they come back."""
     run_id = client.create_run(experiment_id).info.run_id
     client.log_param(run_id, "question", "does it answer?")
@@ -78,15 +87,19 @@ def log_and_read(client, experiment_id):
         raise SystemExit(f"MLflow {mlflow.__version__} gave back {seen} instead of {wanted}")
 
 
-def main():
+def main() -> None:
     """Use the server that the arguments name."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("--gateway", required=True)
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--ca-file", required=True)
     parser.add_argument("--username", required=True)
     arguments = parser.parse_args()
-    told = json.load(sys.stdin)
+    print("ready", flush=True)
+    words = sys.stdin.read()
+    if not words:
+        return
+    told = json.loads(words)
     os.environ |= {
         "MLFLOW_TRACKING_URI": f"https://{arguments.gateway}:{arguments.port}".removesuffix(":443"),
         "MLFLOW_TRACKING_USERNAME": arguments.username,
@@ -99,7 +112,7 @@ def main():
     trusted = arguments.ca_file or system.cafile or system.capath
     if trusted:
         os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = trusted
-    come_home(arguments.gateway)
+    resolve_locally(arguments.gateway)
     show_pass(told["pass"])
     use()
 

@@ -10,6 +10,8 @@ What goes is locked first, and goes in one transaction with all that belongs to 
 written down before, and they are removed after: if this is killed in between, the next time begins with them.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import json
@@ -18,11 +20,12 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 import botocore.exceptions
-from artifacts import Bucket
-from host import write_json
+from flowstead_host.artifacts import Bucket
+from flowstead_host.files import write_json
 from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
@@ -63,22 +66,24 @@ IDENTIFIER = re.compile(r"(?:m-)?[0-9a-f]{32}")
 DEFAULT_EXPERIMENT = 0
 # So many of the things that are kept are named.
 NAMED = 5
+# By kind: where the files of each thing are.
+Places = dict[str, dict[Any, str]]
 
 
 class Garbage:
     """What was deleted before a time, in milliseconds since 1970."""
 
-    def __init__(self, store, bucket, before_ms, *, dry_run):
+    def __init__(self, store: Any, bucket: Bucket, before_ms: int, *, dry_run: bool) -> None:
         self.store = store
         self.bucket = bucket
         self.before_ms = before_ms
         self.dry_run = dry_run
         self.counts = dict.fromkeys([*WORDS, "bytes"], 0)
-        self.kept = []
+        self.kept: list[str] = []
         self.elsewhere = 0
-        self.used = {}
+        self.used: dict[str, str] = {}
 
-    def collect(self):
+    def collect(self) -> None:
         """Remove everything that is due, or only count it."""
         if not self.dry_run:
             self.finish()
@@ -88,16 +93,16 @@ class Garbage:
         for kind, name in due:
             self.take(kind, name)
 
-    def old(self, kind, query):
+    def old(self, kind: str, query: Any) -> Any:
         """Narrow a query to what was deleted long enough ago."""
         key, *_, deleted_ms = COLUMNS[kind]
         is_deleted = key.class_.lifecycle_stage == LifecycleStage.DELETED
         return query.filter(is_deleted, deleted_ms <= self.before_ms).order_by(key)
 
-    def due(self, session):
+    def due(self, session: Session) -> list[tuple[str, Any]]:
         """Return kind and identifier of all to look at; what is in a deleted experiment goes with that."""
         experiment = SqlExperiment.experiment_id
-        found = []
+        found: list[tuple[str, Any]] = []
         for kind, (key, *_) in COLUMNS.items():
             query = self.old(kind, session.query(key))
             if kind == "experiments":
@@ -109,7 +114,7 @@ class Garbage:
             found += [(kind, name) for (name,) in query]
         return found
 
-    def take(self, kind, name):
+    def take(self, kind: str, name: Any) -> None:
         """Remove one thing and what belongs to it; nothing of it if somebody has restored it meanwhile."""
         with Session(self.store.engine) as session, session.begin():
             key, title, place, _ = COLUMNS[kind]
@@ -134,14 +139,14 @@ class Garbage:
         self.elsewhere += folders.count("")
         self.take_files(folders)
 
-    def reason_to_stay(self, session, kind, name, places):
+    def reason_to_stay(self, session: Session, kind: str, name: Any, places: Places) -> str:
         """Return why something is kept though it is old enough; empty if nothing speaks for it."""
         run = session.query(SqlRun.run_uuid).filter(SqlRun.experiment_id == name)
         if kind == "experiments" and self.old("runs", run).count() < len(places["runs"]):
             return "a run in it is in use, or was deleted later"
         return next((self.used[one] for some in places.values() for one in some if one in self.used), "")
 
-    def delete_rows(self, session, kind, name, places):
+    def delete_rows(self, session: Session, kind: str, name: Any, places: Places) -> None:
         """Delete with MLflow's own functions, in the transaction that holds the locks."""
         self.store.ManagedSessionMaker = lambda *_, **__: contextlib.nullcontext(session)
         # There are no other functions for it than those of `mlflow gc`.
@@ -155,7 +160,7 @@ class Garbage:
             traces.delete(synchronize_session=False)
             self.store._hard_delete_experiment(str(name))  # noqa: SLF001
 
-    def take_files(self, folders):
+    def take_files(self, folders: list[str]) -> None:
         """Count the files in folders, and remove them."""
         files = list(self.bucket.files([folder for folder in folders if folder]))
         self.counts["files"] += len(files)
@@ -164,7 +169,7 @@ class Garbage:
             self.bucket.remove([key for key, _ in files])
             PENDING.unlink(missing_ok=True)
 
-    def finish(self):
+    def finish(self) -> None:
         """Remove files whose rows are gone, if the last time was killed before it did."""
         if not PENDING.exists():
             return
@@ -174,7 +179,7 @@ class Garbage:
             is_there = session.query(key).filter(key == pending["name"]).first()
         self.take_files([] if is_there else pending["folders"])
 
-    def report(self, age):
+    def report(self, age: str) -> dict[str, Any]:
         """Return the counts, and everything in sentences."""
         verb = "Would be removed" if self.dry_run else "Removed"
         found = ", ".join(
@@ -190,7 +195,7 @@ class Garbage:
         return {"counts": self.counts, "told": told}
 
 
-def in_use(session):
+def in_use(session: Session) -> dict[str, str]:
     """Return the runs and logged models that registered models are made of, each with the first of these."""
     rows = (
         session.query(
@@ -209,9 +214,9 @@ def in_use(session):
     }
 
 
-def contents(session, experiment, location):
+def contents(session: Session, experiment: int, location: str) -> Places:
     """Lock an experiment's runs and logged models; return where their files are, and its traces'."""
-    places = {}
+    places: Places = {}
     for kind in ("runs", "models"):
         key, _, place, _ = COLUMNS[kind]
         rows = session.query(key, place).filter(key.class_.experiment_id == experiment).with_for_update()
@@ -222,16 +227,17 @@ def contents(session, experiment, location):
     return places
 
 
-def main():
+def main() -> None:
     """Do what was asked, and print the answer."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("age", help="how long ago it was deleted at least, for people")
     parser.add_argument("age_s", type=int, help="the same, in seconds")
     parser.add_argument("--dry-run", action="store_true", help="only count")
     arguments = parser.parse_args()
     before_ms = int((time.time() - arguments.age_s) * 1000)
     bucket = Bucket(boto3.client("s3"), os.environ["MLFLOW_ARTIFACTS_DESTINATION"])
-    store = SqlAlchemyStore(os.environ["MLFLOW_BACKEND_STORE_URI"], "mlflow-artifacts:/")
+    make_store: Any = SqlAlchemyStore
+    store = make_store(os.environ["MLFLOW_BACKEND_STORE_URI"], "mlflow-artifacts:/")
     garbage = Garbage(store, bucket, before_ms, dry_run=arguments.dry_run)
     garbage.collect()
     print(json.dumps(garbage.report(arguments.age)))

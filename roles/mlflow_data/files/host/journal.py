@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
 """Print the end of a unit's journal without any secret: journal.py UNIT FILE. Managed by Ansible."""
 
+from __future__ import annotations
+
 import re
 import subprocess
 import sys
 
-from host import variables_in
+from flowstead_host.files import variables_in
 
 LINES = 40
 
 
-def main(unit, secrets_file):
+def main(unit: str, secrets_file: str) -> None:
     """Print the tail; every value of the secrets' file, and every password in an address, is struck out."""
     command = ["journalctl", "--unit", unit, "--lines", str(LINES), "--no-pager", "--output", "cat"]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", check=False).stdout
     try:
-        values = variables_in(secrets_file).values()
+        values = list(variables_in(secrets_file).values())
     except OSError:
         values = []
     for value in sorted(filter(None, values), key=len, reverse=True):

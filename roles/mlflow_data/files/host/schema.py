@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
 """Compare the schema that an MLflow release wants with the one that the databases have. Managed by Ansible.
 
-Run with the release's own Python: schema.py TRACKING_URI LOGIN_URI. Prints JSON: state is "same", "older"
-(the databases must be migrated; also: empty) or "newer" (made by a release that this one does not know);
-server and pg_dump are PostgreSQL's major versions, of the database server and of what would back it up.
+Run with the release's own Python. Prints JSON: state is "same", "older" (the databases must be migrated;
+also: empty) or "newer" (made by a release that this one does not know); server and pg_dump are the major
+versions of the database server and of what would back it up.
 """
+
+from __future__ import annotations
 
 import ast
 import importlib.util
 import json
-import re
-import subprocess
 import sys
 from pathlib import Path
 
-import psycopg2
+from flowstead_host.engines import engine_of
+from flowstead_host.errors import ChangeError
+from flowstead_host.settings import read_settings
+
+# Where a release has the migrations of each database, in the order of the settings.
+MIGRATIONS = ("store/db_migrations/versions", "server/auth/db/migrations/versions")
 
 
-def revisions(folder):
+def revisions(folder: Path) -> tuple[set[str], set[str]]:
     """Return the revisions in a folder of Alembic migrations, and the one that no other follows.
 
     The files are parsed, not run: importing them takes seconds.
@@ -26,58 +31,43 @@ def revisions(folder):
     for path in folder.glob("*.py"):
         names = {}
         for node in ast.parse(path.read_text()).body:
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            for target in targets:
-                if isinstance(target, ast.Name) and target.id in {"revision", "down_revision"}:
-                    names[target.id] = ast.literal_eval(node.value)
+            if isinstance(node, ast.Assign):
+                target, value = node.targets[0], node.value
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                target, value = node.target, node.value
+            else:
+                continue
+            if isinstance(target, ast.Name) and target.id in {"revision", "down_revision"}:
+                names[target.id] = ast.literal_eval(value)
         if "revision" in names:
             follows[names["revision"]] = names.get("down_revision")
     heads = set(follows) - set(follows.values())
     return set(follows), heads
 
 
-def database_revision(uri, table):
-    """Return the revision that a database says it has, None without a schema, and its server's version."""
-    with (
-        psycopg2.connect(
-            uri.replace("postgresql+psycopg2://", "postgresql://", 1), connect_timeout=10
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
-        server = connection.server_version // 10000
-        cursor.execute("SELECT to_regclass(%s)", (table,))
-        if cursor.fetchone()[0] is None:
-            return None, server
-        cursor.execute(f"SELECT version_num FROM {table}")  # noqa: S608 - a constant
-        row = cursor.fetchone()
-        return row[0] if row else None, server
-
-
-def dump_version():
-    """Return the major version of this host's pg_dump, which says "pg_dump (PostgreSQL) 17.6 …"."""
-    text = subprocess.run(["pg_dump", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return int(re.search(r"\d+", text)[0])
-
-
-def main(tracking_uri, login_uri):
+def main() -> None:
     """Print the comparison."""
-    mlflow = Path(importlib.util.find_spec("mlflow").origin).parent
+    specification = importlib.util.find_spec("mlflow")
+    if specification is None or specification.origin is None:
+        raise ChangeError(f"{sys.executable} has no MLflow")
+    mlflow = Path(specification.origin).parent
+    settings = read_settings()
+    engine = engine_of(settings)
     states, databases, release = [], [], []
-    for uri, folder, table in (
-        (tracking_uri, mlflow / "store/db_migrations/versions", "alembic_version"),
-        (login_uri, mlflow / "server/auth/db/migrations/versions", "alembic_version_auth"),
-    ):
-        known, heads = revisions(folder)
-        present, server = database_revision(uri, table)
+    for database, folder in zip(settings.databases, MIGRATIONS):
+        known, heads = revisions(mlflow / folder)
+        present = engine.revision(database)
         databases.append(present or "empty")
         release.extend(sorted(heads))
         states.append(
             "same" if present in heads else "older" if present is None or present in known else "newer"
         )
     state = "newer" if "newer" in states else "older" if "older" in states else "same"
-    versions = {"server": server, "pg_dump": dump_version()}
-    print(json.dumps({"state": state, "databases": databases, "release": release} | versions))
+    print(json.dumps({"state": state, "databases": databases, "release": release, **engine.versions()}))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main()
+    except ChangeError as problem:
+        sys.exit(str(problem))

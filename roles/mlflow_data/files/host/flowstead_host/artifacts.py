@@ -1,7 +1,11 @@
 """MLflow's artifacts in the bucket. Managed by Ansible."""
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 # DeleteObjects takes no more (https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html).
@@ -11,11 +15,11 @@ BATCH = 1000
 class Bucket:
     """The artifacts' folder of the bucket; `destination` is its address, such as s3://bucket/artifacts."""
 
-    def __init__(self, s3, destination):
+    def __init__(self, s3: Any, destination: str) -> None:
         self.s3 = s3
         self.name, _, self.prefix = destination.removeprefix("s3://").strip("/").partition("/")
 
-    def folder(self, uri, owner):
+    def folder(self, uri: str | None, owner: str) -> str:
         """Return the folder of an address in the bucket; empty if it is elsewhere, or not its owner's alone.
 
         Users choose where an experiment's folders begin. MLflow makes the rest of the owner's identifier.
@@ -33,7 +37,7 @@ class Bucket:
         is_own = owner in names and not {".", ".."} & set(names)
         return folder if is_own and folder.startswith(f"{self.prefix}/".lstrip("/")) else ""
 
-    def files(self, folders):
+    def files(self, folders: list[str]) -> Iterator[tuple[str, int]]:
         """Yield the key and the size of every file in folders; what these have in common is listed once."""
         if not folders:
             return
@@ -46,7 +50,7 @@ class Bucket:
                 if any(key[: slash.end()] in wanted for slash in re.finditer("/", key)):
                     yield key, one["Size"]
 
-    def remove(self, keys):
+    def remove(self, keys: list[str]) -> None:
         """Delete files. With versioning, S3 keeps their last versions for as long as its rules say."""
         for first in range(0, len(keys), BATCH):
             objects = [{"Key": key} for key in keys[first : first + BATCH]]

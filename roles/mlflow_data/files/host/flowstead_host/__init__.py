@@ -1,0 +1,1 @@
+"""What the programs of the mlflow role on its host are made of. Managed by Ansible."""

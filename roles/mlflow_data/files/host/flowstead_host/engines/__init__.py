@@ -1,0 +1,72 @@
+"""Database engines behind one interface: a further one is one more module here. Managed by Ansible.
+
+Names are switched: what a change makes, it makes in fresh databases beside those that serve. These get the
+names of the others at its end, and the others stay, under a third name, until the change is committed.
+So what served before is whole until then, also where changes of a schema are no transactions.
+
+Nobody is connected when names are switched: clients are held off and the server is stopped. Each method may
+have been killed anywhere and be run again; what has been done, it sees by the names that there are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+from flowstead_host.settings import Database, Settings
+
+
+class Engine(Protocol):
+    """A database server, and what changes, backups and rehearsals need of it."""
+
+    def versions(self) -> dict[str, int]:
+        """Return the major versions of the server and of the program that would back it up."""
+
+    def check(self) -> None:
+        """See that dumps and switches will work, before anything is held up for them; raise ChangeError."""
+
+    def size(self) -> int:
+        """Return how many bytes the databases have."""
+
+    def revision(self, database: Database) -> str | None:
+        """Return the revision of a database's schema; None when it has none yet."""
+
+    def dump(self, database: Database, path: Path) -> dict[str, int]:
+        """Dump a database as it is at one moment; return the number of rows that it has then, by table."""
+
+    def verify(self, path: Path) -> dict[str, int]:
+        """Read a dump from beginning to end; return the number of rows in it, by table."""
+
+    def make_fresh(self, *, copied: bool) -> None:
+        """Make fresh databases, with the rights of those that serve: empty, or copies as they are now."""
+
+    def restore(self, database: Database, dump: Path) -> None:
+        """Fill a fresh database from a dump."""
+
+    def fresh_uri(self, database: Database) -> str:
+        """Return the owner's address of a fresh database, for MLflow."""
+
+    def switch(self) -> bool:
+        """Give fresh databases the names of those that serve; return whether there was anything to do."""
+
+    def switch_back(self) -> bool:
+        """Take that back; return whether there was anything to do."""
+
+    def drop_fresh(self) -> None:
+        """Remove fresh databases that did not get the others' names."""
+
+    def drop_old(self) -> None:
+        """Remove what served before a switch; it is gone then."""
+
+    def copy(self, database: Database, depth: str, folder: Path) -> None:
+        """Fill the copy for rehearsals: the schema and its revision, and with depth `full` the rows too."""
+
+    def wipe(self, database: Database) -> None:
+        """Empty the copy for rehearsals."""
+
+
+def engine_of(settings: Settings) -> Engine:
+    """Return the engine that the settings name; it is loaded only now, with its driver."""
+    engine: Engine = importlib.import_module(f"flowstead_host.engines.{settings.engine}").ENGINE(settings)
+    return engine

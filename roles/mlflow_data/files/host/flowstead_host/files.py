@@ -1,0 +1,54 @@
+"""Files that are whole after a crash, and files of variables. Managed by Ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowstead_host.errors import ChangeError
+
+# Writes the file with the server's secrets anew where Secrets Manager has others.
+SECRETS_UNIT = "flowstead-secrets@mlflow-env.service"
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a file so that after a crash it is the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    with draft.open("w") as file:
+        json.dump(value, file, indent=4)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.chmod(0o644)
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def variables_in(path: Path | str) -> dict[str, str]:
+    """Return the variables of a file in the form of systemd's EnvironmentFile (systemd.exec(5))."""
+    variables = {}
+    for line in Path(path).read_text().splitlines():
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        name, _, value = line.strip().partition("=")
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        variables[name] = value
+    return variables
+
+
+def administrator_password(path: Path | str) -> str:
+    """Return the administrator's password, from the file with the server's secrets."""
+    try:
+        return variables_in(path)["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    except KeyError:
+        raise ChangeError(
+            f"{path} has no MLFLOW_AUTH_ADMIN_PASSWORD: look at journalctl -u {SECRETS_UNIT}"
+        ) from None

@@ -1,0 +1,46 @@
+"""Tries a release on copies of the databases, while another one serves. Managed by Ansible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowstead_host.host import Host
+from flowstead_host.journal import COPIES, REHEARSAL
+
+
+def rehearse(host: Host, report: dict[str, Any], version: str, depth: str) -> None:
+    """Migrate copies of the databases, have the release serve them, ask it real questions, and clear up."""
+    present = host.serving()["version"] or version
+    began = host.clock()
+    with host.owner():
+        COPIES.write({"version": present})
+        try:
+            report.update(host.data(present, "copy", depth, what="The databases could not be copied"))
+            host.migrate(version, report.pop("addresses"))
+            report["asked"] = host.settings.room_for_two
+            if report["asked"]:
+                host.start_on_copies(version)
+                host.ask(version, on_copies=True)
+        finally:
+            wipe(host)
+            seconds = round(host.clock() - began, 1)
+            report["seconds"] = {"rehearsal": seconds}
+            REHEARSAL.write({"version": version, "seconds": seconds})
+
+
+def clear_up(host: Host) -> str:
+    """Remove what a rehearsal left that was broken off: the copies, and the server on them."""
+    if COPIES.read() is None:
+        return ""
+    with host.owner():
+        wipe(host)
+    return "A rehearsal had been broken off; what it left has been removed."
+
+
+def wipe(host: Host) -> None:
+    """Stop the server on the copies, and empty them."""
+    host.stop_on_copies()
+    note = COPIES.read()
+    if note is not None:
+        host.data(note["version"], "wipe", what="The copies could not be removed")
+    COPIES.remove()
