@@ -160,14 +160,15 @@ def test_a_signal_while_a_worker_is_forked_reaches_it_afterwards(monkeypatch: py
             self.run()
             return 0
 
+    one = Signalled(target=lambda: os.write(pipe[1], b", and was lost"))
     try:
-        one = Signalled(target=lambda: os.write(pipe[1], b", and was lost"))
         one.start()
         one.join(30)
         assert os.read(pipe[0], 100) == b"waits"
         assert one.exitcode == -signal.SIGUSR2
         assert signal.SIGUSR2 not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     finally:
+        one.kill()
         signal.signal(signal.SIGUSR2, before)
         for end in pipe:
             os.close(end)
@@ -216,7 +217,7 @@ def test_it_imports_says_so_waits_and_opens_nothing_before(
     monkeypatch.setattr(start, "prepare", lambda: done.append("stores opened"))
     monkeypatch.setattr(start, "taken", lambda *_: lambda words: done.append(words[0]))
     monkeypatch.setitem(sys.modules, "mlflow.server", start)
-    serving = threading.Thread(target=start.serve)
+    serving = threading.Thread(target=start.serve, daemon=True)
     serving.start()
     assert systemd.recv(1000).decode() == f"STATUS=imported; waits for {told} to go"
     assert done == ["imported"]
