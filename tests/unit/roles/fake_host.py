@@ -5,75 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from fake_world import NAMES, OLD, PORTS, KilledError, World
 from flowstead_host.errors import ChangeError
 from flowstead_host.host import Host
-
-OLD, NEW = "3.16.1", "3.17.2"
-PORTS = {OLD: 5001, NEW: 5002}
-# The schema that each release can serve, unless a host says otherwise.
-SCHEMAS = {OLD: "one", NEW: "two"}
-NAMES = ("mlflow", "mlflow_auth")
-
-
-class KilledError(BaseException):
-    """The program is no more."""
-
-
-@dataclass
-class World:
-    """All that is still there when a program has been killed."""
-
-    # What is in each database: its schema and its rows.
-    databases: dict[str, tuple[str, str]] = field(default_factory=dict)
-    copies: str = ""
-    on_copies: str = ""
-    running: set[str] = field(default_factory=set)
-    waiting: set[str] = field(default_factory=set)
-    at_boot: set[str] = field(default_factory=set)
-    serving: dict[str, Any] = field(default_factory=lambda: {"version": "", "port": 0, "before": []})
-    upstream: str = ""
-    is_held: bool = False
-    has_password: bool = False
-    spool: set[str] = field(default_factory=set)
-    bucket: set[str] = field(default_factory=set)
-    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    clock: float = 0.0
-    schemas: dict[str, str] = field(default_factory=SCHEMAS.copy)
-
-    def __post_init__(self) -> None:
-        self.process: FakeHost | None = None
-
-    def visible(self) -> dict[str, Any]:
-        """What a person finds, without what is only a record of the past."""
-        found = {name: value for name, value in vars(self).items() if name not in ("process", "clock")}
-        found["notes"] = {name: one for name, one in self.notes.items() if name != "rehearsal"}
-        return found
-
-
-class Note:
-    """A note that is on the host's disk; a program that is dead writes none."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world, self.name = world, name
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        written = dict(record)
-        self.host.act(f"note {self.name}", lambda: self.world.notes.update({self.name: written}))
-
-    def read(self) -> dict[str, Any] | None:
-        return copy.deepcopy(self.world.notes.get(self.name))
-
-    def remove(self) -> None:
-        self.host.act(f"strike {self.name}", lambda: self.world.notes.pop(self.name, None))
-
-    @property
-    def host(self) -> FakeHost:
-        assert self.world.process
-        return self.world.process
 
 
 class FakeHost(Host):
@@ -200,7 +137,9 @@ class FakeHost(Host):
 
     # Programs
 
-    def get_ready(self, version: str, *, migrates: bool, starts: bool) -> None:  # noqa: ARG002 - as the host's
+    def get_ready(self, version: str, questions: Any, *, migrates: bool, starts: bool) -> None:
+        assert ("switch",) in questions
+        assert (("fresh",) in questions) == migrates
         assert version not in self.world.running or not starts
         self.act(f"get ready {version}", lambda: self.world.waiting.update([version] * starts))
 

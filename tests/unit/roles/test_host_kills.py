@@ -13,9 +13,10 @@ from typing import Any
 
 import change as program
 import pytest
-from fake_host import NAMES, NEW, OLD, PORTS, FakeHost, KilledError, Note, World
+from fake_host import FakeHost
+from fake_world import NAMES, NEW, OLD, PORTS, KilledError, Note, World
 from flowstead_host import changes, rehearsal
-from flowstead_host.errors import ChangeError
+from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.steps import KINDS, Step, steps_for
 
 MOMENTS = ("before", "during", "after")
@@ -252,3 +253,19 @@ def test_clients_wait_while_the_data_change_and_at_no_other_time(place: Place) -
     assert "change the data" in held_steps(SCENARIOS["migration"])
     assert "restore the backup" not in held_steps(SCENARIOS["restore"])
     assert "switch the data" in held_steps(SCENARIOS["restore"])
+
+
+def test_a_copy_that_would_fill_the_database_servers_disk_is_refused(place: Place) -> None:
+    scenario = SCENARIOS["migration"]
+    world = place(scenario.before)
+
+    class Large(FakeHost):
+        def data_check(self) -> dict[str, Any]:
+            return {"database_mib": 10_000}
+
+    for gib in (20, 24):
+        with pytest.raises(RefusedError, match=f"10000 MiB, .* {gib} GiB.* database.storage_gib"):
+            changes.change(Large(world), {}, NEW, "migrate", database_gib=gib)
+    assert look(world) == look(scenario.before)
+    changes.change(Large(world), {}, NEW, "migrate", database_gib=25)
+    assert look(world) == look(scenario.after)

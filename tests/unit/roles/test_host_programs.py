@@ -12,13 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import change
 import pytest
 from botocore.stub import Stubber
 from flowstead_host import backups, changes, files, host, programs, steps
-from flowstead_host.artifacts import Bucket
-from flowstead_host.engines import postgresql
+from flowstead_host.engines import postgresql_scripts
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.journal import Note
 
@@ -88,7 +86,7 @@ def test_scripts_of_newer_programs_suit_older_servers_and_rows_stay_as_they_are(
     line = "\nSET transaction_timeout = 0;\n"
     script = tmp_path / "all.sql"
     script.write_text(f"--\nSET lock_timeout = 0;{line}COPY public.t (c) FROM stdin;{line}\\.\n")
-    postgresql.make_known_to_older(script)
+    postgresql_scripts.make_known_to_older(script)
     assert script.read_text() == (
         f"--\nSET lock_timeout = 0;\n--  transaction_timeout = 0;\nCOPY public.t (c) FROM stdin;{line}\\.\n"
     )
@@ -128,7 +126,7 @@ def test_a_migration_loads_before_it_is_told_to_begin(migrate: Any, tmp_path: Pa
     """It is the one that was begun early that is told."""
 
     def before(one: host.Host) -> None:
-        one.get_ready("3.17.2", migrates=True, starts=False)
+        one.get_ready("3.17.2", (), migrates=True, starts=False)
         assert (tmp_path / "loaded").exists()
         assert not (tmp_path / "told").exists()
 
@@ -162,9 +160,11 @@ def test_a_release_that_has_loaded_waits_until_it_is_let_go_on(told: list[str]) 
     assert told[5:] == ["restart"]
 
 
-def test_a_release_that_does_not_come_to_wait_is_found_out_when_it_is_asked(told: list[str]) -> None:
-    one = host.Host(SimpleNamespace(config_dir="", start_timeout_s=0))  # type: ignore[arg-type]
-    one.start_to_wait("3.17.2")
+def test_a_release_that_cannot_be_loaded_is_told_before_clients_are_held_off(told: list[str]) -> None:
+    settings: Any = SimpleNamespace(config_dir="", start_timeout_s=0, secrets_file="")
+    one = host.Host(settings)
+    with pytest.raises(ChangeError, match=r"(?s)not loaded within 0 s.*journalctl -u mlflow@3\.17\.2"):
+        one.start_to_wait("3.17.2")
     one.stop("3.17.2")
     assert told[-1] == "stop"
 
@@ -176,6 +176,28 @@ def test_what_waits_and_is_not_needed_is_ended() -> None:
     one.waiting["client"] = program
     one.dismiss()
     assert program.process.returncode == -signal.SIGKILL
+    assert one.waiting == {}
+
+
+def test_what_is_asked_of_the_databases_waits_until_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the libraries of the release that serves: the other's may not know the data."""
+    python = tmp_path / "releases/3.16.1/bin/python"
+    python.parent.mkdir(parents=True)
+    script = f'echo "$@" > {tmp_path}/argv; echo ready; read words && touch {tmp_path}/asked; echo "{{}}"'
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    (tmp_path / "serving.json").write_text('{"version": "3.16.1", "port": 5000}')
+    monkeypatch.setattr(host, "SPOOL", tmp_path / "spool")
+    settings: Any = SimpleNamespace(home=tmp_path, config_dir=tmp_path, passfile="", start_timeout_s=60)
+    settings.gateway = SimpleNamespace(name="")
+    one = host.Host(settings)
+    one.get_ready("3.17.2", [("take", "before", "3.16.1")], migrates=False, starts=False)
+    assert (tmp_path / "argv").read_text().endswith("data.py --wait take before 3.16.1\n")
+    assert not (tmp_path / "asked").exists()
+    assert one.data("3.16.1", "take", "before", "3.16.1", what="It failed") == {}
+    assert (tmp_path / "asked").exists()
     assert one.waiting == {}
 
 
@@ -208,7 +230,7 @@ def test_one_that_cannot_even_be_loaded_is_told(migrate: Any) -> None:
     with pytest.raises(ChangeError, match="failed: no module named mlflow"):
         migrate(
             "echo no module named mlflow >&2; exit 1",
-            before=lambda one: one.get_ready("3.17.2", migrates=True, starts=False),
+            before=lambda one: one.get_ready("3.17.2", (), migrates=True, starts=False),
         )
 
 
@@ -290,86 +312,3 @@ def test_what_is_no_age_is_refused(age: str) -> None:
     with pytest.raises(RefusedError, match="is no age: give days"):
         change.age_s(age)
     assert issubclass(RefusedError, ChangeError)
-
-
-RUN, MODEL, TRACE = "0" * 32, f"m-{'1' * 32}", f"tr-{'2' * 32}"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The artifacts of a deployment, in a bucket that does not exist."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    return Bucket(boto3.client("s3", region_name="eu-west-1"), "s3://flowstead-1/artifacts")
-
-
-@pytest.mark.parametrize(
-    ("address", "owner", "folder"),
-    [
-        (f"mlflow-artifacts:/7/{RUN}/artifacts", RUN, f"artifacts/7/{RUN}/artifacts/"),
-        (f"mlflow-artifacts:/7/models/{MODEL}/artifacts", MODEL, f"artifacts/7/models/{MODEL}/artifacts/"),
-        # The server decodes what is in the path of a request.
-        (f"mlflow-artifacts:/of%20all//{RUN}/artifacts", RUN, f"artifacts/of all/{RUN}/artifacts/"),
-        (f"s3://flowstead-1/artifacts/own/{RUN}/artifacts", RUN, f"artifacts/own/{RUN}/artifacts/"),
-    ],
-)
-def test_files_are_where_the_server_puts_them(bucket: Any, address: str, owner: str, folder: str) -> None:
-    assert bucket.folder(address, owner) == folder
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        None,
-        "",
-        "mlflow-artifacts:/7",
-        f"mlflow-artifacts:/7/{RUN[:-1]}1/artifacts",
-        f"mlflow-artifacts:/../backups/{RUN}",
-        f"mlflow-artifacts:/%2e%2e/backups/{RUN}",
-        f"mlflow-artifacts://elsewhere.example/7/{RUN}/artifacts",
-        f"s3://flowstead-1/backups/{RUN}/artifacts",
-        f"s3://flowstead-1/artifacts-of-others/{RUN}/artifacts",
-        f"s3://flowstead-2/artifacts/7/{RUN}/artifacts",
-        f"file:///var/lib/mlflow/{RUN}/artifacts",
-        f"/artifacts/7/{RUN}/artifacts",
-    ],
-)
-def test_a_folder_that_is_elsewhere_or_not_surely_a_runs_own_is_left_alone(
-    bucket: Any, address: str | None
-) -> None:
-    assert bucket.folder(address, RUN) == ""
-
-
-def test_of_an_experiment_only_the_folders_that_are_named_are_listed_and_that_once(bucket: Any) -> None:
-    mine = [f"artifacts/7/{RUN}/artifacts/", f"artifacts/7/traces/{TRACE}/artifacts/"]
-    keys = {f"{mine[0]}a.txt": 1, f"{mine[0]}b/c.txt": 2, f"{mine[1]}traces.json": 3}
-    others = {
-        f"artifacts/7/{RUN}/other": 4,
-        f"artifacts/7/{RUN}x/artifacts/a.txt": 5,
-        "artifacts/7/own.txt": 6,
-    }
-    listed = [{"Key": key, "Size": size} for key, size in (keys | others).items()]
-    with Stubber(bucket.s3) as stubber:
-        asked = {"Bucket": "flowstead-1", "Prefix": "artifacts/7/"}
-        stubber.add_response("list_objects_v2", {"Contents": listed}, asked)
-        assert dict(bucket.files(mine)) == keys
-    with Stubber(bucket.s3) as stubber:
-        stubber.add_response("list_objects_v2", {}, {"Bucket": "flowstead-1", "Prefix": mine[0]})
-        assert dict(bucket.files(mine[:1])) == {}
-    assert dict(bucket.files([])) == {}
-
-
-def test_a_file_that_cannot_be_deleted_is_told(bucket: Any) -> None:
-    """S3 answers 200 to DeleteObjects nevertheless."""
-    key = f"artifacts/7/{RUN}/artifacts/a.txt"
-    error = {"Key": key, "Code": "AccessDenied", "Message": "Access Denied"}
-    keys = [str(number) for number in range(1000)]
-    with Stubber(bucket.s3) as stubber:
-        for some, errors in ((keys, []), ([key], [error])):
-            asked = {"Objects": [{"Key": one} for one in some], "Quiet": True}
-            stubber.add_response(
-                "delete_objects", {"Errors": errors}, {"Bucket": "flowstead-1", "Delete": asked}
-            )
-        with pytest.raises(SystemExit, match=f"s3://flowstead-1/{key} could not be deleted: AccessDenied"):
-            bucket.remove([*keys, key])
-        stubber.assert_no_pending_responses()

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flowstead_host import changes, rehearsal
+from flowstead_host import changes, collection, rehearsal
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.files import write_json
 from flowstead_host.host import Host
@@ -74,7 +74,8 @@ def do(host: Host, arguments: argparse.Namespace, report: dict[str, Any]) -> Non
     """Do what was asked."""
     asked = arguments.asked
     if asked == "upgrade":
-        changes.change(host, report, arguments.version, "migrate" if arguments.migrate else "")
+        data = "migrate" if arguments.migrate else ""
+        changes.change(host, report, arguments.version, data, database_gib=arguments.database_gib)
     elif asked == "restore":
         changes.change(host, report, arguments.version, arguments.backup)
     elif asked == "rehearse":
@@ -88,7 +89,7 @@ def do(host: Host, arguments: argparse.Namespace, report: dict[str, Any]) -> Non
         if not serving:
             raise RefusedError("Nothing serves yet.")
         age = arguments.older_than or host.settings.garbage_age
-        report.update(host.collect_garbage(serving, age, age_s(age), dry_run=arguments.dry_run))
+        report.update(collection.collect(host, serving, age, age_s(age), dry_run=arguments.dry_run))
 
 
 def parse() -> argparse.Namespace:
@@ -99,6 +100,9 @@ def parse() -> argparse.Namespace:
     upgrade = asked.add_parser("upgrade", help="have a release serve")
     upgrade.add_argument("version")
     upgrade.add_argument("--migrate", action="store_true", help="its schema is newer than the databases'")
+    upgrade.add_argument(
+        "--database-gib", type=int, default=0, help="disk of the database server; 0: unknown"
+    )
     trying = asked.add_parser("rehearse", help="try a release on copies of the databases")
     trying.add_argument("version")
     trying.add_argument("depth", choices=["schema", "full"], help="what is copied")

@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flowstead_host.engines import Engine, engine_of
@@ -32,7 +33,7 @@ class Data:
         self.settings = settings
         self.engine: Engine = engine_of(settings)
 
-    @property
+    @cached_property
     def backups(self) -> Backups:
         """The backups; their libraries take a while to load, which not every question needs."""
         from flowstead_host.backups import Backups  # noqa: PLC0415 - only where it is needed
@@ -117,6 +118,7 @@ class Data:
 def parse() -> argparse.Namespace:
     """Return what was asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--wait", action="store_true", help='load, say "ready", and wait for a line of input')
     asked = parser.add_subparsers(dest="asked", required=True)
     for word in ("check", "fresh", "switch", "switch-back", "drop-fresh", "drop-old", "wipe", "list"):
         asked.add_parser(word)
@@ -134,7 +136,14 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Do what was asked, and print the answer."""
     arguments = parse()
-    print(json.dumps(Data(read_settings()).answer(arguments)))
+    data = Data(read_settings())
+    if arguments.wait:
+        if arguments.asked == "take":
+            data.backups  # noqa: B018 - loaded now
+        print("ready", flush=True)
+        if not sys.stdin.readline():
+            return
+    print(json.dumps(data.answer(arguments)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from flowstead_host.errors import ChangeError
+from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL, REHEARSAL
 from flowstead_host.steps import Step, step_called, steps_for
@@ -18,6 +18,8 @@ COMMIT = "commit"
 # The database may be restarting while a change is undone: how long to try again before somebody has to look.
 UNDO_DEADLINE_S = 900
 UNDO_PAUSE_S = 5
+# Of a GiB of a database server's disk: the rest is for its journal, and for what is logged meanwhile.
+USABLE_MIB_OF_GIB = 0.8 * 1024
 # How much of a database is dumped and copied in a second. Measured: 627 MiB, nearly all metrics, were dumped,
 # read back and sent in 15 s on a host with two busy cores; the first of it while clients wait.
 BACKUP_MIB_PER_S = 10
@@ -58,6 +60,12 @@ class Change:
     def is_migrating(self) -> bool:
         """Whether the data are migrated; otherwise a backup is restored, or nothing done with them."""
         return bool(self.record["data"] == "migrate")
+
+    @property
+    def taking(self) -> tuple[str, ...]:
+        """The words by which a backup is taken of the data as they are."""
+        reason = f"before-{self.new['version']}" if self.is_migrating else "before-restore"
+        return ("take", reason, self.present)
 
     @property
     def is_held(self) -> bool:
@@ -173,7 +181,7 @@ class Change:
             self.report["held_s"] = round(self.host.now() - self.record["held_at"], 1)
 
 
-def change(host: Host, report: dict[str, Any], version: str, data: str) -> None:
+def change(host: Host, report: dict[str, Any], version: str, data: str, *, database_gib: int = 0) -> None:
     """Have a release serve, with the data as it needs them.
 
     Args:
@@ -181,6 +189,12 @@ def change(host: Host, report: dict[str, Any], version: str, data: str) -> None:
         report: is completed with what happened.
         version: the release.
         data: `migrate`, the name of the backup to restore, or empty when the data stay as they are.
+        database_gib: the disk of the database server; 0 where it is not known.
+
+    Raises:
+        RefusedError: the database server has no room for a second copy of the data.
+        ChangeError: it could not be done, and everything is as it was.
+
     """
     old = host.serving()
     record: dict[str, Any] = {
@@ -192,6 +206,11 @@ def change(host: Host, report: dict[str, Any], version: str, data: str) -> None:
     if data:
         checked = host.data(old["version"] or version, "check", what="Nothing has been changed")
         report.update(checked)
+        if database_gib and 2 * checked["database_mib"] > database_gib * USABLE_MIB_OF_GIB:
+            raise RefusedError(
+                f"the databases have {checked['database_mib']} MiB, and their server has a disk of "
+                f"{database_gib} GiB: a second copy would fill it. Set database.storage_gib in deployment.yml"
+            )
         record["expected_s"] = expected_s(version, checked["database_mib"])
     one = Change(host, record)
     try:

@@ -8,12 +8,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from flowstead_host.errors import ChangeError
-from flowstead_host.files import administrator_password, variables_in, write_json
+from flowstead_host.files import administrator_password, write_json
 from flowstead_host.programs import PROGRAMS, PYTHON, Program, command
 from flowstead_host.settings import SPOOL, Settings
 
@@ -21,7 +21,6 @@ RUNTIME = Path("/run/mlflow-change")
 # What a release that waits says of itself (flowstead_server/start.py).
 LOADED = "imported"
 LOOK_EACH_S = 0.2
-GARBAGE_SPOOL = Path("/var/lib/mlflow-garbage")
 
 
 class Host:
@@ -80,12 +79,12 @@ class Host:
         self.wait_file(version).touch()
         unit = f"mlflow@{version}.service"
         self.systemctl("restart", unit, what=f"MLflow {version} could not be started")
-        deadline = self.clock() + self.settings.start_timeout_s
+        limit_s = self.settings.start_timeout_s
+        deadline = self.clock() + limit_s
         show = ("systemctl", "show", "--property=StatusText", "--value", unit)
-        # One that does not come so far is found out when it is asked.
         while not command(*show, what=f"Nothing is known of {unit}").startswith(LOADED):
             if self.clock() > deadline:
-                return
+                raise ChangeError(f"MLflow {version} was not loaded within {limit_s} s\n{self.journal(unit)}")
             self.pause(LOOK_EACH_S)
 
     def stop(self, version: str) -> None:
@@ -122,9 +121,13 @@ class Host:
             what = f"MLflow {version} does not answer as it should"
             command(*PYTHON, PROGRAMS / "ask.py", *words, what=what)
         except ChangeError as failed:
-            tail = (*PYTHON, PROGRAMS / "journal.py", unit, settings.secrets_file)
-            said = command(*tail, what="Its journal cannot be read").rstrip()
-            raise ChangeError(f"{failed}\nThe last lines of journalctl -u {unit}:\n{said}") from None
+            raise ChangeError(f"{failed}\n{self.journal(unit)}") from None
+
+    def journal(self, unit: str) -> str:
+        """Return what a unit said last, without secrets."""
+        argv = (*PYTHON, PROGRAMS / "journal.py", unit, self.settings.secrets_file)
+        said = command(*argv, what="Its journal cannot be read").rstrip()
+        return f"The last lines of journalctl -u {unit}:\n{said}"
 
     # The gateway
 
@@ -179,8 +182,20 @@ class Host:
         program = self.waiting.pop("migration", None) or self.begin_migration(version)
         program.finish(json.dumps(addresses), self.settings.migration_timeout_s)
 
-    def get_ready(self, version: str, *, migrates: bool, starts: bool) -> None:
-        """Begin what takes its time to load before clients are held off for it."""
+    def get_ready(
+        self, version: str, questions: Iterable[tuple[str, ...]], *, migrates: bool, starts: bool
+    ) -> None:
+        """Begin what takes its time to load before clients are held off for it.
+
+        Args:
+            version: the release that is to serve.
+            questions: what is going to be asked of `data`, by the release that serves.
+            migrates: its migrations, too.
+            starts: the release itself, too.
+        """
+        present = self.serving()["version"]
+        for words in questions:
+            self.waiting[" ".join(words)] = self.begin_data(present, "--wait", *words, what="")
         if migrates:
             self.waiting["migration"] = self.begin_migration(version)
         if self.settings.gateway.name and self.has_gateway():
@@ -213,7 +228,9 @@ class Host:
 
     def data(self, version: str, *words: str, what: str) -> dict[str, Any]:
         """Copy, dump, restore or switch the databases; the answer is JSON."""
-        answer: dict[str, Any] = json.loads(self.begin_data(version, *words, what=what).finish() or "{}")
+        program = self.waiting.pop(" ".join(words), None) or self.begin_data(version, *words, what=what)
+        program.what = what
+        answer: dict[str, Any] = json.loads(program.finish("go\n") or "{}")
         return answer
 
     def begin_keeping(self, version: str, backup: str) -> None:
@@ -254,25 +271,6 @@ class Host:
     def forget_owner(self) -> None:
         """Remove the owner's password."""
         Path(self.settings.owner_passfile).unlink(missing_ok=True)
-
-    def collect_garbage(self, version: str, age: str, age_s: int, *, dry_run: bool) -> dict[str, Any]:
-        """Remove what users have deleted, with the settings and the credentials of the server."""
-        GARBAGE_SPOOL.mkdir(mode=0o700, exist_ok=True)
-        shutil.chown(GARBAGE_SPOOL, self.settings.user, self.settings.group)
-        options = self.user_options()
-        options["env"] = {
-            **options["env"],
-            **variables_in(Path(self.settings.config_dir) / f"{version}.env"),
-            "AWS_CONFIG_FILE": f"{self.settings.config_dir}/aws.conf",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "MLFLOW_LOGGING_LEVEL": "WARNING",
-        }
-        words = (age, str(age_s), *(["--dry-run"] if dry_run else []))
-        argv = (self.python(version), "-B", PROGRAMS / "garbage.py", *words)
-        said = command(*argv, what="What users deleted could not be removed", **options)
-        counted: dict[str, Any] = json.loads(said)
-        return counted
 
     # Time
 

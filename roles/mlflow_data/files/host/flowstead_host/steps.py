@@ -64,11 +64,10 @@ class GetReady(Step):
 
     def do(self) -> None:
         """Begin the programs that wait to be told what to do, and the release, unless it serves just now."""
-        self.host.get_ready(
-            self.new["version"],
-            migrates=self.change.is_migrating,
-            starts=self.new["version"] != self.old["version"],
-        )
+        migrates = self.change.is_migrating
+        questions = [self.change.taking, *([("fresh",)] if migrates else []), ("switch",)]
+        starts = self.new["version"] != self.old["version"]
+        self.host.get_ready(self.new["version"], questions, migrates=migrates, starts=starts)
 
     def undo(self) -> None:
         """Stop the release; the programs end with this one."""
@@ -127,15 +126,13 @@ class BackUp(Step):
 
     def do(self) -> None:
         """Take the dump; that it is good is proved while other things are done."""
-        reason = f"before-{self.new['version']}" if self.change.is_migrating else "before-restore"
         what = "The databases could not be backed up"
-        present = self.change.present
         self.host.begin_owner()
-        backup = self.change.data("take", reason, present, what=what)["name"]
+        backup = self.change.data(*self.change.taking, what=what)["name"]
         self.change.report["backup"] = backup
         self.change.note(backup=backup)
         if backup:
-            self.host.begin_keeping(present, backup)
+            self.host.begin_keeping(self.change.present, backup)
 
 
 class MigrateData(Step):

@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
-import psycopg2.extensions
 from psycopg2 import sql
 
 from flowstead_host.engines import postgresql_names as names
+from flowstead_host.engines import postgresql_scripts
 from flowstead_host.errors import ChangeError
 from flowstead_host.programs import command
 from flowstead_host.settings import Database, Settings
@@ -29,9 +29,6 @@ EMPTY = "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public; GRANT USAGE
 TABLES = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 )
-# What scripts of pg_dump and pg_restore 17 say among the first lines, and an older server does not know.
-UNKNOWN_TO_OLDER = b"\nSET transaction_timeout = 0;\n"
-FIRST_BYTES = 4096
 DATABASE_DEADLINE_S = 120
 LEAVE_DEADLINE_S = 30
 # By it the server knows what this host left behind when it was killed.
@@ -41,15 +38,6 @@ APPLICATION_NAME = "flowstead-host"
 def libpq(uri: str) -> str:
     """Return SQLAlchemy's address of a database as libpq's: without a driver."""
     return uri.replace("postgresql+psycopg2://", "postgresql://", 1)
-
-
-def make_known_to_older(script: Path) -> None:
-    """Make a comment, in place, of the line of an SQL script that an older server does not know."""
-    with script.open("r+b") as file:
-        at = file.read(FIRST_BYTES).find(UNKNOWN_TO_OLDER)
-        if at >= 0:
-            file.seek(at + 1)
-            file.write(b"-- ")
 
 
 class PostgreSQL:
@@ -173,23 +161,7 @@ class PostgreSQL:
 
     def verify(self, path: Path) -> dict[str, int]:
         """Read a dump from beginning to end; return the number of rows in it, by table."""
-        argv = ("pg_restore", "--data-only", "--file=-", str(path))
-        counts: dict[str, int] = {}
-        table = ""
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            for line in process.stdout or ():
-                if table:
-                    if line == "\\.\n":
-                        table = ""
-                    else:
-                        counts[table] += 1
-                elif found := re.match(r'COPY public\."?([^" ]+)"? ', line):
-                    table = found[1]
-                    counts[table] = 0
-            words = process.stderr.read() if process.stderr else ""
-        if process.returncode != 0:
-            raise ChangeError(f"The dump cannot be read back: {words.strip()[-500:]}")
-        return counts
+        return postgresql_scripts.rows_in(path)
 
     # Fresh databases
 
@@ -290,7 +262,7 @@ class PostgreSQL:
         end, and commit half of the data.
         """
         for script in scripts:
-            make_known_to_older(script)
+            postgresql_scripts.make_known_to_older(script)
         self.run(
             *("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"),
             *(f"--dbname={libpq(uri)}", f"--command={EMPTY}"),
