@@ -31,10 +31,11 @@ SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
  WHERE usename = current_user AND pid <> pg_backend_pid()
    AND (datname = ANY(%s) OR application_name = %s)
 """
-# Autovacuum's workers have no user, and give way by themselves.
-OTHERS = (
-    "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = ANY(%s) AND usename IS NOT NULL ORDER BY 1"
-)
+# Autovacuum's workers have no user and give way by themselves; for RDS's own user PostgreSQL waits a bit.
+OTHERS = """
+SELECT DISTINCT usename FROM pg_stat_activity
+ WHERE datname = ANY(%s) AND usename IS NOT NULL AND usename <> 'rdsadmin' ORDER BY 1
+"""
 
 
 def fresh(name: str) -> str:
