@@ -78,6 +78,14 @@ def test_the_roles_are_documented_where_it_is_installed(elsewhere: Path) -> None
     assert [role for role in ROLES if f"flowstead.mlflow.{role}:" not in listed] == []
 
 
+def test_every_task_of_ours_is_documented_where_it_is_installed(elsewhere: Path) -> None:
+    tasks = {path.stem for path in (PROJECT / "plugins/action").glob("*.py")}
+    documented = {path.stem for path in (PROJECT / "plugins/modules").glob("*.py")}
+    assert tasks <= documented
+    shown = run(elsewhere, "ansible-doc", *(f"flowstead.mlflow.{name}" for name in sorted(documented))).stdout
+    assert [name for name in documented if f"flowstead.mlflow.{name}" not in shown] == []
+
+
 def test_the_page_says_how_a_roles_variables_are_shown(elsewhere: Path) -> None:
     page = (PROJECT / "docs/use_the_roles.md").read_text(encoding="utf-8")
     (documented,) = re.findall(r"^ansible-doc [^#\n]+", page, re.MULTILINE)
