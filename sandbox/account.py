@@ -5,6 +5,7 @@ moto is pinned exactly (pyproject.toml): its backends are private to it.
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from typing import Any
@@ -31,68 +32,55 @@ def prepare(amis_file: str) -> None:
     }
 
 
+def _backends(service: str) -> Any:
+    """Return moto's backends of a service; they are imported with the first question, after `prepare`."""
+    return getattr(importlib.import_module(f"moto.{service}.models"), f"{service}_backends")
+
+
 def ec2(region: str) -> Any:
     """Return EC2's backend of a region."""
-    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - after prepare()
-
-    return ec2_backends[ACCOUNT_ID][region]
+    return _backends("ec2")[ACCOUNT_ID][region]
 
 
 def ec2_regions() -> list[str]:
     """Name the regions that EC2 was asked about so far."""
-    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - after prepare()
-
-    return list(dict.keys(ec2_backends[ACCOUNT_ID]))
+    return list(dict.keys(_backends("ec2")[ACCOUNT_ID]))
 
 
 def rds(region: str) -> Any:
     """Return RDS's backend of a region."""
-    from moto.rds.models import rds_backends  # noqa: PLC0415 - after prepare()
-
-    return rds_backends[ACCOUNT_ID][region]
+    return _backends("rds")[ACCOUNT_ID][region]
 
 
 def rds_regions() -> list[str]:
     """Name the regions that RDS was asked about so far."""
-    from moto.rds.models import rds_backends  # noqa: PLC0415 - after prepare()
-
-    return list(dict.keys(rds_backends[ACCOUNT_ID]))
+    return list(dict.keys(_backends("rds")[ACCOUNT_ID]))
 
 
 def iam(account_id: str = ACCOUNT_ID) -> Any:
     """Return IAM's backend of an account, the sandbox's own unless said otherwise."""
-    from moto.iam.models import iam_backends  # noqa: PLC0415 - after prepare()
-
-    return iam_backends[account_id][PARTITION]
+    return _backends("iam")[account_id][PARTITION]
 
 
 def sts() -> Any:
     """Return STS's backend."""
-    from moto.sts.models import sts_backends  # noqa: PLC0415 - after prepare()
-
-    return sts_backends[ACCOUNT_ID][PARTITION]
+    return _backends("sts")[ACCOUNT_ID][PARTITION]
 
 
 def sessions() -> list[Any]:
     """List the sessions of roles, those of other accounts' roles too."""
-    from moto.sts.models import sts_backends  # noqa: PLC0415 - after prepare()
-
-    backends = [regional[PARTITION] for regional in sts_backends.values()]
+    backends = [regional[PARTITION] for regional in _backends("sts").values()]
     return [session for backend in backends for session in backend.assumed_roles]
 
 
 def s3() -> Any:
     """Return S3's backend."""
-    from moto.s3.models import s3_backends  # noqa: PLC0415 - after prepare()
-
-    return s3_backends[ACCOUNT_ID][PARTITION]
+    return _backends("s3")[ACCOUNT_ID][PARTITION]
 
 
 def secrets(region: str) -> Any:
     """Return Secrets Manager's backend of a region."""
-    from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415 - after prepare()
-
-    return secretsmanager_backends[ACCOUNT_ID][region]
+    return _backends("secretsmanager")[ACCOUNT_ID][region]
 
 
 def create_administrator(access_key_id: str, secret_access_key: str) -> None:

@@ -15,11 +15,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sandbox import state as states
 from sandbox.api import call_log
 from sandbox.control import ask
 from sandbox.errors import SandboxError
-from sandbox.state import State
+from sandbox.files import CLONE, Files, names
 
 app = typer.Typer(
     add_completion=False,
@@ -61,43 +60,43 @@ def _check_machine() -> None:
         )
 
 
-def _facts(state: State) -> dict[str, Any]:
-    facts = state.read_daemon()
+def _facts(files: Files) -> dict[str, Any]:
+    facts = files.read_daemon()
     if facts is None:
         raise SandboxError(
-            f"no sandbox {state.name!r} is up", next_step=f"python -m sandbox up --name {state.name}"
+            f"no sandbox {files.name!r} is up", next_step=f"python -m sandbox up --name {files.name}"
         )
     return facts
 
 
-def _start(state: State) -> None:
+def _start(files: Files) -> None:
     """Start the daemon and wait until it serves."""
     from sandbox.real.site import Site  # noqa: PLC0415 - the shell's quick commands do without
 
-    Site.clear(state.name, state.clone)
-    state.forget()
-    state.directory.mkdir(parents=True)
-    state.root.chmod(0o700)
-    with state.log.open("ab") as log:
+    Site.clear(files.name, files.clone)
+    files.forget()
+    files.directory.mkdir(parents=True)
+    files.root.chmod(0o700)
+    with files.log.open("ab") as log:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "sandbox.daemon", state.name],
-            cwd=states.CLONE,
+            [sys.executable, "-m", "sandbox.daemon", files.name],
+            cwd=CLONE,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     deadline = time.monotonic() + _START_S
-    while state.read_daemon() is None:
+    while files.read_daemon() is None:
         if daemon.poll() is not None:
             raise SandboxError(
-                state.read_failure() or f"the daemon ended with status {daemon.returncode}",
-                next_step=f"its log is {state.log}",
+                files.read_failure() or f"the daemon ended with status {daemon.returncode}",
+                next_step=f"its log is {files.log}",
             )
         if time.monotonic() > deadline:
             daemon.kill()
             raise SandboxError(
-                f"the daemon did not start within {_START_S:.0f} s", next_step=f"see {state.log}"
+                f"the daemon did not start within {_START_S:.0f} s", next_step=f"see {files.log}"
             )
         time.sleep(0.05)
 
@@ -108,7 +107,7 @@ def _clone_in(directory: Path) -> str:
         raise SandboxError(
             f"{directory} is no clone of this project", next_step="name a directory that holds sandbox/"
         )
-    return State("demo", directory.resolve() / ".sandbox").clone
+    return Files("demo", directory.resolve() / ".sandbox").clone
 
 
 @app.command()
@@ -130,17 +129,17 @@ def up(
 ) -> None:
     """Start a sandbox, or find it running; then `env` prints the environment to use."""
     _check_machine()
-    state = State(name)
-    clones = [state.clone, *(_clone_in(directory) for directory in images_from or ())]
-    if state.read_daemon() is None:
+    files = Files(name)
+    clones = [files.clone, *(_clone_in(directory) for directory in images_from or ())]
+    if files.read_daemon() is None:
         typer.echo(f"starting sandbox {name}", err=True)
-        _start(state)
+        _start(files)
     else:
         typer.echo(f"sandbox {name} is up", err=True)
-    facts = _facts(state)
+    facts = _facts(files)
     if slow or free_plan:
-        ask(state.socket, {"do": "ways", "slow": slow, "set": {"free-plan": 1} if free_plan else {}})
-    ask(state.socket, {"do": "take-images", "clones": clones})
+        ask(files.socket, {"do": "ways", "slow": slow, "set": {"free-plan": 1} if free_plan else {}})
+    ask(files.socket, {"do": "take-images", "clones": clones})
     if image:
         from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
 
@@ -163,16 +162,16 @@ def down(
     from sandbox.real import images  # noqa: PLC0415 - the shell's quick commands do without
     from sandbox.real.site import Site  # noqa: PLC0415
 
-    for one in states.names() if every else [name]:
-        state = State(one)
-        known = state.stop_daemon() or state.directory.exists()
-        Site.clear(state.name, state.clone)
-        state.forget()
+    for one in names() if every else [name]:
+        files = Files(one)
+        known = files.stop_daemon() or files.directory.exists()
+        Site.clear(files.name, files.clone)
+        files.forget()
         gone = f"sandbox {one} is gone, with all that was in it"
         typer.echo(gone if known else f"no sandbox {one} was up", err=True)
     if purge:
         images.remove_all()
-        shutil.rmtree(states.CLONE / ".sandbox", ignore_errors=True)
+        shutil.rmtree(CLONE / ".sandbox", ignore_errors=True)
         typer.echo("images are gone, but for those that another clone uses", err=True)
 
 
@@ -182,8 +181,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what runs."""
-    facts = _facts(State(name))
-    answer = ask(State(name).socket, {"do": "status"})
+    facts = _facts(Files(name))
+    answer = ask(Files(name).socket, {"do": "status"})
     shown = {"name": name, "endpoint": facts["endpoint"], "pid": facts["pid"], **answer}
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
@@ -197,7 +196,7 @@ def status(
 @app.command()
 def env(name: Name = "demo") -> None:
     """Print the export lines that point a shell at the sandbox."""
-    facts = _facts(State(name))
+    facts = _facts(Files(name))
     variables = {
         "AWS_ENDPOINT_URL": facts["endpoint"],
         "AWS_ACCESS_KEY_ID": facts["access_key_id"],
@@ -225,10 +224,10 @@ def calls(
     ] = False,
 ) -> None:
     """List every AWS call so far, in order."""
-    state = State(name)
-    if not Path(state.calls).exists():
-        _facts(state)
-    entries = call_log.read(state.calls)
+    files = Files(name)
+    if not Path(files.calls).exists():
+        _facts(files)
+    entries = call_log.read(files.calls)
     if as_json:
         typer.echo(json.dumps([vars(entry) for entry in entries], indent=1))
         return
@@ -267,8 +266,8 @@ def fault(  # noqa: PLR0917 - typer calls it by name
         "drop": drop,
         "after": after,
     }
-    _facts(State(name))
-    typer.echo(json.dumps(ask(State(name).socket, request)))
+    _facts(Files(name))
+    typer.echo(json.dumps(ask(Files(name).socket, request)))
 
 
 @app.command("ways")
@@ -284,8 +283,8 @@ def change_ways(
             numbers[way] = float(number)
         except ValueError as error:
             raise SandboxError(f"{change!r} is not NAME=NUMBER", next_step="as in lists=5") from error
-    _facts(State(name))
-    for item in ask(State(name).socket, {"do": "ways", "set": numbers})["ways"]:
+    _facts(Files(name))
+    for item in ask(Files(name).socket, {"do": "ways", "set": numbers})["ways"]:
         typer.echo(f"{item['name']:20} {item['number']:>8g}   {item['what']} (AWS: {item['slow']:g})")
 
 

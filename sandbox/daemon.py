@@ -18,14 +18,13 @@ from dataclasses import asdict
 from typing import Any
 
 from sandbox import account, amis, checkip
-from sandbox.api.call_log import CallLog
 from sandbox.api.faults import Fault, Faults
 from sandbox.control import ControlServer
 from sandbox.errors import SandboxError
+from sandbox.files import Files
 from sandbox.real.certificates import Authority
 from sandbox.real.commands import RealError
 from sandbox.real.site import Site
-from sandbox.state import State
 from sandbox.tls import Certificates
 from sandbox.ways import ways
 from sandbox.web import Listener
@@ -49,11 +48,11 @@ class Daemon:
     """One sandbox.
 
     Args:
-        state: its files.
+        files: its files.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, files: Files) -> None:
+        self._files = files
         self._stopped = threading.Event()
         self._faults = Faults()
 
@@ -66,13 +65,13 @@ class Daemon:
         signal.signal(signal.SIGTERM, lambda *_: self._stopped.set())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        state = self._state
-        amis_file = state.directory / "amis.json"
+        files = self._files
+        amis_file = files.directory / "amis.json"
         amis.write(amis_file)
         account.prepare(str(amis_file))
         # Large objects are on the clone's disk: /tmp is memory on some machines.
-        tempfile.tempdir = str(state.directory)
-        site = Site.claim(state.name, state.directory, state.clone)
+        tempfile.tempdir = str(files.directory)
+        site = Site.claim(files.name, files.directory, files.clone)
         try:
             self._serve(site)
         finally:
@@ -80,21 +79,15 @@ class Daemon:
 
     def _serve(self, site: Site) -> None:
         # moto reads its environment when it is imported, so nothing that imports it may come earlier.
-        from sandbox.api.correction import Corrections  # noqa: PLC0415
-        from sandbox.api.front import Front  # noqa: PLC0415
-        from sandbox.corrections.registry import CORRECTIONS  # noqa: PLC0415
-        from sandbox.mapping.infrastructure import Infrastructure  # noqa: PLC0415
+        from sandbox.control_plane import assemble  # noqa: PLC0415
 
-        state = self._state
-        authority = Authority(state.authority)
+        files = self._files
+        authority = Authority(files.authority)
         certificates = Certificates(authority.issue)
         access_key_id, secret_access_key = _access_key()
         with account.lock:
             account.create_administrator(access_key_id, secret_access_key)
-        infrastructure = Infrastructure(site, state, authority, certificates)
-        corrections = Corrections(CORRECTIONS, infrastructure)
-        front = Front(CallLog(state.calls), self._faults, corrections, infrastructure.describe_source)
-        infrastructure.serve_api_with(front)
+        infrastructure, front = assemble(site, files, authority, certificates, self._faults)
         gateway = str(site.gateway)
         tls = certificates.context([gateway])
         listeners = [
@@ -103,9 +96,9 @@ class Daemon:
         ]
         for listener in listeners:
             listener.start()
-        control = ControlServer(state.socket, lambda request: self._control(infrastructure, request))
+        control = ControlServer(files.socket, lambda request: self._control(infrastructure, request))
         control.start()
-        state.write_daemon(
+        files.write_daemon(
             {
                 "endpoint": f"https://{gateway}:{API_PORT}",
                 "address_url": f"https://{gateway}:{ADDRESS_PORT}/",
@@ -115,7 +108,7 @@ class Daemon:
                 "index": site.index,
             }
         )
-        log.info("sandbox %s serves at https://%s:%s", state.name, gateway, API_PORT)
+        log.info("sandbox %s serves at https://%s:%s", files.name, gateway, API_PORT)
         self._stopped.wait()
         log.info("stopping")
         for listener in listeners:
@@ -163,18 +156,18 @@ def _listen(address: str, port: int) -> socket.socket:
 
 def main() -> None:
     """Run the daemon of the sandbox that the only argument names."""
-    state = State(sys.argv[1])
+    files = Files(sys.argv[1])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        Daemon(state).run()
+        Daemon(files).run()
     except (SandboxError, RealError) as error:
         next_step = getattr(error, "next_step", "")
         step = f" ({next_step})" if next_step else ""
-        state.write_failure(f"{error}{step}")
+        files.write_failure(f"{error}{step}")
         raise SystemExit(1) from error
     except Exception as error:
         log.exception("the daemon failed")
-        state.write_failure(f"{type(error).__name__}: {error}; see {state.log}")
+        files.write_failure(f"{type(error).__name__}: {error}; see {files.log}")
         raise SystemExit(1) from error
 
 

@@ -1,15 +1,7 @@
-"""RDS parameter groups: every parameter of the family, what may be set, and who set it.
-
-``parameters/postgres<version>.tsv`` lists PostgreSQL's own parameters: name, apply type, data type, allowed
-values. They are the rows of pg_settings of the server that the sandbox runs (``context``, ``vartype``,
-``enumvals``, ``min_val`` and ``max_val``; internal ones left out).
-"""
+"""RDS parameter groups: every parameter of the family, what may be set, and who set it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from sandbox import account
@@ -17,106 +9,16 @@ from sandbox.api import wire
 from sandbox.api.call import Call
 from sandbox.api.correction import Correction
 from sandbox.api.refusal import Refusal, unsupported
+from sandbox.corrections.parameters.families import of_family
+from sandbox.corrections.parameters.parameter import Parameter
 from sandbox.web import HttpResponse
 
 correction = Correction()
 
-_FILES = Path(__file__).with_name("parameters")
 _PAGE = 100
 """Parameters in an answer. Source: MaxRecords of DescribeDBParameters."""
 _MOST_AT_ONCE = 20
 """Parameters in a call. Source: ModifyDBParameterGroup, RDS's API reference, which names no error."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What RDS knows of a parameter.
-
-    ``allowed`` is ``least most`` of a number, choices joined by commas, or empty. ``default`` is RDS's own
-    value; without one, the engine's is in force and RDS shows none.
-    """
-
-    name: str
-    apply_type: str
-    data_type: str
-    allowed: str
-    default: str | None = None
-
-    def allows(self, value: str) -> bool:
-        """Say whether a value may be set.
-
-        Args:
-            value: the value.
-
-        Returns:
-            Whether it can.
-        """
-        if not self.allowed:
-            return True
-        if self.data_type not in {"integer", "float"}:
-            return value in self.allowed.split(",")
-        least, most = self.allowed.split(" ")
-        try:
-            return float(least) <= float(value) <= float(most)
-        except ValueError:
-            return False
-
-
-_CONNECTIONS = "LEAST({DBInstanceClassMemory/9531392},5000)"
-# Source: "RDS for PostgreSQL DB instance parameter list", "Working with PostgreSQL autovacuum", "Requiring an
-# SSL connection to a PostgreSQL DB instance", "Setting the log retention period" and "Restricting password
-# management", Amazon RDS User Guide.
-_OWN = (
-    Parameter("max_connections", "static", "integer", "6 262143", _CONNECTIONS),
-    Parameter("shared_buffers", "static", "integer", "16 1073741823", "{DBInstanceClassMemory/32768}"),
-    Parameter("rds.adaptive_autovacuum", "dynamic", "boolean", "0,1", "1"),
-    Parameter("rds.force_ssl", "dynamic", "boolean", "0,1", "1"),
-    Parameter("rds.log_retention_period", "dynamic", "integer", "1440 10080", "4320"),
-    Parameter("rds.logical_replication", "static", "boolean", "0,1", "0"),
-    Parameter("rds.restrict_password_commands", "static", "boolean", "0,1", "0"),
-)
-# Source: "Modifiable: No" in "Amazon Aurora PostgreSQL parameters", Amazon Aurora User Guide, as far as the
-# service needs the value for itself: where its files, sockets and logs are.
-_FIXED = {
-    "archive_command",
-    "config_file",
-    "data_directory",
-    "hba_file",
-    "ident_file",
-    "listen_addresses",
-    "log_directory",
-    "log_file_mode",
-    "logging_collector",
-    "port",
-    "ssl_ca_file",
-    "ssl_cert_file",
-    "ssl_key_file",
-    "superuser_reserved_connections",
-    "unix_socket_directories",
-    "unix_socket_group",
-    "unix_socket_permissions",
-}
-
-
-@cache
-def parameters_of_family(family: str) -> dict[str, Parameter]:
-    """List the parameters of a family.
-
-    Args:
-        family: e.g. ``postgres17``.
-
-    Returns:
-        The parameters by name, in RDS's order.
-
-    Raises:
-        Refusal: it is a family of another engine.
-    """
-    file = _FILES / f"{family}.tsv"
-    if not file.exists():
-        raise unsupported(f"the parameters of {family}")
-    rows = file.read_text(encoding="utf-8").splitlines()
-    found = [Parameter(*row.split("\t")) for row in rows]
-    return {parameter.name: parameter for parameter in sorted([*found, *_OWN], key=lambda p: p.name)}
 
 
 def _group(call: Call) -> Any:
@@ -143,7 +45,7 @@ def _check_parameters(call: Call) -> None:
     if len(given) > _MOST_AT_ONCE:
         raise _invalid(f"A maximum of {_MOST_AT_ONCE} parameters can be modified in a single request.")
     for item in given:
-        _check_parameter(parameters_of_family(group.family), item)
+        _check_parameter(of_family(group.family), item)
 
 
 def _check_parameter(known: dict[str, Parameter], item: dict[str, Any]) -> None:
@@ -154,7 +56,7 @@ def _check_parameter(known: dict[str, Parameter], item: dict[str, Any]) -> None:
         if extension != "rds":
             raise unsupported(f"the parameters of the extension {extension}")
         raise _invalid(f"Could not find parameter with name: {name}")
-    if name in _FIXED:
+    if parameter.is_fixed:
         raise _invalid(f"The parameter {name} cannot be modified.")
     if parameter.apply_type == "static" and item.get("ApplyMethod") == "immediate":
         raise Refusal("InvalidParameterCombination", "cannot use immediate apply method for static parameter")
@@ -176,7 +78,7 @@ def _describe(call: Call) -> HttpResponse | None:
     wanted = {value for item in params.get("Filters") or [] for value in item.get("Values", [])}
     described = [
         _described(parameter, group.parameters.get(parameter.name, {}) if group is not None else {})
-        for parameter in parameters_of_family(family).values()
+        for parameter in of_family(family).values()
         if not wanted or parameter.name in wanted
     ]
     chosen = [item for item in described if params.get("Source") in {None, "", item["Source"]}]
@@ -202,7 +104,7 @@ def _described(parameter: Parameter, given: dict[str, Any]) -> dict[str, Any]:
         "ApplyType": parameter.apply_type,
         "DataType": parameter.data_type,
         "AllowedValues": parameter.allowed.replace(" ", "-"),
-        "IsModifiable": parameter.name not in _FIXED,
+        "IsModifiable": not parameter.is_fixed,
         "ApplyMethod": given.get("ApplyMethod", "pending-reboot"),
     }
     return {key: item for key, item in described.items() if item not in {None, ""}}

@@ -81,7 +81,7 @@ def _check_limit(limit: Any, size: int) -> None:
         raise _impossible("The maximum allocated storage must be increased by at least 10 percent.")
 
 
-def _check_performance(params: dict[str, Any], storage: str, size: int) -> None:
+def _check_performance(params: dict[str, Any], engine: str, storage: str, size: int) -> None:
     if storage != "gp3":
         return
     names = ("Iops", "StorageThroughput")
@@ -90,7 +90,7 @@ def _check_performance(params: dict[str, Any], storage: str, size: int) -> None:
             continue
         if size < _STRIPED_GIB:
             raise _impossible(
-                "You can't specify IOPS or storage throughput for engine postgres and a storage size less "
+                f"You can't specify IOPS or storage throughput for engine {engine} and a storage size less "
                 f"than {_STRIPED_GIB}."
             )
         if not least <= int(params[name]) <= most:
@@ -101,15 +101,16 @@ def _check_performance(params: dict[str, Any], storage: str, size: int) -> None:
 def _check_first_size(call: Call) -> None:
     params = call.params
     size, storage = int(params.get("AllocatedStorage") or 0), str(params.get("StorageType") or "gp2")
+    engine = str(params.get("Engine"))
     if size < _LEAST_GIB:
         raise Refusal(
             "InvalidParameterValue",
-            f"Invalid storage size for engine name postgres and storage type {storage}: {size}",
+            f"Invalid storage size for engine name {engine} and storage type {storage}: {size}",
         )
     if params.get("MaxAllocatedStorage") is not None and int(params["MaxAllocatedStorage"]) == size:
         raise _impossible("Max storage size must be greater than storage size")
     _check_limit(params.get("MaxAllocatedStorage"), size)
-    _check_performance(params, storage, size)
+    _check_performance(params, engine, storage, size)
 
 
 @correction.refuses("rds", "ModifyDBInstance")
@@ -120,7 +121,7 @@ def _check_change(call: Call) -> None:
     size = int(params.get("AllocatedStorage") or database.allocated_storage)
     storage = str(params.get("StorageType") or database.storage_type)
     _check_limit(params.get("MaxAllocatedStorage"), size)
-    _check_performance(params, storage, size)
+    _check_performance(params, database.engine, storage, size)
     call.notes["storage"] = before = {name: getattr(database, name) for name in _STORAGE.values()}
     changed = {name for name, known in _STORAGE.items() if params.get(name, before[known]) != before[known]}
     if not changed:
@@ -131,7 +132,9 @@ def _check_change(call: Call) -> None:
             "is being optimized."
         )
     if "AllocatedStorage" in changed and size < database.allocated_storage * _LEAST_GROWTH:
-        raise _impossible(f"Invalid storage size for engine name postgres and storage type {storage}: {size}")
+        raise _impossible(
+            f"Invalid storage size for engine name {database.engine} and storage type {storage}: {size}"
+        )
     sized = {"AllocatedStorage", "Iops"}
     if storage == "gp3" and size >= _STRIPED_GIB and sized & changed and not sized <= params.keys():
         raise _impossible(

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
 from sandbox import account, amis
 from sandbox.mapping import images as own_images
 from sandbox.mapping.images import Images, OwnImage
@@ -260,7 +262,5 @@ def size_of(instance_type: str) -> tuple[int, int]:
     Returns:
         Memory in MiB and the number of virtual processors.
     """
-    from moto.ec2.models.instance_types import INSTANCE_TYPES  # noqa: PLC0415 - after account.prepare()
-
     facts = INSTANCE_TYPES[instance_type]
     return int(facts["MemoryInfo"]["SizeInMiB"]), int(facts["VCpuInfo"]["DefaultVCpus"])

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from moto.ec2.models.amis import Ami
+
 from sandbox import account, amis
 from sandbox.real import disks, images
 from sandbox.real.certificates import Authority
@@ -69,8 +71,6 @@ def enter(own: OwnImage, state: str, *, with_image: bool = True, with_snapshot: 
     Returns:
         Moto's image.
     """
-    from moto.ec2.models.amis import Ami  # noqa: PLC0415 - after account.prepare()
-
     backend = account.ec2(own.region)
     image = Ami(
         backend,

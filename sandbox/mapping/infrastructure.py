@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from sandbox import account
+from sandbox.files import Files
 from sandbox.mapping.databases import Databases
 from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.images import Images
@@ -13,7 +14,6 @@ from sandbox.mapping.networks import Networks
 from sandbox.mapping.topology import interfaces
 from sandbox.real.certificates import Authority
 from sandbox.real.site import PUBLIC, Site
-from sandbox.state import State
 from sandbox.tls import Certificates
 from sandbox.web import Application, HttpRequest
 
@@ -25,17 +25,17 @@ class Infrastructure:
 
     Args:
         site: its piece of the machine's network.
-        state: its files.
+        files: its files.
         authority: signs the certificates of databases.
         certificates: makes the listeners' TLS contexts.
     """
 
-    def __init__(self, site: Site, state: State, authority: Authority, certificates: Certificates) -> None:
+    def __init__(self, site: Site, files: Files, authority: Authority, certificates: Certificates) -> None:
         self.site = site
-        self.state = state
+        self.files = files
         self._api: Application | None = None
         self.networks = Networks(site, certificates, self._answer, authority.ca_pem_path.read_bytes)
-        self.images = Images(state.clone, authority)
+        self.images = Images(files.clone, authority)
         self.hosts = Hosts(site, self.networks, self.images)
         self.databases = Databases(site, self.networks, authority)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import resource
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.real.commands import CommandError, attempt, run
 
+State = Literal["absent", "running", "stopped"]
+"""Of a host or a database: never made, up, or down."""
 _CAP_SYS_RESOURCE = 24
 """Bit of CAP_SYS_RESOURCE: linux/capability.h."""
 _MOST_FILES = 524288

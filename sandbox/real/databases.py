@@ -13,13 +13,12 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from sandbox.real import containers
 from sandbox.real.commands import CommandError, RealError, run
 from sandbox.real.site import Site
 
-State = Literal["absent", "running", "stopped"]
 _START_S = 120.0
 
 
@@ -172,7 +171,7 @@ class Database(abc.ABC):
             self._data.parent.mkdir(parents=True, exist_ok=True)
             run("cp", "--archive", "--reflink=auto", str(source), str(self._data), timeout_s=3600)
 
-    def state(self) -> State:
+    def state(self) -> containers.State:
         """Return whether the server's container runs, is down, or was never made."""
         found = containers.inspect(self._name)
         if found is None:

@@ -11,13 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sandbox.real import containers, disks
 from sandbox.real.commands import CommandError, RealError, run
 from sandbox.real.site import Site
 
-State = Literal["absent", "running", "stopped"]
 _REBOOTED = 128 + signal.SIGHUP
 """How a container ends that reboots itself: the kernel ends init with SIGHUP (reboot(2), PID namespaces)."""
 _CAPABILITIES = (
@@ -53,7 +52,7 @@ class Host:
         dns_ip: str,
         memory_mib: int,
         vcpus: int,
-        on_change: Callable[[State], None] | None = None,
+        on_change: Callable[[containers.State], None] | None = None,
     ) -> None:
         """Describe a host; `run` makes it.
 
@@ -139,7 +138,7 @@ class Host:
         """Return what the host has written to its console since it was made."""
         return containers.read_log(self._files / "console.log")
 
-    def state(self) -> State:
+    def state(self) -> containers.State:
         """Return whether the host runs, is down, or was never made."""
         found = containers.inspect(self._name)
         if found is None:

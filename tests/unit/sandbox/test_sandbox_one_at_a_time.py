@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 
 from sandbox import account
+from sandbox.mapping import names
+from sandbox.mapping.databases import Databases
+from sandbox.mapping.hosts import Hosts
+from sandbox.mapping.infrastructure import Infrastructure
+from sandbox.mapping.metadata import Metadata
+from sandbox.mapping.topology import interfaces
 from sandbox.web import HttpRequest
 
 BACKENDS = ("ec2", "rds", "iam", "sts", "s3", "secrets")
@@ -74,12 +80,6 @@ def test_a_call_takes_no_backend_without_the_lock(
 def test_what_runs_beside_the_calls_takes_no_backend_without_the_lock(
     network: SimpleNamespace, unguarded: list[str]
 ) -> None:
-    from sandbox.mapping import names  # noqa: PLC0415 - moto reads its environment when it is imported
-    from sandbox.mapping.databases import Databases  # noqa: PLC0415
-    from sandbox.mapping.hosts import Hosts  # noqa: PLC0415
-    from sandbox.mapping.infrastructure import Infrastructure  # noqa: PLC0415
-    from sandbox.mapping.metadata import Metadata  # noqa: PLC0415
-    from sandbox.mapping.topology import interfaces  # noqa: PLC0415
 
     nothing: Any = None
     request = HttpRequest("GET", "/latest/", Message(), b"", "10.80.0.9", nothing, origin=network.vpc)

@@ -15,7 +15,7 @@ from sandbox.control import ControlServer, ask
 from sandbox.corrections import profiles
 from sandbox.daemon import Daemon
 from sandbox.errors import SandboxError
-from sandbox.state import State
+from sandbox.files import Files
 from sandbox.ways import WAYS
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -173,12 +173,12 @@ def test_a_profile_is_unknown_for_as_long_as_a_test_wants(client, pace, unique, 
 
 @pytest.mark.usefixtures("pace")
 def test_the_shell_changes_single_ways(tmp_path, monkeypatch):
-    state = State("ways", tmp_path)
-    state.directory.mkdir()
-    state.write_daemon({})
-    monkeypatch.setattr(cli, "State", lambda _: state)
-    daemon = Daemon(state)
-    server = ControlServer(state.socket, lambda request: daemon._control(None, request))
+    files = Files("ways", tmp_path)
+    files.directory.mkdir()
+    files.write_daemon({})
+    monkeypatch.setattr(cli, "Files", lambda _: files)
+    daemon = Daemon(files)
+    server = ControlServer(files.socket, lambda request: daemon._control(None, request))
     server.start()
 
     def shown(*changes):
@@ -190,7 +190,7 @@ def test_the_shell_changes_single_ways(tmp_path, monkeypatch):
     for wrong in ("list=1", "lists=-1", "lists=soon", "lists"):
         with pytest.raises(SandboxError):
             shown(wrong)
-    ask(state.socket, {"do": "ways", "slow": True})
+    ask(files.socket, {"do": "ways", "slow": True})
     assert shown() == {name: way.slow or way.usual for name, way in WAYS.items()}
     server.shutdown()
     server.server_close()

@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 from sandbox import control
 from sandbox.cli import app
 from sandbox.errors import SandboxError
-from sandbox.state import State, names
+from sandbox.files import Files, names
 
 
 @pytest.fixture
-def state(tmp_path):
-    made = State("one", tmp_path)
+def files(tmp_path):
+    made = Files("one", tmp_path)
     made.directory.mkdir()
     return made
 
@@ -22,34 +22,34 @@ def state(tmp_path):
 @pytest.mark.parametrize("name", ["", "Upper", "1st", "a/b", "..", "ca", "x" * 31])
 def test_names_that_cannot_be_are_refused(name):
     with pytest.raises(SandboxError):
-        State(name)
+        Files(name)
 
 
-def test_a_living_daemon_is_known_and_its_file_is_private(state):
-    state.write_daemon({"endpoint": "https://x"})
-    assert state.read_daemon()["endpoint"] == "https://x"
-    assert (state.directory / "daemon.json").stat().st_mode & 0o077 == 0
+def test_a_living_daemon_is_known_and_its_file_is_private(files):
+    files.write_daemon({"endpoint": "https://x"})
+    assert files.read_daemon()["endpoint"] == "https://x"
+    assert (files.directory / "daemon.json").stat().st_mode & 0o077 == 0
 
 
-def test_a_dead_daemon_and_its_numbers_next_holder_are_told_from_a_living_one(state):
-    state.write_daemon({})
-    file = state.directory / "daemon.json"
+def test_a_dead_daemon_and_its_numbers_next_holder_are_told_from_a_living_one(files):
+    files.write_daemon({})
+    file = files.directory / "daemon.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"started": "another-boot:1"}))
-    assert state.read_daemon() is None
+    assert files.read_daemon() is None
     ended = subprocess.Popen(["true"])
     ended.wait()
     file.write_text(json.dumps(record | {"pid": ended.pid}))
-    assert state.read_daemon() is None
+    assert files.read_daemon() is None
 
 
-def test_forgetting_leaves_nothing(state):
-    (state.directory / "a" / "b").mkdir(parents=True)
-    (state.directory / "a" / "b" / "file").write_text("x")
-    (state.directory / "a" / "link").symlink_to("/")
-    assert names(state.root) == ["one"]
-    state.forget()
-    assert names(state.root) == []
+def test_forgetting_leaves_nothing(files):
+    (files.directory / "a" / "b").mkdir(parents=True)
+    (files.directory / "a" / "b" / "file").write_text("x")
+    (files.directory / "a" / "link").symlink_to("/")
+    assert names(files.root) == ["one"]
+    files.forget()
+    assert names(files.root) == []
 
 
 def test_the_control_socket_answers_under_a_long_path(tmp_path):

@@ -32,7 +32,7 @@ def _started(pid: int) -> str:
 
 
 @dataclass(frozen=True)
-class State:
+class Files:
     """The files of one sandbox."""
 
     name: str
