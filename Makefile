@@ -76,6 +76,7 @@ types:
 	@mypy --no-error-summary $(filter-out %_databases.py,$(wildcard plugins/action/*.py))
 	@mypy --no-error-summary roles/mlflow_release/files/app/flowstead_server
 	@mypy --no-error-summary roles/mlflow_data/files/host
+	@MYPYPATH=tests/end_to_end mypy --no-error-summary scripts/*.py
 
 # The local AWS changes moto inside its process: its tests run in one of their own.
 unit-sandbox:
