@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 
 from provisioner.errors import FlowsteadError
@@ -27,10 +30,6 @@ def seen_from(environment: Mapping[str, str] = os.environ) -> str:
         FlowsteadError: no answer, or one that is no IPv4 address.
 
     """
-    import ssl  # noqa: PLC0415 - only `access.cidrs: auto` needs these
-    import urllib.error  # noqa: PLC0415
-    import urllib.request  # noqa: PLC0415
-
     url = environment.get("FLOWSTEAD_ADDRESS_URL") or ADDRESS_URL
     advice = "Write the networks of your users in access.cidrs of deployment.yml instead of `auto`."
     if not url.startswith(("https://", "http://")):

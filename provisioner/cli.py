@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import sys
 import traceback
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+_MODULES = {"bake": "image_commands", "images": "image_commands"}
+"""Where commands are that are not in `commands`; imported when they are run: `--help` needs none of it."""
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="PATH", help="The deployment's file. [deployment.yml]")
@@ -201,9 +204,8 @@ def main() -> int:
 def _run(options: Options, name: str, **arguments: object) -> None:
     """Run a command; whatever goes wrong becomes a sentence and an exit code."""
     try:
-        from provisioner import commands  # noqa: PLC0415 - `--help` needs none of it
-
-        command: Callable[..., int | None] = getattr(commands, name)
+        module = importlib.import_module(f"provisioner.{_MODULES.get(name, 'commands')}")
+        command: Callable[..., int | None] = getattr(module, name)
         status = command(Session(options), **arguments)
     except FlowsteadError as error:
         _end(options, error.message, error.exit_code, error.next_step)

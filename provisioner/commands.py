@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from provisioner import plan_text
-from provisioner.config import BAKED
-from provisioner.errors import AwsError, FlowsteadError, UsageError
-from provisioner.session import PROJECT, Session, shorten
+from provisioner import confirmation, plan_text
+from provisioner.errors import AwsError, FlowsteadError
+from provisioner.session import Session, shorten
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from provisioner.engine.plan import Plan
-    from provisioner.first_contact import Host
     from provisioner.lock import AccountLock
     from provisioner.outputs import Outputs
     from provisioner.resources.base import Teardown
@@ -68,11 +63,11 @@ def _apply(session: Session, lock: AccountLock, begun: float, remove: Collection
             if key:
                 key.save()
             session.execute(found)
-    from provisioner import outputs  # noqa: PLC0415 - each command imports what it needs
+    from provisioner import collecting, meeting
 
-    result = outputs.collect(session.deployment, stack, found.state, session.place)
+    result = collecting.collect(session.deployment, stack, found.state, session.place)
     written = session.inventory.write(result, key.private_path if key else None, session.aws)
-    met = _meet(session, result, key.private_path if key else None)
+    met = meeting.meet(session, result, key.private_path if key else None)
     changed = not found.is_empty or bool(written) or met != "known"
     if changed:
         lines = [f"Done: {session.deployment.name} in {session.deployment.region}, at {result.url}."]
@@ -115,7 +110,7 @@ def _lines(data: Mapping[str, Any], within: str = "") -> Iterator[str]:
 
 def client(session: Session) -> None:
     """Print what an MLflow client needs: lines for `eval`, or JSON."""
-    from provisioner.entrance import Entrance, entrance, read_options  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.entrance import Entrance, entrance, read_options
 
     _check_inventory(session)
     result, directory = _outputs(session), session.inventory.directory
@@ -142,7 +137,7 @@ def client(session: Session) -> None:
 
 def password(session: Session) -> None:
     """Print the admin's password, and nothing else."""
-    from provisioner.inventory import secret_value  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.inventory import secret_value
 
     admin = session.names().secrets.admin
     try:
@@ -160,7 +155,7 @@ def password(session: Session) -> None:
 
 def destroy(session: Session, *, confirmed: bool, delete_data: bool, remove: Collection[str] = ()) -> None:
     """Remove what carries the deployment's tags; asks for its name first."""
-    from provisioner.resources.base import Teardown  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.resources.base import Teardown
 
     _check_inventory(session)
     with session.exclusive_lock("destroy") as lock:
@@ -170,7 +165,7 @@ def destroy(session: Session, *, confirmed: bool, delete_data: bool, remove: Col
 def _destroy(
     session: Session, lock: AccountLock, teardown: Teardown, remove: Collection[str], *, confirmed: bool
 ) -> None:
-    from provisioner.engine import plan as planning  # noqa: PLC0415 - each command imports what it needs
+    from provisioner.engine import plan as planning
 
     lock.check()
     graph = session.names().graph
@@ -212,144 +207,21 @@ def _end_destroy(session: Session, found: Plan, text: str) -> None:
         )
 
 
-def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool = False) -> None:
-    """Make an image with everything installed; `unless_current`: only if the newest is of other roles."""
-    from provisioner import bake as baking  # noqa: PLC0415 - each command imports what it needs
-    from provisioner import code, playbook  # noqa: PLC0415
-    from provisioner import images as own  # noqa: PLC0415
-    from provisioner.resources.ec2.instance_facts import architecture  # noqa: PLC0415
-
-    server = session.deployment.server
-    newest = (
-        own.find(session.aws).newest(server.system, architecture(server.instance_type))
-        if unless_current
-        else None
-    )
-    if newest and newest.code == code.current(PROJECT):
-        text = f"Nothing to do: {newest.id}, {newest.name}, was baked with today's roles."
-        session.print({"image_id": newest.id, **newest.as_data()}, [text])
-        return
-    hands = baking.Hands(
-        play=playbook.Runner(playbook.find()).run,
-        meet=lambda host, pins_path: _meet_host(session, host, pins_path),
-    )
-    result = baking.bake(session, hands, extra_vars)
-    what = f"{result.name}, {result.size_gib} GiB, MLflow {', '.join(result.releases)}"
-    lines = [f"Baked: {result.image_id}, {what}. [{result.seconds:.0f} s]"]
-    if not server.baked:
-        wanted = f"{BAKED}{server.system}"
-        lines += [
-            "",
-            f"To start new hosts from it, write in {session.options.config}: server.image: {wanted}",
-        ]
-    session.print(result.as_data(), lines)
-
-
-def images(session: Session, *, keep: int | None, confirmed: bool) -> None:
-    """List the account's own images; with `keep`, remove the others with their snapshots."""
-    from provisioner import code  # noqa: PLC0415 - each command imports what it needs
-    from provisioner import images as own  # noqa: PLC0415
-
-    found = own.find(session.aws)
-    if keep is None:
-        listed = {
-            "images": [image.as_data() for image in found.images],
-            "orphans": [orphan.id for orphan in found.orphans],
-        }
-        session.print(listed, own.table(found, code.current(PROJECT)))
-        return
-    chosen = found.beyond(keep)
-    ids = [*(image.id for image in chosen), *(orphan.id for orphan in found.orphans)]
-    if not ids:
-        session.print({"removed": ids}, [f"Nothing to remove: no system has more than {keep} images here."])
-        return
-    for image in chosen:
-        running = f"; {', '.join(image.instances)} made from it run on" if image.instances else ""
-        session.say(f"- {image.id} {image.name}, {image.size_gib:g} GiB{running}")
-    for orphan in found.orphans:
-        session.say(f"- {orphan.id} {orphan.name}, {orphan.size_gib:g} GiB, a snapshot that no image uses")
-    if not confirmed:
-        what = "it" if len(ids) == 1 else f"these {len(ids)}"
-        _ask(session, "images --keep asks before it removes", f"Type yes to remove {what}:", "yes")
-    own.remove(session.aws, chosen, found.orphans)
-    session.print({"removed": ids}, [f"Removed: {', '.join(ids)}."])
-
-
 def _check_inventory(session: Session) -> None:
     """See that what is written or removed there is this deployment's."""
     session.inventory.check_owner(session.account_id, session.deployment.region)
 
 
 def _outputs(session: Session) -> Outputs:
-    from provisioner import outputs as reading  # noqa: PLC0415 - each command imports what it needs
+    from provisioner import collecting
 
     stack = session.names()
-    return reading.collect(session.deployment, stack, reading.look_up(stack, session.aws), session.place)
-
-
-def _meet(session: Session, result: Outputs, private_key: Path | None) -> str:
-    from provisioner import first_contact, known_hosts  # noqa: PLC0415 - each command imports what it needs
-
-    host = first_contact.Host(
-        address=result.public_address,
-        instance_id=result.server.instance_id,
-        user=result.server.ssh_user,
-        system=session.deployment.server.system,
-        private_key=private_key,
+    return collecting.collect(
+        session.deployment, stack, collecting.look_up(stack, session.aws), session.place
     )
-    how = _meet_host(session, host, session.inventory.known_hosts)
-    known_hosts.keep(session.inventory.known_hosts, {host.instance_id})
-    return how
-
-
-def _meet_host(session: Session, host: Host, pins_path: Path) -> str:
-    from provisioner import first_contact  # noqa: PLC0415 - each command imports what it needs
-    from provisioner.clock import SystemClock  # noqa: PLC0415
-
-    how = first_contact.meet(
-        host,
-        pins_path,
-        console=lambda: _console(session, host.instance_id),
-        clock=SystemClock(),
-        say=session.say,
-        accept_new=session.options.accept_new_host_key,
-    )
-    if how == "console":
-        session.say(
-            f"{host.address}: host key pinned; it is the one that the instance printed on its console"
-        )
-    elif how == "first use":
-        session.say(f"{host.address}: host key pinned as it was shown; the instance's console has none yet")
-    return how
-
-
-def _console(session: Session, instance_id: str) -> str:
-    """Read the console: at once where the instance type allows it, what EC2 has kept otherwise."""
-    try:
-        try:
-            answer = session.aws.call("ec2", "get_console_output", InstanceId=instance_id, Latest=True)
-        except AwsError as error:
-            if error.code != "UnsupportedOperation":
-                raise
-            answer = session.aws.call("ec2", "get_console_output", InstanceId=instance_id)
-    except AwsError as error:
-        # Who takes any key can do without the permission.
-        if session.options.accept_new_host_key and error.code in {"UnauthorizedOperation", "AccessDenied"}:
-            return ""
-        raise
-    return str(answer.get("Output") or "")
 
 
 def _confirm(session: Session) -> None:
     name = session.deployment.name
     question = f"This cannot be undone. Type the deployment's name ({name}) to go on:"
-    _ask(session, "destroy asks for the deployment's name", question, name)
-
-
-def _ask(session: Session, who: str, question: str, answer: str) -> None:
-    """Go on only if a person at a terminal types the answer."""
-    if not sys.stdin.isatty():
-        raise UsageError(f"{who}, and there is no terminal here.", next_step="Say --yes if you are sure.")
-    session.say(question)
-    if sys.stdin.readline().strip() != answer:
-        raise UsageError(f"That is not {answer!r}: nothing was removed.")
+    confirmation.ask(session, "destroy asks for the deployment's name", question, name)

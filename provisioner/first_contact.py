@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +134,8 @@ def connect(host: Host, keys: tuple[known_hosts.HostKey, ...]) -> Connection:
         Fabric's connection, not open yet.
 
     """
-    import base64  # noqa: PLC0415 - a run that meets no new host does not need these
-    import binascii  # noqa: PLC0415
-
-    import fabric  # noqa: PLC0415 - half a second to import
-    import paramiko  # noqa: PLC0415
+    import fabric
+    import paramiko
 
     # paramiko logs a traceback for each attempt that fails; ours are expected, and told in words.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -199,7 +199,7 @@ class _Meeting:
         raise self._no_answer()
 
     def _open(self) -> Connection | None:
-        import paramiko  # noqa: PLC0415 - see `connect`
+        import paramiko
 
         connection = connect(self.host, self.keys)
         try:
@@ -244,7 +244,6 @@ class _Meeting:
             )
 
     def _answers(self) -> bool:
-        import socket  # noqa: PLC0415 - see `connect`
 
         try:
             with socket.create_connection(
@@ -275,7 +274,7 @@ class _Meeting:
             )
 
     def _offered_keys(self) -> tuple[known_hosts.HostKey, ...]:
-        import paramiko  # noqa: PLC0415 - see `connect`
+        import paramiko
 
         try:
             with paramiko.Transport((self.host.address, self.host.port)) as transport:
@@ -286,8 +285,8 @@ class _Meeting:
         return (known_hosts.HostKey(key.get_name(), key.get_base64()),)
 
     def _run(self, connection: Connection, command: str) -> Any:
-        import invoke  # noqa: PLC0415 - see `connect`
-        import paramiko  # noqa: PLC0415
+        import invoke
+        import paramiko
 
         try:
             return connection.run(

@@ -5,7 +5,6 @@ playbooks/check_configuration.yml holds the same names and types, and checks the
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,14 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from provisioner.aws import Aws
-from provisioner.config import Deployment
 from provisioner.entrance import filled_in
 from provisioner.errors import FlowsteadError
-from provisioner.resources.base import Resource
-from provisioner.resources.state import State
-from provisioner.stack import Stack
-from provisioner.stack import secrets as stack_secrets
-from provisioner.systems import systems
-
-# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.
-DATABASE_CA_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 
 _NEXT = "Run: python provision.py"
 
 
 @dataclass(frozen=True)
-class Login:
+class LoginOutputs:
     """Who somebody is, and where the password is.
 
     Args:
@@ -44,7 +33,7 @@ class Login:
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerOutputs:
     """What runs MLflow.
 
     Args:
@@ -64,7 +53,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Storage:
+class StorageOutputs:
     """Where files are kept.
 
     Args:
@@ -80,7 +69,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Database:
+class DatabaseOutputs:
     """Where runs, models and users are kept.
 
     Args:
@@ -99,8 +88,8 @@ class Database:
     port: int
     ca_url: str
     master_secret_arn: str
-    owner: Login
-    application: Login
+    owner: LoginOutputs
+    application: LoginOutputs
 
 
 @dataclass(frozen=True)
@@ -136,10 +125,10 @@ class Outputs:
     ca_file: str
     ca_secret_arn: str
     host_secret_arns: tuple[str, ...]
-    server: Server
-    storage: Storage
-    database: Database
-    admin: Login
+    server: ServerOutputs
+    storage: StorageOutputs
+    database: DatabaseOutputs
+    admin: LoginOutputs
     server_keys_secret_arn: str
 
     def as_data(self) -> dict[str, Any]:
@@ -201,123 +190,3 @@ def read(directory: Path) -> Outputs:
 
 def _unreadable(path: Path) -> FlowsteadError:
     return FlowsteadError(f"{path} is not as this release of Flowstead writes it.", next_step=_NEXT)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a deployment is, as its resources do not tell.
-
-    Args:
-        account_id: the AWS account.
-        endpoint_url: the configured endpoint; empty: AWS itself.
-        ca_file: the file of the authority's certificate.
-
-    """
-
-    account_id: str
-    endpoint_url: str
-    ca_file: Path
-
-
-def look_up(stack: Stack, aws: Aws) -> State:
-    """Find what the outputs are made of; reading calls only, no comparison with deployment.yml.
-
-    Args:
-        stack: the deployment's resources.
-        aws: the AWS client.
-
-    Returns:
-        The state of those that exist.
-
-    Raises:
-        FlowsteadError: AWS could not be asked.
-
-    """
-    resources = _needed(stack)
-    with ThreadPoolExecutor(len(resources)) as pool:
-        lives = list(pool.map(lambda resource: resource.find(aws), resources))
-    return State({resource: live for resource, live in zip(resources, lives, strict=True) if live})
-
-
-def collect(deployment: Deployment, stack: Stack, state: State, place: Place) -> Outputs:
-    """Read the outputs from live resources.
-
-    Args:
-        deployment: what deployment.yml says.
-        stack: its resources.
-        state: them as found in the account.
-        place: where that is, and what is written there.
-
-    Returns:
-        The outputs.
-
-    Raises:
-        FlowsteadError: something is not there yet; names it.
-
-    """
-    missing = [str(resource) for resource in _needed(stack) if resource not in state]
-    if missing:
-        raise FlowsteadError(
-            f"The deployment {deployment.name} is not complete in {deployment.region}: "
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
-            next_step="Run: python provision.py",
-        )
-    address, database, role = state[stack.entrance], state[stack.database], state[stack.servers.role]
-    public_address = str(address.facts["PublicIp"])
-    endpoint = database.facts.get("Endpoint") or {}
-    if not endpoint.get("Address"):
-        raise FlowsteadError(
-            f"The database {database.id} has no endpoint yet: it is {database.status or 'being made'}.",
-            next_step="Run python provision.py: it waits for it.",
-        )
-    servers, storage, secrets = stack.servers, stack.storage, stack.secrets
-
-    def login(one: stack_secrets.Login) -> Login:
-        return Login(one.username, state[one.secret].arn)
-
-    return Outputs(
-        deployment=deployment.name,
-        region=deployment.region,
-        account_id=place.account_id,
-        endpoint_url=place.endpoint_url,
-        url=f"https://{public_address}",
-        public_address=public_address,
-        hostnames=(public_address, "localhost"),
-        ca_file=str(place.ca_file),
-        ca_secret_arn=state[secrets.tls_ca].arn,
-        host_secret_arns=tuple(state[one].arn for one in secrets.of_hosts),
-        server=Server(
-            instance_id=state[servers.instances[0]].id,
-            ssh_user=systems[deployment.server.system].user,
-            role_name=role.id,
-            role_arn=role.arn,
-            artifacts_role_arn=state[servers.artifacts_role].arn,
-        ),
-        storage=Storage(state[storage.bucket].id, storage.artifacts_prefix, storage.backups_prefix),
-        database=Database(
-            identifier=database.id,
-            endpoint=str(endpoint["Address"]),
-            port=int(endpoint["Port"]),
-            ca_url=DATABASE_CA_URL,
-            master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
-            owner=login(secrets.database_owner),
-            application=login(secrets.database_application),
-        ),
-        admin=login(secrets.admin),
-        server_keys_secret_arn=state[secrets.server_keys].arn,
-    )
-
-
-def _needed(stack: Stack) -> tuple[Resource, ...]:
-    """Name what the outputs are made of."""
-    servers = stack.servers
-    return (
-        *servers.instances,
-        stack.entrance,
-        servers.role,
-        servers.artifacts_role,
-        stack.database,
-        stack.storage.bucket,
-        stack.secrets.tls_ca,
-        *stack.secrets.of_hosts,
-    )

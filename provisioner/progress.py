@@ -7,12 +7,15 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
 from provisioner.clock import Clock
 
 if TYPE_CHECKING:
-    from rich.live import Live as RichLive
-    from rich.table import Table
-
     from provisioner.engine.apply import Event
     from provisioner.engine.plan import Change, Plan
     from provisioner.resources.base import Resource
@@ -111,12 +114,10 @@ class LiveProgress(Progress):
 
     def __init__(self, plan: Plan, clock: Clock, stream: TextIO) -> None:
         super().__init__(plan, clock, stream)
-        from rich.console import Console  # noqa: PLC0415 - a quarter of a second, for terminals only
-        from rich.live import Live  # noqa: PLC0415
 
         self._begun = clock.now()
         self._console = Console(file=stream)
-        self._live: RichLive = Live(
+        self._live: Live = Live(
             console=self._console, get_renderable=self._table, refresh_per_second=4, transient=True
         )
 
@@ -135,14 +136,11 @@ class LiveProgress(Progress):
         """Leave it to the table."""
 
     def _say(self, text: str, *, failed: bool) -> None:
-        from rich.text import Text  # noqa: PLC0415 - see above
 
         mark, style = ("✗", "red") if failed else ("✓", "green")
         self._console.print(Text.assemble((f"{mark} ", style), text))
 
     def _table(self) -> Table:
-        from rich.spinner import Spinner  # noqa: PLC0415 - see above
-        from rich.table import Table  # noqa: PLC0415
 
         now = self._clock.now()
         table = Table.grid(padding=(0, 2))

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from provisioner.aws import Aws
+    from provisioner.collecting import Place
     from provisioner.engine.graph import Graph
     from provisioner.engine.plan import Plan
     from provisioner.inventory import Inventory
     from provisioner.lock import AccountLock
-    from provisioner.outputs import Place
     from provisioner.resources.state import State
     from provisioner.ssh_key import SshKey
     from provisioner.stack import BakeHost, Stack
@@ -69,14 +69,14 @@ class Session:
     @functools.cached_property
     def inventory(self) -> Inventory:
         """The files written for this deployment."""
-        from provisioner.inventory import Inventory  # noqa: PLC0415 - each command imports what it needs
+        from provisioner.inventory import Inventory
 
         return Inventory(self.options.inventory.absolute(), self.deployment.name)
 
     @functools.cached_property
     def aws(self) -> Aws:
         """The AWS client."""
-        from provisioner.aws import Aws  # noqa: PLC0415 - boto3 takes half a second
+        from provisioner.aws import Aws
 
         return Aws(self.deployment.region, say=self.say)
 
@@ -124,7 +124,7 @@ class Session:
             lifetime_min: minutes after which it ends itself, removed or not.
 
         """
-        from provisioner import rendering, stack  # noqa: PLC0415 - each command imports what it needs
+        from provisioner import rendering, stack
 
         user_data = rendering.user_data(f"{self.deployment.name}.bake", lifetime_min=lifetime_min)
         context = stack.Context(self.deployment, self.account_id, self._access_cidrs(), public_key, user_data)
@@ -144,7 +144,7 @@ class Session:
             LockedError: another run on this machine works there.
 
         """
-        from provisioner import lock  # noqa: PLC0415 - each command imports what it needs
+        from provisioner import lock
 
         with lock.on_this_machine(self.inventory.directory / ".lock", doing) as own:
             yield lock.AccountLock(self.aws, self.deployment.name, own)
@@ -157,9 +157,9 @@ class Session:
             patient: when interrupted, let what has begun come to its end.
 
         """
-        from provisioner import progress  # noqa: PLC0415 - each command imports what it needs
-        from provisioner.clock import SystemClock  # noqa: PLC0415
-        from provisioner.engine.apply import apply  # noqa: PLC0415
+        from provisioner import progress
+        from provisioner.clock import SystemClock
+        from provisioner.engine.apply import apply
 
         with progress.show(found, SystemClock()) as shown:
             return apply(found, self.aws, shown.on_event, patient=patient)
@@ -178,7 +178,7 @@ class Session:
             FlowsteadError: the deployment was made on another machine, which has the key.
 
         """
-        from provisioner import ssh_key  # noqa: PLC0415 - each command imports what it needs
+        from provisioner import ssh_key
 
         directory = self.inventory.directory
         found = ssh_key.read(self.deployment, directory)
@@ -204,7 +204,7 @@ class Session:
             FlowsteadError: AWS could not be asked, or something cannot be changed in place.
 
         """
-        from provisioner.engine import plan  # noqa: PLC0415 - each command imports what it needs
+        from provisioner.engine import plan
 
         try:
             return plan.make(graph, self.aws, remove)
@@ -234,7 +234,7 @@ class Session:
     @property
     def place(self) -> Place:
         """Where the deployment is, as its resources do not tell."""
-        from provisioner.outputs import Place  # noqa: PLC0415 - each command imports what it needs
+        from provisioner.collecting import Place
 
         return Place(self.account_id, self.aws.endpoint, self.inventory.ca_file)
 
@@ -261,12 +261,12 @@ class Session:
         cidrs = self.deployment.access.cidrs
         if cidrs != "auto":
             return cidrs
-        from provisioner import address  # noqa: PLC0415 - only for `auto`
+        from provisioner import address
 
         return (address.seen_from(),)
 
     def _build(self, cidrs: tuple[str, ...], public_key: str) -> Stack:
-        from provisioner import code, rendering, stack  # noqa: PLC0415 - each command imports what it needs
+        from provisioner import code, rendering, stack
 
         context = stack.Context(
             deployment=self.deployment,

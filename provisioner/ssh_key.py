@@ -117,8 +117,8 @@ def generate_pair(private: Path) -> SshKey:
         The pair.
 
     """
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only the first apply needs it
-    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
 
     key = ed25519.Ed25519PrivateKey.generate()
     text = key.private_bytes(
@@ -140,8 +140,8 @@ def _line(path: Path) -> str:
 
 
 def _public_of(private: Path) -> str:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - only after the .pub file was lost
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
 
     try:
         key = serialization.load_ssh_private_key(private.read_bytes(), password=None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from provisioner import commands, first_contact, ssh_key
+from provisioner import first_contact, meeting, ssh_key
 from provisioner.config import Deployment
 from provisioner.engine import apply
 from provisioner.errors import AwsError
@@ -232,7 +232,7 @@ def test_a_console_that_may_not_be_read_is_told_unless_it_is_not_needed(made, tm
             session = Session(options)
             session.aws = made.account.open()
             if accept_new:
-                assert commands._meet_host(session, host, tmp_path / "pins") == "first use"
+                assert meeting.meet_host(session, host, tmp_path / "pins") == "first use"
             else:
                 with pytest.raises(AwsError, match="permission for GetConsoleOutput"):
-                    commands._meet_host(session, host, tmp_path / "pins")
+                    meeting.meet_host(session, host, tmp_path / "pins")

@@ -20,7 +20,7 @@ import pytest
 from invoke import Context
 
 import fabfile
-from provisioner.outputs import Login
+from provisioner.outputs import LoginOutputs
 from tests.unit.provisioner_cli.conftest import sample
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -71,7 +71,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
     """MLflow, found by fab."""
     with MLflow() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url, admin = f"http://127.0.0.1:{server.server_port}", Login("admin", "arn")
+        url, admin = f"http://127.0.0.1:{server.server_port}", LoginOutputs("admin", "arn")
         outputs = sample(url=url, ca_file="/x", admin=admin)
         found = fabfile.Server(Path(), outputs, None, {"gateway_certificate": "own.pem"})
         monkeypatch.setattr(fabfile.Server, "url", outputs.url)

@@ -1,0 +1,31 @@
+"""Questions that only a person at a terminal answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from provisioner.errors import UsageError
+
+if TYPE_CHECKING:
+    from provisioner.session import Session
+
+
+def ask(session: Session, who: str, question: str, answer: str) -> None:
+    """Go on only if a person at a terminal types the answer.
+
+    Args:
+        session: the run.
+        who: what asks, and that it asks: the beginning of a sentence.
+        question: what is asked.
+        answer: what is to be typed.
+
+    Raises:
+        UsageError: there is no terminal, or another answer.
+
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(f"{who}, and there is no terminal here.", next_step="Say --yes if you are sure.")
+    session.say(question)
+    if sys.stdin.readline().strip() != answer:
+        raise UsageError(f"That is not {answer!r}: nothing was removed.")
