@@ -20,6 +20,7 @@ import pytest
 from invoke import Context
 
 import fabfile
+from day_two import tracking, users
 from provisioner.outputs import LoginOutputs
 from tests.unit.provisioner_cli.conftest import sample
 
@@ -73,10 +74,10 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url, admin = f"http://127.0.0.1:{server.server_port}", LoginOutputs("admin", "arn")
         outputs = sample(url=url, ca_file="/x", admin=admin)
-        found = fabfile.Server(Path(), outputs, None, {"gateway_certificate": "own.pem"})
-        monkeypatch.setattr(fabfile.Server, "url", outputs.url)
-        monkeypatch.setattr(fabfile.Server, "password", lambda _self: "the admin's: password")
-        monkeypatch.setattr(fabfile, "find", lambda _inventory: found)
+        found = tracking.TrackingServer(Path(), outputs, None, {"gateway_certificate": "own.pem"})
+        monkeypatch.setattr(tracking.TrackingServer, "url", outputs.url)
+        monkeypatch.setattr(tracking.TrackingServer, "password", lambda _self: "the admin's: password")
+        monkeypatch.setattr(tracking, "find", lambda _inventory: found)
         yield server
         server.shutdown()
 
@@ -89,7 +90,7 @@ def test_a_user_is_made_with_the_password_that_is_piped_in(
     mlflow: MLflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("a password of hers\n"))
-    run(fabfile.add_user, "ada")
+    run(users.add_user, "ada")
     body = {"username": "ada", "password": "a password of hers"}
     assert mlflow.asked == [("POST", "/api/2.0/mlflow/users/create", body)]
     assert capsys.readouterr().out == "ada is a user.\n"
@@ -99,7 +100,7 @@ def test_a_password_that_nobody_gave_is_made_up_and_shown(
     mlflow: MLflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    run(fabfile.change_password, "ada")
+    run(users.change_password, "ada")
     ((method, path, body),) = mlflow.asked
     assert (method, path) == ("PATCH", "/api/2.0/mlflow/users/update-password")
     assert len(body["password"]) >= 12
@@ -110,14 +111,14 @@ def test_the_admins_password_is_not_changed_in_one_place_only(
     mlflow: MLflow, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        run(fabfile.change_password, "admin")
+        run(users.change_password, "admin")
     assert "docs/look_after_it.md" in capsys.readouterr().err
     assert mlflow.asked == []
 
 
 def test_users_are_listed_and_removed(mlflow: MLflow, capsys: pytest.CaptureFixture[str]) -> None:
-    run(fabfile.list_users)
-    run(fabfile.remove_user, "ada")
+    run(users.list_users)
+    run(users.remove_user, "ada")
     assert capsys.readouterr().out == "admin  (administrator)\nada\nada is no user any more.\n"
     assert mlflow.asked[1] == ("DELETE", "/api/2.0/mlflow/users/delete", {"username": "ada"})
 
@@ -125,7 +126,7 @@ def test_users_are_listed_and_removed(mlflow: MLflow, capsys: pytest.CaptureFixt
 def test_a_grant_takes_the_place_of_an_earlier_one(mlflow: MLflow) -> None:
     path = "/api/3.0/mlflow/users/permissions/grant"
     mlflow.refusals[path] = [(400, {"error_code": "RESOURCE_ALREADY_EXISTS", "message": "There is one"})]
-    run(fabfile.grant, "ada", "EDIT", experiment="two words")
+    run(users.grant, "ada", "EDIT", experiment="two words")
     what = {"username": "ada", "resource_type": "experiment", "resource_id": "7"}
     assert [(one[1].rpartition("/")[2], one[2]) for one in mlflow.asked[1:]] == [
         ("grant", what | {"permission": "EDIT"}),
@@ -137,7 +138,7 @@ def test_a_grant_takes_the_place_of_an_earlier_one(mlflow: MLflow) -> None:
 @pytest.mark.parametrize("options", [{}, {"experiment": "a", "model": "b"}])
 def test_a_grant_on_nothing_or_on_both_is_wrong_usage(mlflow: MLflow, options: dict[str, str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        run(fabfile.grant, "ada", "READ", **options)
+        run(users.grant, "ada", "READ", **options)
     assert ended.value.code == 2
     assert mlflow.asked == []
 
@@ -145,7 +146,7 @@ def test_a_grant_on_nothing_or_on_both_is_wrong_usage(mlflow: MLflow, options: d
 def test_a_refusal_is_told_in_mlflows_words(mlflow: MLflow, capsys: pytest.CaptureFixture[str]) -> None:
     mlflow.refusals["/api/2.0/mlflow/users/delete"] = [(404, {"message": "User with username=bob not found"})]
     with pytest.raises(SystemExit) as ended:
-        run(fabfile.remove_user, "bob")
+        run(users.remove_user, "bob")
     assert ended.value.code == 1
     assert "MLflow refuses: User with username=bob not found" in capsys.readouterr().err
 
@@ -167,7 +168,7 @@ def test_backups_are_listed_with_date_release_reason_size_and_what_is_not_comple
 
 def test_a_question_for_help_makes_no_user(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        run(fabfile.add_user, "--help")
+        run(users.add_user, "--help")
     assert ended.value.code == 2
     assert "fab --help user.add" in capsys.readouterr().err
 
@@ -175,8 +176,8 @@ def test_a_question_for_help_makes_no_user(capsys: pytest.CaptureFixture[str]) -
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     """As `fab password | true`."""
     program = (
-        "import sys, types; sys.path.insert(0, sys.argv[1]); import fabfile\n"
-        "fabfile.find = lambda _: types.SimpleNamespace(password=lambda: 'x' * 1000000)\n"
+        "import sys, types; sys.path.insert(0, sys.argv[1]); import fabfile; from day_two import tracking\n"
+        "tracking.find = lambda _: types.SimpleNamespace(password=lambda: 'x' * 1000000)\n"
         "from invoke import Context; fabfile.password.body(Context())\n"
     )
     reader, writer = os.pipe()
@@ -196,7 +197,7 @@ def test_a_name_that_is_taken_is_told_without_the_sql_and_its_values(
     said = "User (username=ada) already exists. Error: (psycopg2.errors.UniqueViolation)\n[SQL: x scrypt:1]"
     mlflow.refusals["/api/2.0/mlflow/users/create"] = [(400, {"message": said})]
     with pytest.raises(SystemExit):
-        run(fabfile.add_user, "ada")
+        run(users.add_user, "ada")
     assert capsys.readouterr().err == "error: MLflow refuses: User (username=ada) already exists.\n"
 
 
@@ -219,7 +220,7 @@ def test_garbage_is_collected_on_the_host_in_a_unit_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = Host(json.dumps({"outcome": "done", "told": ["Removed for good: 1 run.", "Kept: 1 more."]}))
-    monkeypatch.setattr(fabfile, "find", lambda _inventory: host)
+    monkeypatch.setattr(tracking, "find", lambda _inventory: host)
     fabfile.collect_garbage.body(Context())
     fabfile.collect_garbage.body(Context(), older_than="1d; reboot", dry_run=True)
     assert capsys.readouterr().out == "Removed for good: 1 run.\nKept: 1 more.\n" * 2
@@ -240,7 +241,7 @@ def test_garbage_is_collected_on_the_host_in_a_unit_of_its_own(
 def test_garbage_that_stays_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: Host, said: str
 ) -> None:
-    monkeypatch.setattr(fabfile, "find", lambda _inventory: host)
+    monkeypatch.setattr(tracking, "find", lambda _inventory: host)
     with pytest.raises(SystemExit) as ended:
         fabfile.collect_garbage.body(Context())
     assert ended.value.code == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import fabfile
+from day_two import tracking
 from provisioner.errors import FlowsteadError
 from tests.unit.provisioner_cli.conftest import files, sample, secret
 
@@ -54,7 +54,7 @@ def test_the_inventory_has_what_ansible_needs(made):
 
 
 def test_fab_finds_the_files_that_the_inventory_names(made):
-    server = fabfile.find(str(made.inventory))
+    server = tracking.find(str(made.inventory))
     assert server.ca_file == made.inventory / "flowstead.ca.pem"
     assert server.ca_file.is_file()
     assert server.ssh_key == made.inventory / "ssh" / "flowstead"
@@ -69,19 +69,19 @@ def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     (inventory / "group_vars" / "all" / "provisioned.yml").write_text(written)
     edited = inventory / "group_vars" / "tracking_servers.yml"
     edited.write_text('tracking_server_names: [mlflow.example.com]\ngateway_certificate: ""\n')
-    assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
-    assert fabfile.find(str(inventory)).ca_file == inventory / "x.ca.pem"
+    assert tracking.find(str(inventory)).url == "https://192.0.2.7"
+    assert tracking.find(str(inventory)).ca_file == inventory / "x.ca.pem"
     edited.write_text(
         "tracking_server_names: [mlflow.example.com]\ngateway_certificate: own.pem\nmy: !vault |\n  hidden\n"
     )
-    assert fabfile.find(str(inventory)).url == "https://mlflow.example.com"
-    assert fabfile.find(str(inventory)).ca_file is None
+    assert tracking.find(str(inventory)).url == "https://mlflow.example.com"
+    assert tracking.find(str(inventory)).ca_file is None
     edited.write_text("gateway_certificate: own.pem\ngateway_certificate_ca: /etc/company.pem\n")
-    assert fabfile.find(str(inventory)).url == "https://192.0.2.7"
-    assert fabfile.find(str(inventory)).ca_file == Path("/etc/company.pem")
+    assert tracking.find(str(inventory)).url == "https://192.0.2.7"
+    assert tracking.find(str(inventory)).ca_file == Path("/etc/company.pem")
     edited.write_text("tracking_server_names: [")
     with pytest.raises(FlowsteadError, match=r"tracking_servers\.yml:\d+: this is not YAML"):
-        fabfile.find(str(inventory))
+        tracking.find(str(inventory))
 
 
 def test_no_secret_value_is_written_or_printed(made):

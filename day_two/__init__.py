@@ -1,0 +1,1 @@
+"""What fabfile.py's tasks have in common, and those about users."""

@@ -1,0 +1,31 @@
+"""How a task ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from invoke.exceptions import ThreadException
+
+from provisioner.errors import FlowsteadError
+
+
+@contextlib.contextmanager
+def sentences() -> Iterator[None]:
+    """Tell an error in a sentence, and end; quietly when whoever reads has gone."""
+    try:
+        yield
+        sys.stdout.flush()
+    except FlowsteadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+    except (BrokenPipeError, ThreadException) as error:
+        threads = getattr(error, "exceptions", ())
+        if not all(issubclass(one.type, BrokenPipeError) for one in threads):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

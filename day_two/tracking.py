@@ -1,0 +1,92 @@
+"""The tracking server, as the inventory describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric import Connection
+
+from provisioner import first_contact, known_hosts, outputs
+from provisioner.aws import Aws
+from provisioner.entrance import Entrance, entrance, filled_in, read_options
+from provisioner.errors import FlowsteadError
+from provisioner.inventory import secret_value
+from provisioner.outputs import Outputs
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class TrackingServer:
+    """The tracking server, as the inventory describes it.
+
+    Args:
+        directory: the inventory directory.
+        outputs: what provision.py wrote.
+        ssh_key: the private key that opens SSH; None where it is left to the agent.
+        options: the variables in tracking_servers.yml, which people edit.
+
+    """
+
+    directory: Path
+    outputs: Outputs
+    ssh_key: Path | None
+    options: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        """Where MLflow answers."""
+        return self._entrance.url
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificate to trust; None for those that this machine trusts."""
+        return self._entrance.ca_file
+
+    @property
+    def _entrance(self) -> Entrance:
+        issued = Entrance(self.outputs.url, Path(self.outputs.ca_file))
+        return entrance(self.directory, self.options, issued)
+
+    def password(self) -> str:
+        """Read the admin's password from Secrets Manager."""
+        return secret_value(Aws(self.outputs.region), self.outputs.admin.secret_arn, "password")
+
+    def connect(self) -> Connection:
+        """Open an SSH connection."""
+        address = self.outputs.public_address
+        pins = known_hosts.read(self.directory / "known_hosts")
+        pin = next((one for one in pins if one.address == address), None)
+        if pin is None:
+            raise FlowsteadError(
+                f"No host key is pinned for {address}.", next_step="Run: python provision.py"
+            )
+        host = first_contact.Host(address, pin.instance_id, self.outputs.server.ssh_user, "", self.ssh_key)
+        connection = first_contact.connect(host, pin.keys)
+        try:
+            connection.open()
+        except Exception as error:
+            raise FlowsteadError(
+                f"{host.user}@{address} does not let this machine in: {error}.",
+                next_step="Is this machine's address in access.cidrs? python provision.py sets it right.",
+            ) from error
+        return connection
+
+
+def find(inventory: str) -> TrackingServer:
+    """Read what provision.py wrote.
+
+    Args:
+        inventory: the inventory directory; relative ones are meant from the project.
+
+    Raises:
+        FlowsteadError: nothing has been written there, or by another release of Flowstead.
+
+    """
+    directory = PROJECT / inventory
+    written, variable = outputs.read(directory), "ansible_ssh_private_key_file"
+    key = outputs.variables(directory).get(variable)
+    ssh_key = Path(filled_in(directory, variable, key)) if key else None
+    return TrackingServer(directory, written, ssh_key, read_options(directory))
