@@ -154,7 +154,7 @@ bench-serving: ## Measure what a server carries beside a plain MLflow, and print
 	@scripts/setup tools sandbox load
 	@python scripts/bench_serving.py
 
-readmes: ## Write the tables of variables in the roles' READMEs
+readmes: ## Write the lists of variables in the roles' READMEs
 	@scripts/setup tools
 	@python scripts/role_readmes.py
 
