@@ -12,7 +12,11 @@ from pydantic import BaseModel
 from provisioner.config import Deployment
 
 PROJECT = Path(__file__).resolve().parents[3]
-PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*.md")])
+PLACES = ("*.md", "docs/*.md", "examples/*.md", "roles/*/README.md")
+PAGES = sorted(page for place in PLACES for page in PROJECT.glob(place))
+WIDTH = 120
+# An address cannot be broken, and an image neither.
+ADDRESS = re.compile(r"[a-z0-9+]+://\S+")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#]+)[^)]*\)")
 
 
@@ -34,12 +38,26 @@ def defaults(model: BaseModel, above: str = "") -> dict[str, str]:
 
 def test_configuration_lists_every_key_with_its_default() -> None:
     text = (PROJECT / "docs/configuration.md").read_text(encoding="utf-8")
-    table = text.partition("## deployment.yml")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", table, re.MULTILINE)
+    keys = text.partition("## deployment.yml")[2].partition("\n## ")[0]
+    rows = re.findall(r"^- \*\*([^*]+)\*\* \(([^)]+)\): ", keys, re.MULTILINE)
     assert dict(rows) == defaults(Deployment())
+    assert len(rows) == len(dict(rows))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def title(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_no_line_of_a_page_is_wider_than_a_screen(page: Path) -> None:
+    wide = []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if len(ADDRESS.sub("", line)) > WIDTH and not line.startswith("!["):
+            wide.append(f"{title(page)}:{number}: {len(line)} characters")
+    assert wide == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
