@@ -29,7 +29,12 @@ FILE_OPTIONS: dict[str, dict[str, Any]] = {
     "mode": {"type": "str", "default": "0644"},
     "validate": {"type": "str", "default": ""},
 }
+TREE_OPTIONS: dict[str, dict[str, Any]] = {
+    "path": {"type": "str", "required": True},
+    "source": {"type": "str", "required": True},
+}
 OPTIONS: dict[str, dict[str, Any]] = {
+    "trees": {"type": "list", "elements": "dict", "options": TREE_OPTIONS, "default": []},
     "directories": {"type": "list", "elements": "str", "default": []},
     "directory_mode": {"type": "str", "default": "0755"},
     "files": {"type": "list", "elements": "dict", "options": FILE_OPTIONS, "default": []},
@@ -85,6 +90,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
         variables = task_vars or {}
+        for tree in args.pop("trees"):
+            self._add(tree, args)
         for mode in (args["directory_mode"], *(file["mode"] for file in args["files"])):
             if not MODE.fullmatch(mode):
                 raise AnsibleActionFail(
@@ -99,6 +106,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             return {"changed": False, "changed_directories": [], "changed_files": [], "diff": []}
         result: dict[str, Any] = self._execute_module(module_args=args | {"files": sent}, task_vars=variables)
         return result
+
+    def _add(self, tree: dict[str, str], args: dict[str, Any]) -> None:
+        """Add a directory with all that is in it, without what Python has compiled of it."""
+        top = Path(self._find_needle("files", tree["source"]))
+        args["directories"].append(tree["path"])
+        for found in sorted(top.rglob("*")):
+            if "__pycache__" in found.parts:
+                continue
+            path = f"{tree['path']}/{found.relative_to(top)}"
+            if found.is_dir():
+                args["directories"].append(path)
+            else:
+                one = {"path": path, "source": str(found), "mode": "0644", "validate": ""}
+                args["files"].append(dict.fromkeys(ORIGINS) | one)
 
     def _is_so(self, args: dict[str, Any], sent: list[dict[str, str]], variables: dict[str, Any]) -> bool:
         """Look whether everything is as wanted; False also where that cannot be told in this way."""

@@ -76,6 +76,22 @@ options:
           - Check mode runs none, for on a new host the validator may not be installed yet.
         type: str
         default: ""
+  trees:
+    description:
+      - Directories that must exist with all the files of a directory on the controller, each readable by all.
+        What Python has compiled there stays there.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where the directory is on the host.
+        type: path
+        required: true
+      source:
+        description: The directory on the controller, looked for as M(ansible.builtin.copy) does.
+        type: str
+        required: true
   owner:
     description: Owner of the directories and files.
     type: str

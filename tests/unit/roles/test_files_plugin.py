@@ -228,6 +228,11 @@ PLAY = """
       flowstead_files:
         files: [{path: /nowhere/x, content: "", mode: 420}]
       ignore_errors: true
+    - name: A tree
+      flowstead_files:
+        owner: %(owner)s
+        group: %(group)s
+        trees: [{path: "{{ playbook_dir }}/copied", source: tree}]
     - name: Two origins
       flowstead_files:
         files: [{path: /nowhere/x, content: "", source: b.bin}]
@@ -280,6 +285,9 @@ def test_a_play_writes_what_template_and_copy_would_write(tmp_path: Path) -> Non
     )
     (tmp_path / "templates/part.j2").write_text("a \\n part {{ {'x': [1, none]} | to_nice_json }}\n")
     (tmp_path / "files/b.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "files/tree/part/__pycache__").mkdir(parents=True)
+    for name in ("one.py", "part/two.py", "part/__pycache__/two.pyc"):
+        (tmp_path / "files/tree" / name).write_text(name)
     (tmp_path / "play.yml").write_text(PLAY % {"owner": OWNER, "group": GROUP})
 
     _, planned = play(tmp_path, "--check")
@@ -293,6 +301,9 @@ def test_a_play_writes_what_template_and_copy_would_write(tmp_path: Path) -> Non
     assert [Path(path).name for path in first["All in one"]["changed_files"]] == ["a", "b", "c"]
     assert first["All in one"]["changed_directories"] == [str(tmp_path / "ours")]
     assert first["Say what was changed"]["msg"] == "the handler ran"
+    copied = [path.relative_to(tmp_path / "copied") for path in (tmp_path / "copied").rglob("*")]
+    assert sorted(map(str, copied)) == ["one.py", "part", "part/two.py"]
+    assert (tmp_path / "copied/part/two.py").read_text() == "part/two.py"
     assert "no mode" in first["A mode that is none"]["msg"]
     assert "source and content" in first["Two origins"]["msg"]
     assert "none.j2" in first["No template"]["msg"]
@@ -301,4 +312,5 @@ def test_a_play_writes_what_template_and_copy_would_write(tmp_path: Path) -> Non
 
     _, second = play(tmp_path)
     assert not second["All in one"]["changed"]
+    assert not second["A tree"]["changed"]
     assert "Say what was changed" not in second

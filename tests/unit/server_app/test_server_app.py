@@ -150,13 +150,8 @@ def test_an_mlflow_that_has_changed_is_refused_in_a_sentence(monkeypatch: pytest
 
 def test_every_file_of_the_app_comes_into_a_release() -> None:
     tasks = yaml.safe_load((APP.parents[1] / "tasks/install.yml").read_text())
-    (files,) = [task["flowstead_files"]["files"] for task in tasks if "flowstead_files" in task]
-    there = {
-        str(path.relative_to(APP))
-        for path in APP.rglob("*")
-        if path.is_file() and path.suffix in {".py", ".txt", ""}
-    }
-    assert {file["source"].removeprefix("app/") for file in files} == there
+    (trees,) = [task["flowstead_files"]["trees"] for task in tasks if "flowstead_files" in task]
+    assert [APP.parent / tree["source"] for tree in trees] == [APP]
 
 
 def test_refusals_are_in_the_form_of_mlflows_errors() -> None:
