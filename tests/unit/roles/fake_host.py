@@ -143,6 +143,9 @@ class FakeHost(Host):
         assert version not in self.world.running or not starts
         self.act(f"get ready {version}", lambda: self.world.waiting.update([version] * starts))
 
+    def load_migration(self, version: str) -> None:
+        self.act(f"load the migration to {version}", lambda: None)
+
     def use_as_client(self, version: str, token: str) -> None:
         world = self.world
         assert world.upstream == str(PORTS[version])

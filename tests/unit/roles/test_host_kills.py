@@ -269,3 +269,19 @@ def test_a_copy_that_would_fill_the_database_servers_disk_is_refused(place: Plac
     assert look(world) == look(scenario.before)
     changes.change(Large(world), {}, NEW, "migrate", database_gib=25)
     assert look(world) == look(scenario.after)
+
+
+def test_clients_are_told_that_a_change_that_is_undone_takes_longer(place: Place) -> None:
+    scenario = SCENARIOS["migration"]
+    number = acts(scenario, place).index(("use it as a client", "use as a client")) + 1
+    announced: list[float] = []
+
+    class Listening(FakeHost):
+        def gateway(self, *words: str) -> None:
+            super().gateway(*words)
+            if words[0] == "announce":
+                announced.append(float(words[1]))
+
+    with pytest.raises(ChangeError, match="use as a client fails"):
+        scenario.run(Listening(place(scenario.before), (number, "fails")))
+    assert announced[1:] == [announced[0] + changes.UNDO_S]

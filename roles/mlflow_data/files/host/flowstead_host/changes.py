@@ -18,6 +18,8 @@ COMMIT = "commit"
 # The database may be restarting while a change is undone: how long to try again before somebody has to look.
 UNDO_DEADLINE_S = 900
 UNDO_PAUSE_S = 5
+# How much longer clients have to wait when a change is undone: what served before has to start.
+UNDO_S = 60
 # Of a GiB of a database server's disk: the rest is for its journal, and for what is logged meanwhile.
 USABLE_MIB_OF_GIB = 0.8 * 1024
 # How much of a database is dumped and copied in a second. Measured: 627 MiB, nearly all metrics, were dumped,
@@ -105,6 +107,8 @@ class Change:
     def undo(self) -> None:
         """Have everything as it was; try again for as long as the database may take to come back."""
         deadline = self.host.clock() + UNDO_DEADLINE_S
+        if "held_at" in self.record and "undoing" not in self.record:
+            self.announce(self.record.get("expected_s", 0) + UNDO_S)
         while (failed := self.undo_once()) is not None:
             if self.host.clock() > deadline:
                 backup = self.record.get("backup") or "none was needed"
@@ -221,10 +225,10 @@ def change(host: Host, report: dict[str, Any], version: str, data: str, *, datab
 
 
 def expected_s(version: str, database_mib: float) -> int:
-    """Return for how many seconds clients may be held off, if the change has to be undone in the end."""
+    """Return for how many seconds clients may be held off: by the migration and a start, as rehearsed."""
     rehearsal = REHEARSAL.read() or {"version": ""}
-    once = rehearsal["seconds"] if rehearsal["version"] == version else 0
-    return round(2 * once + database_mib / BACKUP_MIB_PER_S)
+    rehearsed_s = rehearsal["seconds"] if rehearsal["version"] == version else 0
+    return round(rehearsed_s + database_mib / BACKUP_MIB_PER_S)
 
 
 def recover(host: Host) -> str:

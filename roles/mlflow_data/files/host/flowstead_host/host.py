@@ -177,6 +177,11 @@ class Host:
         what = f"The migration to MLflow {version} failed"
         return Program(*argv, what=what, **self.user_options(self.settings.owner_passfile))
 
+    def load_migration(self, version: str) -> None:
+        """Begin a release's own migrations, and return when they are loaded."""
+        self.waiting["migration"] = self.begin_migration(version)
+        self.waiting["migration"].wait_until_ready(self.settings.start_timeout_s)
+
     def migrate(self, version: str, addresses: Mapping[str, str]) -> None:
         """Run a release's own migrations as the databases' owner, in the databases at these addresses."""
         program = self.waiting.pop("migration", None) or self.begin_migration(version)

@@ -16,16 +16,18 @@ def rehearse(host: Host, report: dict[str, Any], version: str, depth: str) -> No
         COPIES.write({"version": present})
         try:
             report.update(host.data(present, "copy", depth, what="The databases could not be copied"))
+            host.load_migration(version)
+            loaded = host.clock()
             host.migrate(version, report.pop("addresses"))
             report["asked"] = host.settings.room_for_two
             if report["asked"]:
                 host.start_on_copies(version)
                 host.ask(version, on_copies=True)
+            REHEARSAL.write({"version": version, "seconds": round(host.clock() - loaded, 1)})
         finally:
+            host.dismiss()
             wipe(host)
-            seconds = round(host.clock() - began, 1)
-            report["seconds"] = {"rehearsal": seconds}
-            REHEARSAL.write({"version": version, "seconds": seconds})
+            report["seconds"] = {"rehearsal": round(host.clock() - began, 1)}
 
 
 def clear_up(host: Host) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # How often clients that wait for somebody's long request to finish are told to come again later.
 DRAIN_NOTICE_S = 20
+# The first time: who is told to come again after 5 s has most of the tries left then.
+FIRST_NOTICE_S = 12
 # The gateway makes a Retry-After of what is announced: so many of them last as long (flowstead-gateway).
 TRIES = 4
 
@@ -102,9 +104,10 @@ class StopOld(Step):
 
         def tell() -> None:
             waited_s = DRAIN_NOTICE_S
-            while not is_over.wait(DRAIN_NOTICE_S):
+            pause_s = min(FIRST_NOTICE_S, DRAIN_NOTICE_S)
+            while not is_over.wait(pause_s):
                 self.change.announce(self.change.record.get("expected_s", 0) + TRIES * waited_s)
-                waited_s += DRAIN_NOTICE_S
+                waited_s, pause_s = waited_s + DRAIN_NOTICE_S, DRAIN_NOTICE_S
 
         teller = threading.Thread(target=tell, daemon=True)
         teller.start()
