@@ -1,8 +1,8 @@
--- What each caller of `make bench-serving` sends, over and over: ten metrics of a step of one of the runs, as a training does.
--- wrk (https://github.com/wg/wrk) calls these functions. It is told by the environment; its last line is JSON.
+-- What each caller of `make bench-serving` sends, over and over: ten metrics of a step of one of the runs, as a training does; or, with BODY in the
+-- environment, that, to PATH_ASKED. wrk (https://github.com/wg/wrk) calls these functions. It is told by the environment; its last line is JSON.
 
 local runs = {}
-for run in os.getenv("RUNS"):gmatch("%S+") do
+for run in (os.getenv("RUNS") or ""):gmatch("%S+") do
    runs[#runs + 1] = run
 end
 local step = 0
@@ -14,6 +14,9 @@ if os.getenv("LOGIN") then
 end
 
 function request()
+   if os.getenv("BODY") then
+      return wrk.format(nil, os.getenv("PATH_ASKED"), nil, os.getenv("BODY"))
+   end
    step = step + 1
    local metrics = {}
    for number = 1, 10 do
