@@ -12,6 +12,7 @@ from provisioner import first_contact, known_hosts, outputs
 from provisioner.aws import Aws
 from provisioner.entrance import Entrance, entrance, filled_in, read_options
 from provisioner.errors import FlowsteadError
+from provisioner.host import Host
 from provisioner.inventory import secret_value
 from provisioner.outputs import Outputs
 
@@ -63,7 +64,7 @@ class TrackingServer:
             raise FlowsteadError(
                 f"No host key is pinned for {address}.", next_step="Run: python provision.py"
             )
-        host = first_contact.Host(address, pin.instance_id, self.outputs.server.ssh_user, "", self.ssh_key)
+        host = Host(address, pin.instance_id, self.outputs.server.ssh_user, "", self.ssh_key)
         connection = first_contact.connect(host, pin.keys)
         try:
             connection.open()

@@ -21,7 +21,7 @@ from provisioner.aws import RetryOn
 from provisioner.bake_files import BakeFiles, Report
 from provisioner.engine import plan
 from provisioner.errors import AwsError, FlowsteadError
-from provisioner.first_contact import Host
+from provisioner.host import Host
 from provisioner.lock import LockedError
 from provisioner.resources.ec2.image import BASE_TAG, CODE_TAG, PACKAGES_TAG, RELEASES_TAG, SYSTEM_TAG
 from provisioner.resources.tags import as_items

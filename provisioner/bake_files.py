@@ -14,7 +14,7 @@ from provisioner import files, lock, rendering, ssh_key
 from provisioner.errors import FlowsteadError
 
 if TYPE_CHECKING:
-    from provisioner.first_contact import Host
+    from provisioner.host import Host
 
 _HOSTS_VARIABLES = Path("group_vars") / "tracking_servers.yml"
 

@@ -7,13 +7,13 @@ import binascii
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from provisioner import known_hosts
 from provisioner.clock import Clock
 from provisioner.errors import FlowsteadError
+from provisioner.host import Host, no_answer, no_login, silent_console, ssh, wrong_key
 from provisioner.systems import systems
 
 if TYPE_CHECKING:
@@ -33,33 +33,6 @@ CONNECT_TIMEOUT_S = 10
 _SILENT = "answers, but its console shows no key"
 
 How = Literal["known", "console", "first use"]
-
-
-@dataclass(frozen=True)
-class Host:
-    """A host that SSH should open.
-
-    Args:
-        address: where it answers.
-        instance_id: its EC2 id; the pinned key belongs to it.
-        user: the image's user.
-        system: the operating system that deployment.yml names.
-        private_key: file of the key; None to use the ssh agent and the user's own keys.
-        port: where sshd listens.
-
-    """
-
-    address: str
-    instance_id: str
-    user: str
-    system: str
-    private_key: Path | None
-    port: int = 22
-
-    @property
-    def known_as(self) -> str:
-        """Its name in known_hosts."""
-        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"  # noqa: PLR2004 - ssh
 
 
 def is_known(host: Host, pins_path: Path) -> bool:
@@ -196,7 +169,7 @@ class _Meeting:
                 if connection:
                     return connection
             self._clock.sleep(POLL_S)
-        raise self._no_answer()
+        raise no_answer(self.host, self._reason, ANSWER_DEADLINE_S)
 
     def _open(self) -> Connection | None:
         import paramiko
@@ -205,14 +178,14 @@ class _Meeting:
         try:
             connection.open()
         except paramiko.BadHostKeyException as error:
-            raise self._wrong_key() from error
+            raise wrong_key(self.host) from error
         except paramiko.AuthenticationException as error:
             self._reason = f"refuses the login of {self.host.user} ({error})"
             if self._waited_s() > LOGIN_PATIENCE_S:
-                raise self._no_login() from error
+                raise no_login(self.host, self._reason) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             if "not found in known_hosts" in str(error):
-                raise self._wrong_key() from error
+                raise wrong_key(self.host) from error
             self._reason = f"does not answer ({error})"
         else:
             return connection
@@ -228,7 +201,7 @@ class _Meeting:
             text = (result.stdout + result.stderr).strip().splitlines()
             raise FlowsteadError(
                 f"cloud-init failed on {self.host.instance_id}: {'; '.join(text[-6:]) or 'it says nothing'}.",
-                next_step=f"See /var/log/cloud-init-output.log on the host: {self._ssh()}",
+                next_step=f"See /var/log/cloud-init-output.log on the host: {ssh(self.host)}",
             )
 
     def check_system(self, connection: Connection) -> None:
@@ -244,7 +217,6 @@ class _Meeting:
             )
 
     def _answers(self) -> bool:
-
         try:
             with socket.create_connection(
                 (self.host.address, self.host.port), timeout=CONNECT_TIMEOUT_S
@@ -265,7 +237,7 @@ class _Meeting:
         if self._accept_new:
             self.how, self.keys = "first use", self._offered_keys()
         elif self._waited_s() > CONSOLE_PATIENCE_S:
-            raise self._silent_console()
+            raise silent_console(self.host, CONSOLE_PATIENCE_S)
         elif self._reason != _SILENT:
             self._reason = _SILENT
             self._say(
@@ -295,47 +267,10 @@ class _Meeting:
         except invoke.exceptions.CommandTimedOut as error:
             raise FlowsteadError(
                 f"`{command}` on {self.host.instance_id} did not end in {CLOUD_INIT_DEADLINE_S} s.",
-                next_step=f"Look at the host: {self._ssh()}",
+                next_step=f"Look at the host: {ssh(self.host)}",
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise FlowsteadError(
                 f"The connection to {self.host.address} broke during `{command}`: {str(error).rstrip('.')}.",
                 next_step="Run provision.py again.",
             ) from error
-
-    def _ssh(self) -> str:
-        key = f" -i {self.host.private_key}" if self.host.private_key else ""
-        return f"ssh{key} {self.host.user}@{self.host.address}"
-
-    def _wrong_key(self) -> FlowsteadError:
-        return FlowsteadError(
-            f"What answers at {self.host.address} shows another host key than {self.host.instance_id} "
-            "printed on its console: something stands between this machine and the host.",
-            next_step="Find out what answers there; nothing was pinned, and no login was tried.",
-        )
-
-    def _silent_console(self) -> FlowsteadError:
-        host = self.host
-        return FlowsteadError(
-            f"The console of {host.instance_id} shows no ssh key {CONSOLE_PATIENCE_S} s after {host.address} "
-            "answered, so nothing proves that it is the host that answers.",
-            next_step="Run the same command again, or copy the host's lines from the known_hosts of an "
-            "inventory that has them, or trust what answers: provision.py --accept-new-host-key",
-        )
-
-    def _no_login(self) -> FlowsteadError:
-        key = f"{self.host.private_key}" if self.host.private_key else "any key of the ssh agent"
-        return FlowsteadError(
-            f"The host {self.host.instance_id} at {self.host.address} {self._reason} with {key}.",
-            next_step="A host keeps the key pair it was made with: restore that key, or terminate the "
-            "instance and run provision.py again for a new one.",
-        )
-
-    def _no_answer(self) -> FlowsteadError:
-        host = self.host
-        return FlowsteadError(
-            f"The host {host.instance_id} at {host.address} {self._reason} after {ANSWER_DEADLINE_S} s.",
-            next_step="Is this machine's address in access.cidrs, and may it connect to its ssh port? "
-            "Then run provision.py again, or read its console: aws ec2 get-console-output --instance-id "
-            f"{host.instance_id}",
-        )

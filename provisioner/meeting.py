@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from provisioner import first_contact, known_hosts
 from provisioner.clock import SystemClock
 from provisioner.errors import AwsError
-from provisioner.first_contact import Host
+from provisioner.host import Host
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,24 +14,20 @@ from pydantic import (
     PrivateAttr,
     StrictBool,
     StrictInt,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from provisioner.config import rules
-from provisioner.config.file import ConfigurationError, Key, Mistake, Source, dotted, read
-from provisioner.config.messages import explain
+from provisioner.config import bucket_rules, network_rules, rules
+from provisioner.config.file import ConfigurationError, Mistake, Source
 from provisioner.systems import BAKED
-
-__all__ = ["BAKED", "ConfigurationError", "Deployment", "Mistake", "load"]
 
 ADMIN = "admin"
 """The name of MLflow's first administrator."""
 LEAST_VOLUME_GIB = 8
 """The size of the publishers' images: https://wiki.debian.org/Cloud/AmazonEC2Image; no other is larger."""
-Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(rules.cidr)]
+Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(network_rules.cidr)]
 Text = Annotated[str, BeforeValidator(rules.text)]
 
 
@@ -57,12 +52,12 @@ class Access(Section):
     @field_validator("cidrs", mode="before")
     @classmethod
     def _check_cidrs(cls, value: object) -> object:
-        return rules.access_cidrs(value)
+        return network_rules.access_cidrs(value)
 
     @model_validator(mode="after")
     def _check_world(self) -> Access:
         if self.cidrs != "auto":
-            rules.refuse(rules.access_width(self.cidrs, allow_world=self.allow_world))
+            rules.refuse(network_rules.access_width(self.cidrs, allow_world=self.allow_world))
         return self
 
 
@@ -80,7 +75,7 @@ class Network(Section):
     cidr: Cidr = "10.80.0.0/16"
     public_subnets: tuple[Cidr, Cidr] = ("10.80.0.0/24", "10.80.1.0/24")
     private_subnets: tuple[Cidr, Cidr] = ("10.80.10.0/24", "10.80.11.0/24")
-    flow_logs: Annotated[Text, AfterValidator(rules.flow_logs)] = "none"
+    flow_logs: Annotated[Text, AfterValidator(bucket_rules.flow_logs)] = "none"
 
     @property
     def flow_logs_arn(self) -> str:
@@ -89,7 +84,7 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _check_layout(self) -> Network:
-        rules.refuse(rules.network_layout(self.cidr, self.public_subnets, self.private_subnets))
+        rules.refuse(network_rules.network_layout(self.cidr, self.public_subnets, self.private_subnets))
         return self
 
 
@@ -179,8 +174,8 @@ class Artifacts(Section):
 
     """
 
-    bucket: Annotated[Text, AfterValidator(rules.bucket)] = "auto"
-    prefix: Annotated[Text, AfterValidator(rules.prefix)] = "artifacts"
+    bucket: Annotated[Text, AfterValidator(bucket_rules.bucket)] = "auto"
+    prefix: Annotated[Text, AfterValidator(bucket_rules.prefix)] = "artifacts"
     noncurrent_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 30
 
 
@@ -193,7 +188,7 @@ class Backups(Section):
 
     """
 
-    prefix: Annotated[Text, AfterValidator(rules.prefix)] = "backups"
+    prefix: Annotated[Text, AfterValidator(bucket_rules.prefix)] = "backups"
     keep_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 35
 
 
@@ -235,8 +230,10 @@ class Deployment(Section):
     def _check_across(self) -> Deployment:
         rules.refuse(
             [
-                *rules.folders(self.artifacts.prefix, self.backups.prefix),
-                *rules.another_bucket(self.network.flow_logs, self.artifacts.bucket, self.name, self.region),
+                *bucket_rules.folders(self.artifacts.prefix, self.backups.prefix),
+                *bucket_rules.another_bucket(
+                    self.network.flow_logs, self.artifacts.bucket, self.name, self.region
+                ),
                 *rules.backup_tools(self.server.image, self.database.engine_version),
             ]
         )
@@ -253,88 +250,3 @@ class Deployment(Section):
 
         """
         return self._source.error(mistakes)
-
-
-def load(path: Path) -> Deployment:
-    """Read and check a deployment.yml.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The deployment; paths in it are absolute.
-
-    Raises:
-        ConfigurationError: with all mistakes at once, each with file, line and key.
-
-    """
-    source = read(path)
-    try:
-        deployment = Deployment.model_validate(source.data, context={"directory": path.absolute().parent})
-    except ValidationError as error:
-        raise source.error(dict.fromkeys([*_mistakes(error), *_across(source.data)])) from error
-    deployment._source = source  # noqa: SLF001 - our own class; pydantic's frozen models have no other way
-    return deployment
-
-
-def allowed_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Return the keys of each section of deployment.yml, by the section's path."""
-    found: dict[tuple[str, ...], tuple[str, ...]] = {(): tuple(Deployment.model_fields)}
-    for name, fields in Deployment.model_fields.items():
-        if isinstance(fields.annotation, type) and issubclass(fields.annotation, Section):
-            found[(name,)] = tuple(fields.annotation.model_fields)
-    return found
-
-
-def _mistakes(error: ValidationError) -> Iterable[Mistake]:
-    for detail in error.errors(include_url=False):
-        inner: tuple[tuple[Key, str], ...] = detail.get("ctx", {}).get("mistakes", ())
-        if inner:
-            for key, text in inner:
-                yield Mistake(dotted((*detail["loc"], *key)), text)
-        else:
-            yield Mistake(dotted(detail["loc"]), explain(detail, allowed_keys()))
-
-
-def _across(data: dict[str, Any]) -> Iterable[Mistake]:
-    """Find what crosses values; pydantic stops short of it where one of the values is wrong by itself."""
-
-    def section(name: str) -> dict[str, Any]:
-        written = data.get(name)
-        return written if isinstance(written, dict) else {}
-
-    def items(written: object) -> list[object]:
-        return written if isinstance(written, list) else []
-
-    access, network, database = section("access"), section("network"), section("database")
-    if not rules.is_known_engine(database):
-        # Its keys are another engine's.
-        database = {"engine_version": ""}
-    artifacts, backups = section("artifacts"), section("backups")
-    found: dict[Key, rules.Mistakes] = {
-        ("access",): rules.access_width(
-            items(access.get("cidrs")), allow_world=access.get("allow_world") is True
-        ),
-        ("network",): rules.network_layout(
-            network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
-        ),
-        ("database",): rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
-        (): [
-            *rules.folders(
-                artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
-            ),
-            *rules.another_bucket(
-                network.get("flow_logs", Network().flow_logs),
-                artifacts.get("bucket", Artifacts().bucket),
-                data.get("name", "flowstead"),
-                data.get("region", "us-east-1"),
-            ),
-            *rules.backup_tools(
-                section("server").get("image", Server().image),
-                str(database.get("engine_version", Postgresql().engine_version)),
-            ),
-        ],
-    }
-    for above, mistakes in found.items():
-        for key, text in mistakes:
-            yield Mistake(dotted((*above, *key)), text)

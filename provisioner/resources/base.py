@@ -8,8 +8,8 @@ wanted state by the same settings that show and repair a drifted or half-made on
 import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
@@ -292,21 +292,3 @@ def resources_in(value: object) -> Iterator[Resource]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for item in dataclasses.fields(value):
             yield from resources_in(getattr(value, item.name))
-
-
-def pick(resource: Resource, lives: Iterable[Live], uses: Callable[[Live], int]) -> Live | None:
-    """Pick the one that carries the resource's tags, the one most used; the others are its twins.
-
-    Args:
-        resource: the resource looked for.
-        lives: candidates of the same deployment and kind.
-        uses: counts what depends on one; asked only when there are several.
-
-    """
-    matches = [live for live in lives if live.tags.get(RESOURCE_TAG) == resource.name]
-    if not matches[1:]:
-        return matches[0] if matches else None
-    counted = sorted(((-uses(live), live.id, live) for live in matches), key=lambda one: one[:2])
-    (_, _, first), *others = counted
-    twins = tuple(replace(live, status=IN_USE if count else live.status) for count, _, live in others)
-    return replace(first, twins=twins)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.resources.ec2.s3_endpoint import S3Endpoint
-from provisioner.resources.s3.bucket import Bucket, Expiry
+from provisioner.resources.s3.bucket import Bucket
+from provisioner.resources.s3.lifecycle_rules import Expiry
 from provisioner.stack.context import Context
 from provisioner.stack.network import Network
 from provisioner.systems import systems

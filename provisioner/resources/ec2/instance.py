@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError, FlowsteadError
-from provisioner.resources.base import Live, pick
+from provisioner.resources.base import Live
 from provisioner.resources.ec2.image import Image
 from provisioner.resources.ec2.instance_facts import GONE, architecture, instances_of
 from provisioner.resources.ec2.key_pair import KeyPair
@@ -17,6 +17,7 @@ from provisioner.resources.ec2.kind import EC2_TAGS, Description, Ec2Resource
 from provisioner.resources.ec2.route_table import RouteTable
 from provisioner.resources.ec2.security_group import SecurityGroup
 from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.ec2.twins import pick
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.refusals import foreign_key, in_the_way
 from provisioner.resources.setting import Setting

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.aws import Aws, RetryOn
-from provisioner.resources.base import Live, pick
+from provisioner.resources.base import Live
 from provisioner.resources.ec2.kind import EC2_TAGS, Description, Ec2Resource
+from provisioner.resources.ec2.twins import pick
 from provisioner.resources.refusals import foreign
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State

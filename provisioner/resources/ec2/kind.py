@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from provisioner.aws import DEADLINE, Aws, RetryOn
 from provisioner.errors import AwsError
-from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown, pick
+from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown
+from provisioner.resources.ec2.twins import pick
 from provisioner.resources.tags import TagCalls, as_items, as_tags, set_tags
 
 _TRIES = 3

@@ -10,6 +10,7 @@ from provisioner.errors import AwsError
 from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.iam.policy import Policy, as_policy, document, is_same_policy
 from provisioner.resources.refusals import foreign
+from provisioner.resources.s3.lifecycle_rules import Expiry, deletes, is_same_rule, prefix_of, shown
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 from provisioner.resources.tags import as_items, as_tags
@@ -29,37 +30,6 @@ _CLOSED = {
     "BlockPublicPolicy": True,
     "RestrictPublicBuckets": True,
 }
-
-
-@dataclass(frozen=True)
-class Expiry:
-    """A lifecycle rule: what goes from a folder by itself.
-
-    Args:
-        rule: its name in S3; rules of other names are the user's.
-        shown: what the setting is called in a plan.
-        prefix: the folder.
-        noncurrent_days: days that overwritten and deleted objects are kept.
-        days: days that any object is kept; None: for good.
-
-    """
-
-    rule: str
-    shown: str
-    prefix: str
-    noncurrent_days: int
-    days: int | None = None
-
-    def as_data(self) -> dict[str, Any]:
-        """Write it as S3 takes it."""
-        return {
-            "ID": self.rule,
-            "Status": "Enabled",
-            "Filter": {"Prefix": f"{self.prefix}/"},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": self.noncurrent_days},
-            "Expiration": {"Days": self.days} if self.days else {"ExpiredObjectDeleteMarker": True},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +155,14 @@ class Bucket(Resource):
         for expiry in self.lifecycle:
             wanted = expiry.as_data()
             rule = next((one for one in facts["lifecycle"] if one.get("ID") == expiry.rule), None)
-            is_wanted = rule is not None and _is_same_rule(rule, wanted)
-            yield Setting(expiry.shown, _shown(rule), _shown(wanted), self._expire, is_wanted=is_wanted)
+            is_wanted = rule is not None and is_same_rule(rule, wanted)
+            yield Setting(
+                expiry.shown,
+                shown(rule),
+                shown(wanted),
+                self._expire,
+                is_wanted=is_wanted,
+            )
         policy = facts["policy"]
         yield Setting(
             "policy",
@@ -200,12 +176,12 @@ class Bucket(Resource):
         """Tell of others' lifecycle rules that delete what a deployment keeps: somebody may want them."""
         return tuple(
             f"{self} {live.id} has the lifecycle rule {rule.get('ID', '')!r}, which deletes what is "
-            f"under {_prefix(rule) or '/'}, artifacts or backups among it"
+            f"under {prefix_of(rule) or '/'}, artifacts or backups among it"
             for rule in self._others(live)
             if rule["Status"] == "Enabled"
-            and _deletes(rule)
+            and deletes(rule)
             and any(
-                f"{one.prefix}/".startswith(_prefix(rule)) or _prefix(rule).startswith(f"{one.prefix}/")
+                f"{one.prefix}/".startswith(prefix_of(rule)) or prefix_of(rule).startswith(f"{one.prefix}/")
                 for one in self.lifecycle
             )
         )
@@ -321,29 +297,3 @@ def _key(answer: dict[str, Any] | None) -> str:
     rules = answer["ServerSideEncryptionConfiguration"]["Rules"] if answer else []
     default = rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
     return str(default.get("KMSMasterKeyID") or default.get("SSEAlgorithm", "none"))
-
-
-def _deletes(rule: dict[str, Any]) -> bool:
-    """Tell whether a lifecycle rule deletes objects or old versions, and does not only move or tidy."""
-    expiration = rule.get("Expiration", {})
-    return bool({"Days", "Date"} & set(expiration) or rule.get("NoncurrentVersionExpiration"))
-
-
-def _shown(rule: dict[str, Any] | None) -> str:
-    """Say a lifecycle rule in one line."""
-    if rule is None:
-        return "none"
-    days = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "none")
-    expiration = rule.get("Expiration", {}).get("Days")
-    current = f", all after {expiration}" if expiration else ""
-    return f"{_prefix(rule) or '/'}: {days}{current}" + ("" if rule["Status"] == "Enabled" else ", off")
-
-
-def _prefix(rule: dict[str, Any]) -> str:
-    return str(rule.get("Filter", {}).get("Prefix", "") or rule.get("Prefix", ""))
-
-
-def _is_same_rule(rule: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Compare two lifecycle rules; AWS gives a filter back in more than one way."""
-    keys = ("Status", "NoncurrentVersionExpiration", "Expiration", "AbortIncompleteMultipartUpload")
-    return _prefix(rule) == _prefix(wanted) and all(rule.get(key) == wanted[key] for key in keys)

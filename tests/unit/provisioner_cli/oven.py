@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models import ec2_backends
 
 from provisioner import bake
-from provisioner.first_contact import Host
+from provisioner.host import Host
 from provisioner.session import Options, Session
 from tests.unit.provisioner.moto_account import PUBLIC_KEY, REGION
 

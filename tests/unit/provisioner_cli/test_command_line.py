@@ -13,6 +13,7 @@ from provisioner import first_contact, meeting, ssh_key
 from provisioner.config import Deployment
 from provisioner.engine import apply
 from provisioner.errors import AwsError
+from provisioner.host import Host
 from provisioner.session import Options, Session
 from tests.unit.provisioner_cli import ssh_host
 from tests.unit.provisioner_cli.conftest import as_of_0_1, files
@@ -224,7 +225,7 @@ def test_a_console_that_may_not_be_read_is_told_unless_it_is_not_needed(made, tm
     key = ssh_key.read(Deployment(), made.inventory).private_path
     made.account.hooks.append(refuse)
     with ssh_host.serving() as server:
-        host = first_contact.Host("127.0.0.1", "i-0a", "admin", "debian-13", key, server.port)
+        host = Host("127.0.0.1", "i-0a", "admin", "debian-13", key, server.port)
         for accept_new in (False, True):
             options = Options(
                 made.directory / "deployment.yml", made.inventory, accept_new_host_key=accept_new

@@ -8,6 +8,7 @@ import pytest
 from provisioner import first_contact, known_hosts, ssh_key
 from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
+from provisioner.host import Host
 from tests.unit.provisioner_cli import ssh_host
 
 
@@ -31,7 +32,7 @@ def meet(tmp_path):
     pins = tmp_path / "known_hosts"
 
     def go(server, *, instance_id="i-0a", console=None, system="debian-13", accept_new=False):
-        host = first_contact.Host("127.0.0.1", instance_id, "admin", system, pair.private_path, server.port)
+        host = Host("127.0.0.1", instance_id, "admin", system, pair.private_path, server.port)
         return first_contact.meet(
             host,
             pins,

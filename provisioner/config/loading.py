@@ -1,0 +1,107 @@
+"""deployment.yml is read, and every mistake in it is told together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from provisioner.config import bucket_rules, network_rules, rules
+from provisioner.config.deployment import (
+    Artifacts,
+    Backups,
+    Deployment,
+    Network,
+    Postgresql,
+    Section,
+    Server,
+)
+from provisioner.config.file import Key, Mistake, dotted, read
+from provisioner.config.messages import explain
+
+
+def load(path: Path) -> Deployment:
+    """Read and check a deployment.yml.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The deployment; paths in it are absolute.
+
+    Raises:
+        ConfigurationError: with all mistakes at once, each with file, line and key.
+
+    """
+    source = read(path)
+    try:
+        deployment = Deployment.model_validate(source.data, context={"directory": path.absolute().parent})
+    except ValidationError as error:
+        raise source.error(dict.fromkeys([*_mistakes(error), *_across(source.data)])) from error
+    deployment._source = source  # noqa: SLF001 - our own class; pydantic's frozen models have no other way
+    return deployment
+
+
+def allowed_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys of each section of deployment.yml, by the section's path."""
+    found: dict[tuple[str, ...], tuple[str, ...]] = {(): tuple(Deployment.model_fields)}
+    for name, fields in Deployment.model_fields.items():
+        if isinstance(fields.annotation, type) and issubclass(fields.annotation, Section):
+            found[(name,)] = tuple(fields.annotation.model_fields)
+    return found
+
+
+def _mistakes(error: ValidationError) -> Iterable[Mistake]:
+    for detail in error.errors(include_url=False):
+        inner: tuple[tuple[Key, str], ...] = detail.get("ctx", {}).get("mistakes", ())
+        if inner:
+            for key, text in inner:
+                yield Mistake(dotted((*detail["loc"], *key)), text)
+        else:
+            yield Mistake(dotted(detail["loc"]), explain(detail, allowed_keys()))
+
+
+def _across(data: dict[str, Any]) -> Iterable[Mistake]:
+    """Find what crosses values; pydantic stops short of it where one of the values is wrong by itself."""
+
+    def section(name: str) -> dict[str, Any]:
+        written = data.get(name)
+        return written if isinstance(written, dict) else {}
+
+    def items(written: object) -> list[object]:
+        return written if isinstance(written, list) else []
+
+    access, network, database = section("access"), section("network"), section("database")
+    if not rules.is_known_engine(database):
+        # Its keys are another engine's.
+        database = {"engine_version": ""}
+    artifacts, backups = section("artifacts"), section("backups")
+    found: dict[Key, rules.Mistakes] = {
+        ("access",): network_rules.access_width(
+            items(access.get("cidrs")), allow_world=access.get("allow_world") is True
+        ),
+        ("network",): network_rules.network_layout(
+            network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
+        ),
+        ("database",): rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
+        (): [
+            *bucket_rules.folders(
+                artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
+            ),
+            *bucket_rules.another_bucket(
+                network.get("flow_logs", Network().flow_logs),
+                artifacts.get("bucket", Artifacts().bucket),
+                data.get("name", "flowstead"),
+                data.get("region", "us-east-1"),
+            ),
+            *rules.backup_tools(
+                section("server").get("image", Server().image),
+                str(database.get("engine_version", Postgresql().engine_version)),
+            ),
+        ],
+    }
+    for above, mistakes in found.items():
+        for key, text in mistakes:
+            yield Mistake(dotted((*above, *key)), text)
