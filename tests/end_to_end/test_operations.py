@@ -73,6 +73,28 @@ def test_a_security_group_opened_by_hand_is_set_right(deployment: Deployment) ->
     assert sorted(rule["FromPort"] for rule in rules) == [22, 443]
 
 
+def test_what_is_no_longer_wanted_goes_and_a_secret_only_by_its_name(deployment: Deployment) -> None:
+    name, vpc = deployment.provisioned["deployment"], deployment.instances()[0]["VpcId"]
+    of = {"flowstead:deployment": name, "flowstead:resource": "older"}
+    tags = [{"Key": key, "Value": value} for key, value in of.items()]
+    ec2, secrets = deployment.sandbox.client("ec2"), deployment.sandbox.client("secretsmanager")
+    group = ec2.create_security_group(
+        GroupName="older",
+        Description="older",
+        VpcId=vpc,
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+    )["GroupId"]
+    secrets.create_secret(Name=f"flowstead/{name}/older", SecretString="{}", Tags=tags)
+    assert f"- security group older ({group})" in deployment.provision("plan", check=False).stdout
+    said = deployment.provision()
+    filters = [{"Name": "group-id", "Values": [group]}]
+    assert ec2.describe_security_groups(Filters=filters)["SecurityGroups"] == []
+    assert f"--remove flowstead/{name}/older" in said.stdout
+    deployment.provision("--remove", f"flowstead/{name}/older")
+    assert "DeletedDate" in secrets.describe_secret(SecretId=f"flowstead/{name}/older")
+    assert "nothing to do" in deployment.provision().stdout.lower()
+
+
 def test_a_password_changed_in_mlflow_and_in_the_secret_is_taken_over_without_a_restart(
     deployment: Deployment, client_environment: dict[str, str]
 ) -> None:
