@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "python": {"type": "str", "required": True},
     "uri": {"type": "str", "required": True},
     "passfile": {"type": "str", "required": True},
     "connections": {"type": "int", "default": 0},
@@ -37,6 +38,13 @@ POOLS = 3
 RELEASES = 2
 TRIES = 6
 PAUSE_S = 5
+# The release's own driver asks: on a new host there is no other program for it yet
+PROGRAM = """
+import psycopg2, sys
+cursor = psycopg2.connect(sys.argv[1]).cursor()
+cursor.execute(sys.argv[2])
+print(cursor.fetchone()[0])
+"""
 QUESTION = """
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 - coalesce(current_setting('reserved_connections', true)::int, 0)
@@ -93,11 +101,14 @@ def pools(connections: int, workers: int, wanted: Pools) -> Pools:
     return Pools(size=size, overflow=overflow, requests=max(1, min(wanted.requests, size + overflow - 1)))
 
 
-def available(runner: Runner, uri: str, passfile: str, sleep: Callable[[float], None] = time.sleep) -> int:
+def available(
+    runner: Runner, python: str, uri: str, passfile: str, sleep: Callable[[float], None] = time.sleep
+) -> int:
     """Return how many connections the database has for users.
 
     Args:
         runner: runs commands on the host; says whether this is check mode.
+        python: an interpreter on the host with psycopg2.
         uri: the database.
         passfile: libpq's password file.
         sleep: what waits between the tries: the database may be restarting.
@@ -106,7 +117,7 @@ def available(runner: Runner, uri: str, passfile: str, sleep: Callable[[float], 
         PoolsError: it does not answer.
 
     """
-    command = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", f"--command={QUESTION}", uri]
+    command = [python, "-I", "-c", PROGRAM, uri, QUESTION]
     stderr = ""
     for left in reversed(range(1 if runner.check_mode else TRIES)):
         try:
@@ -150,7 +161,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
         try:
-            connections = args["connections"] or (available(self, args["uri"], args["passfile"]) - KEPT_BACK)
+            connections = args["connections"] or (
+                available(self, args["python"], args["uri"], args["passfile"]) - KEPT_BACK
+            )
         except PoolsError as failed:
             raise AnsibleActionFail(str(failed)) from failed
         wanted = Pools(size=args["size"], overflow=args["overflow"], requests=args["requests"])

@@ -11,6 +11,10 @@ description:
     to know what is reserved. The password is in libpq's own file.
   - Changes nothing.
 options:
+  python:
+    description: An interpreter on the host with psycopg2, such as the release's.
+    type: path
+    required: true
   uri:
     description: The database, without a password.
     type: str
@@ -50,6 +54,7 @@ author:
 EXAMPLES = r"""
 - name: The server's connections are chosen
   flowstead_pools:
+    python: /opt/mlflow/releases/3.17.2/bin/python
     uri: postgresql://mlflow_application@database.example.com:5432/mlflow?sslmode=verify-full
     passfile: /run/flowstead/pgpass
     workers: 2
