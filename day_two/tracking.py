@@ -71,7 +71,7 @@ class TrackingServer:
         except Exception as error:
             raise FlowsteadError(
                 f"{host.user}@{address} does not let this machine in: {error}.",
-                next_step="Is this machine's address in access.cidrs? python provision.py sets it right.",
+                next_step="Is this machine's address in access.cidrs? python provision.py corrects it.",
             ) from error
         return connection
 

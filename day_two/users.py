@@ -23,7 +23,7 @@ def add_user(_context: Any, name: str, inventory: str = "inventory") -> None:
     """Make a user; asks for the password, or reads it from a pipe; makes one up if there is none."""
     with sentences(), answers():
         if name.startswith("-"):
-            raise UsageError(f"{name} is no name for a user.", next_step="Help: fab --help user.add")
+            raise UsageError(f"{name} cannot be the name of a user.", next_step="Help: fab --help user.add")
         server, chosen = tracking.find(inventory), _new_password()
         call(server, "2.0/mlflow/users/create", "POST", username=name, password=chosen.value)
         print(f"{name} is a user.{chosen.shown}")
@@ -34,7 +34,7 @@ def remove_user(_context: Any, name: str, inventory: str = "inventory") -> None:
     """Remove a user; what they logged stays."""
     with sentences(), answers():
         call(tracking.find(inventory), "2.0/mlflow/users/delete", "DELETE", username=name)
-        print(f"{name} is no user any more.")
+        print(f"{name} is no longer a user.")
 
 
 @task(name="list")
@@ -121,7 +121,7 @@ class Password:
 def _new_password() -> Password:
     """Ask for a password at the terminal, or take the first line of what is piped in; else make one up."""
     if sys.stdin.isatty():
-        chosen = getpass.getpass("Password (Return: one is made up): ")
+        chosen = getpass.getpass("Password (press Return to have one made up): ")
         if chosen and getpass.getpass("Once more: ") != chosen:
             raise FlowsteadError("These are two passwords; nothing was changed.")
     else:

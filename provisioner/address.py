@@ -33,7 +33,7 @@ def seen_from(environment: Mapping[str, str] = os.environ) -> str:
     url = environment.get("FLOWSTEAD_ADDRESS_URL") or ADDRESS_URL
     advice = "Write the networks of your users in access.cidrs of deployment.yml instead of `auto`."
     if not url.startswith(("https://", "http://")):
-        raise FlowsteadError(f"FLOWSTEAD_ADDRESS_URL {url!r} is no web address.", next_step=advice)
+        raise FlowsteadError(f"FLOWSTEAD_ADDRESS_URL {url!r} is not a web address.", next_step=advice)
     try:
         context = ssl.create_default_context(cafile=environment.get("AWS_CA_BUNDLE") or None)
         with urllib.request.urlopen(url, timeout=ANSWER_DEADLINE_S, context=context) as answer:  # noqa: S310 - checked above

@@ -93,8 +93,8 @@ _NEXT_STEPS = {
     f"wait for it, or ask AWS Support. {_AGAIN}",
     "Blocked": "Ask AWS Support why the account is blocked.",
     # https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
-    "IncorrectModificationState": "AWS is still at the disk's last change, which takes minutes to hours: "
-    "run the same command again after that.",
+    "IncorrectModificationState": "AWS is still working on the disk's last change, which takes minutes to "
+    "hours: run the same command again after that.",
     "VolumeModificationRateExceeded": "AWS changes a disk a few times a day at most: run the same command "
     "again when that time is over, or set server.volume_gib back.",
     "BucketAlreadyExists": "Bucket names are AWS-wide: choose another artifacts.bucket in deployment.yml.",

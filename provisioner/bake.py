@@ -244,7 +244,7 @@ def _age(holder: Live) -> timedelta:
 def _taken(session: Session, host: Live | None, holder: Live) -> LockedError:
     until = holder.facts["CreateTime"] + _EXPIRES
     return LockedError(
-        f"Another machine bakes for {session.deployment.name} in {session.deployment.region} since "
+        f"Another machine is baking for {session.deployment.name} in {session.deployment.region} since "
         f"{holder.facts['CreateTime']:%Y-%m-%d %H:%M} UTC (key pair {holder.id}, "
         f"{f'host {host.id}' if host else 'no host yet'}).",
         next_step=f"Wait for it to end; if it was killed, a bake after {until:%H:%M} UTC clears it away.",

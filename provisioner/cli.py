@@ -43,7 +43,7 @@ RemoveOption = Annotated[
     typer.Option(
         "--remove",
         metavar="ID",
-        help="Remove this too, which holds data and is no longer wanted; plan names such things. Repeatable.",
+        help="Also remove this, which holds data and is no longer wanted; plan names it. Repeatable.",
     ),
 ]
 
@@ -61,7 +61,7 @@ def bare(
         bool,
         typer.Option(
             "--accept-new-host-key",
-            help="Trust the ssh key that a new host shows, without waiting for its console.",
+            help="Trust the SSH key that a new host shows, without waiting for its console.",
         ),
     ] = False,
 ) -> None:
@@ -89,7 +89,7 @@ def destroy(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the deployment's name.")] = False,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Delete the artifact bucket and all that is in it, too.")
+        bool, typer.Option("--delete-data", help="Delete the artifact bucket and everything in it, too.")
     ] = False,
     remove: RemoveOption = None,
     config: ConfigOption = None,
@@ -179,9 +179,9 @@ def _add_removing(name: str, text: str) -> None:
     app.command(name, help=text)(run)
 
 
-_add_removing("plan", "Show what would be done; changes nothing. Ends with 3 if something would be.")
+_add_removing("plan", "Show what would be done, and change nothing. Exits with 3 if something would be done.")
 _add_removing("apply", "Do it; the same as no command.")
-_add("status", "Compare the account with deployment.yml, resource by resource. Ends with 3 if they differ.")
+_add("status", "Compare the account with deployment.yml, resource by resource. Exits with 3 if they differ.")
 _add("outputs", "Print endpoints, names and ARNs; nothing secret.")
 _add("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')
 _add("password", "Print the admin's password.")

@@ -25,7 +25,7 @@ def ask(session: Session, who: str, question: str, answer: str) -> None:
 
     """
     if not sys.stdin.isatty():
-        raise UsageError(f"{who}, and there is no terminal here.", next_step="Say --yes if you are sure.")
+        raise UsageError(f"{who}, and there is no terminal here.", next_step="Add --yes if you are sure.")
     session.say(question)
     if sys.stdin.readline().strip() != answer:
         raise UsageError(f"That is not {answer!r}: nothing was removed.")

@@ -242,7 +242,7 @@ class _Meeting:
             self._reason = _SILENT
             self._say(
                 f"waiting for the console of {self.host.instance_id} to show its ssh keys, which takes "
-                f"minutes (at most {CONSOLE_PATIENCE_S} s; with --accept-new-host-key nothing is waited for)"
+                f"minutes (at most {CONSOLE_PATIENCE_S} s; --accept-new-host-key does not wait)"
             )
 
     def _offered_keys(self) -> tuple[known_hosts.HostKey, ...]:

@@ -193,7 +193,7 @@ def secret_value(aws: Aws, secret: str, key: str) -> str:
         value = json.loads(text)[key]
     except (ValueError, KeyError, TypeError) as error:
         raise FlowsteadError(
-            f"The secret {secret} holds no {key!r}.", next_step="Put it right in Secrets Manager."
+            f"The secret {secret} holds no {key!r}.", next_step="Correct it in Secrets Manager."
         ) from error
     return str(value)
 

@@ -34,7 +34,7 @@ _TAKE_S = 120
 
 
 class LockedError(FlowsteadError):
-    """Another run is at it."""
+    """Another run is working on the deployment."""
 
 
 @contextlib.contextmanager
@@ -178,8 +178,8 @@ class AccountLock:
         who, where, what = (tags.get(f"flowstead:lock-{one}", "?") for one in ("by", "on", "for"))
         by_hand = f"aws ec2 delete-key-pair --region {self.aws.region} --key-pair-id {holder['KeyPairId']}"
         raise LockedError(
-            f"Another run is at {self.deployment} in {self.aws.region}: {who} on {where}, {what}, since "
-            f"{since:%Y-%m-%d %H:%M} UTC (key pair {self.name}).",
+            f"Another run is working on {self.deployment} in {self.aws.region}: {who} on {where}, {what}, "
+            f"since {since:%Y-%m-%d %H:%M} UTC (key pair {self.name}).",
             next_step="Wait for it to end, and run it again; nothing was changed. If it was killed, a run "
             f"after {expires:%H:%M} UTC takes over, or a run after: {by_hand}",
         )

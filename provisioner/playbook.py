@@ -30,7 +30,7 @@ def find() -> Path:
     found = str(beside) if beside.is_file() else shutil.which("ansible-playbook")
     if not found:
         raise FlowsteadError(
-            "ansible-playbook is neither beside this Python nor on PATH.",
+            "ansible-playbook is neither next to this Python nor on PATH.",
             next_step="Run `make tools`, then `. .venv/bin/activate`.",
         )
     return Path(found)

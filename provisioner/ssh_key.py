@@ -39,7 +39,7 @@ class SshKey:
         private.parent.chmod(0o700)
         if private.exists():
             raise FlowsteadError(
-                f"{private} is there already, and no key is ever overwritten: it may open a host.",
+                f"{private} exists already, and no key is ever overwritten: it may open a host.",
                 next_step="Run the same command again: it takes the key that is there.",
             )
         files.write(private.with_name(private.name + ".pub"), f"{self.public}\n")

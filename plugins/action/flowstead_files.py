@@ -95,7 +95,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         for mode in (args["directory_mode"], *(file["mode"] for file in args["files"])):
             if not MODE.fullmatch(mode):
                 raise AnsibleActionFail(
-                    f'{mode} is no mode: write it in octal digits and in quotes, such as "0644".'
+                    f'{mode} is not a mode: write it in octal digits and in quotes, such as "0644".'
                 )
         sent = [
             {name: file[name] for name in ("path", "mode", "validate")}

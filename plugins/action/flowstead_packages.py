@@ -53,7 +53,7 @@ def missing(runner: Runner, names: list[str]) -> list[str]:
             continue
         installed = {line.split(" ", 1)[1] for line in stdout.splitlines() if line.startswith("installed ")}
         return [name for name in names if name not in installed]
-    raise PackagesError("The host has neither dpkg-query nor rpm: it is no system that Flowstead knows.")
+    raise PackagesError("The host has neither dpkg-query nor rpm: it is not a system that Flowstead knows.")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types

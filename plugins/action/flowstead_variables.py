@@ -78,4 +78,4 @@ def _unknown(name: str, roles: list[str], known: list[str], renamed: dict[str, s
     meant = f" Did you mean {near[0]}?" if near else ""
     readmes = ", ".join(f"roles/{role}/README.md" for role in roles)
     which = f"the role {roles[0]}" if len(roles) == 1 else f"the roles {', '.join(roles)}"
-    return f"{name} is no variable of {which}.{meant} All of them: {readmes}."
+    return f"{name} is not a variable of {which}.{meant} All of them: {readmes}."

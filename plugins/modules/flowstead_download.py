@@ -155,7 +155,8 @@ def main() -> None:
                 return bytes(answer.read())
             why = str(told["msg"])
         raise DownloadError(
-            f"{given['url']} could not be fetched: {why}. See that the host reaches it, then run this again."
+            f"{given['url']} could not be fetched: {why}. "
+            "Make sure that the host reaches it, then run this again."
         )
 
     try:

@@ -211,7 +211,7 @@ def content_of(path: Path) -> bytes | None:
     if stat.S_ISLNK(kind):
         return None
     if not stat.S_ISREG(kind):
-        raise FilesError(f"{path} is no file: move it away, then run this again.")
+        raise FilesError(f"{path} is not a file: move it away, then run this again.")
     return path.read_bytes()
 
 
@@ -294,7 +294,7 @@ class Host:
             before = "(absent)"
         else:
             if not path.is_dir():
-                raise FilesError(f"{path} is no directory: move it away, then run this again.")
+                raise FilesError(f"{path} is not a directory: move it away, then run this again.")
             if found == wanted:
                 return False
             before = f"({found})"

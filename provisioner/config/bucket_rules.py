@@ -32,7 +32,7 @@ def flow_logs(value: str) -> str:
     if value == "none":
         return value
     if not value.startswith("s3://") or not bucket_pattern.fullmatch(name):
-        raise ValueError(f"{value!r} is no place for flow logs; allowed are s3://BUCKET/FOLDER and `none`")
+        raise ValueError(f"{value!r} is not a place for flow logs; allowed are s3://BUCKET/FOLDER and `none`")
     return f"s3://{name}/{prefix(folder)}/" if folder else f"s3://{name}"
 
 
@@ -64,7 +64,7 @@ def folders(artifacts: object, backups: object) -> Mistakes:
     if not f"{longer}/".startswith(f"{shorter}/"):
         return []
     text = (
-        f"{backups!r} and artifacts.prefix {artifacts!r} share a folder; choose another beside it: "
+        f"{backups!r} and artifacts.prefix {artifacts!r} share a folder; choose a folder next to it: "
         "the server may delete artifacts, and must not be able to delete backups"
     )
     return [(("backups", "prefix"), text)]

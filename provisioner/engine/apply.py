@@ -139,7 +139,7 @@ def _taken(resource: Resource, aws: Aws, live: Live, state: State) -> Live:
             raise
         left = "; ".join(map(str, resource.differences(resource.look(aws, live), state)))
         raise DriftError(
-            f"{resource} ({live.id}): AWS accepted the change, and still tells the old: {left}.",
+            f"{resource} ({live.id}): AWS accepted the change, but still reports the old value: {left}.",
             next_step="Run the same command again in some minutes, or look at it in the AWS console.",
         ) from error
 

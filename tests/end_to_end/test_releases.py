@@ -119,7 +119,7 @@ def test_a_run_recovers_and_removes_the_releases_that_are_not_kept(
         f"echo '{journal}' > {JOURNAL}"
     )
     said = deployment.playbook("site.yml", "--tags", "mlflow", "-e", "mlflow_release_keep=1").stdout
-    assert "had been broken off at the step" in " ".join(said.split())
+    assert "had been interrupted at the step" in " ".join(said.split())
     assert deployment.host(f"test -e {JOURNAL} || systemctl is-enabled mlflow-recover").strip() == "enabled"
     assert version(client_environment) == NEWEST
     there = {

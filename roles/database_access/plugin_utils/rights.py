@@ -43,7 +43,7 @@ SELECT c.oid::regclass::text,
 def rights_corrections(session: Session, database: str, owner: str, application: str) -> Iterator[Statement]:
     """Yield what the owner has to run so that the application has its rights and no more."""
     if not session.rows("SELECT 1 WHERE to_regnamespace('public') IS NOT NULL"):
-        # A restore that broke off between dropping it and making it again
+        # A restore that was interrupted between dropping it and making it again
         yield Statement("CREATE SCHEMA public")
     held: dict[str, dict[str, set[str]]] = {}
     for what, grantee, right in session.rows(RIGHTS_QUERY, {"owner": quoted(owner)}):

@@ -163,7 +163,7 @@ def works(what: str, attempt: Callable[[], object]) -> Proof:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         return Proof(
-            what, "failed", f"AWS answered {code}: run provision.py, which sets the role's policy right"
+            what, "failed", f"AWS answered {code}: run provision.py, which corrects the role's policy"
         )
     except BotoCoreError as error:
         return Proof(what, "failed", f"{type(error).__name__}: {error}")

@@ -85,7 +85,7 @@ class Target:
 def read_target(name: str) -> Target:
     """Return the configuration called `name`; raise SpecificationError when it cannot be obeyed."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise SpecificationError(f"{name!r} is no name: lower-case letters, digits and hyphens only")
+        raise SpecificationError(f"{name!r} is not a name: use lower-case letters, digits and hyphens only")
     source = CONFIGURATION_DIR / f"{name}.json"
     try:
         raw = json.loads(source.read_text())
@@ -156,7 +156,7 @@ def take_role(region: str, role_arn: str) -> bytes:
         code = error.response["Error"]["Code"]
         raise SecretsError(
             f"AWS refused AssumeRole on {role_arn} ({code}). The instance's role must be allowed to take it: "
-            "run provision.py, which sets that role right"
+            "run provision.py, which corrects that role"
         ) from error
     named = ("AccessKeyId", "SecretAccessKey", "SessionToken")
     given = {"Version": 1} | {name: answer[name] for name in named}
@@ -174,7 +174,7 @@ def fetch_secrets(region: str, arns: set[str]) -> dict[str, dict[str, str]]:
             code = error.response["Error"]["Code"]
             raise SecretsError(
                 f"Secrets Manager refused GetSecretValue on {arn} ({code}). The instance's role must be "
-                "allowed to read it: run provision.py, which sets the role's policy right"
+                "allowed to read it: run provision.py, which corrects the role's policy"
             ) from error
         except (KeyError, json.JSONDecodeError) as error:
             raise SecretsError(f"the value of {arn} is not a JSON object") from error

@@ -126,7 +126,9 @@ def test_variables_that_are_unknown_or_renamed_are_refused(elsewhere: Path) -> N
     assert done.returncode == 2
     assert re.search(r"changed=0\s", done.stdout)
     text = re.sub(r"\s+", " ", done.stdout)
-    assert "gateway_certifcate is no variable of the role gateway. Did you mean gateway_certificate?" in text
+    assert (
+        "gateway_certifcate is not a variable of the role gateway. Did you mean gateway_certificate?" in text
+    )
     assert "gateway_login_attempts_burst is mlflow_server_login_attempts_per_minute now: set that." in text
     # Ansible shows where it stands.
     assert re.search(r"play\.yml:\d+", text)

@@ -570,7 +570,7 @@ def test_a_description_that_lags_is_waited_for_and_nothing_set_twice(stacked: Ac
 
 def test_what_aws_accepts_and_does_not_do_is_said(stacked: Account) -> None:
     tell_the_old(stacked, 1_000_000)
-    with pytest.raises(DriftError, match="still tells the old: enableDnsSupport: off -> on"):
+    with pytest.raises(DriftError, match="still reports the old value: enableDnsSupport: off -> on"):
         stacked.apply()
     assert stacked.calls["ModifyVpcAttribute"] == 1
 

@@ -199,7 +199,7 @@ def test_no_ansible_is_a_sentence(oven: Oven, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("PATH", str(tmp_path))
     result = oven.machine.run("bake")
     assert result.code == 1
-    assert "ansible-playbook is neither beside this Python nor on PATH" in result.err
+    assert "ansible-playbook is neither next to this Python nor on PATH" in result.err
     assert sum(oven.account.calls.values()) == 0
 
 

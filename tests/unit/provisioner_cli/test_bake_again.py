@@ -75,7 +75,7 @@ def test_a_bake_elsewhere_is_left_alone(oven: Oven) -> None:
     oven.hold()
     oven.account.calls.clear()
     with pytest.raises(
-        FlowsteadError, match=r"Another machine bakes .* since .* \(key pair flowstead\.bake-ssh-key"
+        FlowsteadError, match=r"Another machine is baking .* since .* \(key pair flowstead\.bake-ssh-key"
     ):
         oven.bake()
     assert not [name for name in oven.account.calls if not name.startswith(("Describe", "Get", "List"))]
@@ -92,7 +92,7 @@ def test_somebody_who_is_quicker_is_left_alone(oven: Oven) -> None:
             oven.hold()
 
     oven.account.hooks.append(hold)
-    with pytest.raises(FlowsteadError, match="Another machine bakes"):
+    with pytest.raises(FlowsteadError, match="Another machine is baking"):
         oven.bake()
     assert len(oven.left()) == 1
     assert oven.account.calls["CreateVpc"] == 0

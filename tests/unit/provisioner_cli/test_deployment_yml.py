@@ -73,7 +73,7 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         (
             "network: {flow_logs: logs}\n",
             1,
-            "network.flow_logs: 'logs' is no place for flow logs; allowed are",
+            "network.flow_logs: 'logs' is not a place for flow logs; allowed are",
         ),
         ("network: {flow_logs: s3://logs/a//b}\n", 1, "'a//b' is not a folder of the bucket"),
         (
@@ -83,7 +83,7 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         ),
         ("network: {flow_logs: s3://flowstead-123456789012-us-east-1}\n", 1, "is in the artifacts' bucket"),
         ("database: {monitoring_s: 7}\n", 1, "database.monitoring_s: "),
-        ("region: us-east-1\nbackups:\n  prefix: artifacts/old\n", 3, "choose another beside it"),
+        ("region: us-east-1\nbackups:\n  prefix: artifacts/old\n", 3, "choose a folder next to it"),
         (
             "artifacts: {prefix: b/x}\nbackups: {prefix: b}\n",
             2,

@@ -119,7 +119,7 @@ def test_the_admins_password_is_not_changed_in_one_place_only(
 def test_users_are_listed_and_removed(mlflow: MLflow, capsys: pytest.CaptureFixture[str]) -> None:
     run(users.list_users)
     run(users.remove_user, "ada")
-    assert capsys.readouterr().out == "admin  (administrator)\nada\nada is no user any more.\n"
+    assert capsys.readouterr().out == "admin  (administrator)\nada\nada is no longer a user.\n"
     assert mlflow.asked[1] == ("DELETE", "/api/2.0/mlflow/users/delete", {"username": "ada"})
 
 

@@ -74,7 +74,7 @@ def test_a_console_that_is_late_is_waited_for_and_that_is_said_once(meet):
     with ssh_host.serving() as server:
         assert meet(server, console=lambda: server.console if meet.clock.now() > 290 else "") == "console"
     (said,) = [line for line in meet.said if "console" in line]
-    assert "which takes minutes (at most 300 s; with --accept-new-host-key nothing is waited for)" in said
+    assert "which takes minutes (at most 300 s; --accept-new-host-key does not wait)" in said
 
 
 def test_a_host_whose_console_stays_empty_is_not_trusted_unasked(meet):

@@ -116,7 +116,7 @@ def test_it_shows_what_goes_and_asks(machine: Machine, monkeypatch: pytest.Monke
     alone = machine.run("images", "--keep", "1")
     assert alone.code == 2
     assert f"- {old} flowstead-20, 15 GiB" in alone.err
-    assert "Say --yes if you are sure." in alone.err
+    assert "Add --yes if you are sure." in alone.err
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stdin, "readline", lambda: "no\n", raising=False)
     assert machine.run("images", "--keep", "1").code == 2

@@ -59,7 +59,7 @@ def test_no_answer_is_told_with_the_way_out():
     with pytest.raises(FlowsteadError, match="did not say which address") as caught:
         address.seen_from({"FLOWSTEAD_ADDRESS_URL": "http://127.0.0.1:1/"})
     assert "access.cidrs" in caught.value.next_step
-    with pytest.raises(FlowsteadError, match="is no web address"):
+    with pytest.raises(FlowsteadError, match="is not a web address"):
         address.seen_from({"FLOWSTEAD_ADDRESS_URL": "file:///etc/passwd"})
 
 

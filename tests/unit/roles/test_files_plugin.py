@@ -172,10 +172,10 @@ def test_what_stands_in_the_way_is_said_before_anything_changes(task: Task, file
         words = "var: name it in `directories`"
     elif what == "file in the way":
         (task.base / "etc").write_text("a file")
-        words = "is no directory"
+        words = "is not a directory"
     else:
         (task.base / "etc/two.conf").mkdir(parents=True)
-        words = "is no file"
+        words = "is not a file"
     before = task.present()
     with pytest.raises(files.FilesError, match=words):
         task.run(owner=owner)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Change which MLflow release serves, back its databases up, undo a change that was broken off.
+"""Change which MLflow release serves, back its databases up, undo a change that was interrupted.
 
 Managed by Ansible. Everything that must not be left half-done happens in here, on the host: whoever asked for
 it may go away at any moment.
@@ -53,7 +53,7 @@ def only_one(doing: str) -> Iterator[None]:
 
 
 def recover(host: Host) -> str:
-    """Finish or undo what was broken off; return what was done, or an empty text."""
+    """Finish or undo what was interrupted; return what was done, or an empty text."""
     done = " ".join(filter(None, (changes.recover(host), rehearsal.clear_up(host))))
     # Nothing needs them now: the owner's password, which whoever was killed while it was fetched could not
     # remove, and dumps, which are in the bucket if they are complete.
@@ -113,7 +113,7 @@ def parse() -> argparse.Namespace:
     garbage = asked.add_parser("garbage", help="remove for good what users deleted, while MLflow serves")
     garbage.add_argument("--older-than", help="how long ago at least, such as 30d or 1d12h")
     garbage.add_argument("--dry-run", action="store_true", help="only count")
-    asked.add_parser("recover", help="finish or undo a change that was broken off")
+    asked.add_parser("recover", help="finish or undo a change that was interrupted")
     return parser.parse_args()
 
 

@@ -48,7 +48,7 @@ class Change:
         """Return the steps of a change whose journal does not name them."""
         if self.record["data"]:
             raise ChangeError(
-                "An earlier version of Flowstead was broken off while it changed the data; it puts its "
+                "An earlier version of Flowstead was interrupted while it changed the data; it puts its "
                 f"backup {self.record.get('backup')} back itself. Run that version's site.yml, then this"
             )
         return steps_for("", serves=bool(self.old["version"]), has_room=self.host.settings.room_for_two)
@@ -150,7 +150,7 @@ class Change:
             host.stop(old["version"])
         if self.record["data"]:
             with host.owner():
-                self.data("drop-old", what="The databases of before could not be removed")
+                self.data("drop-old", what="The previous databases could not be removed")
         host.clear_spool()
         self.end()
 
@@ -232,7 +232,7 @@ def expected_s(version: str, database_mib: float) -> int:
 
 
 def recover(host: Host) -> str:
-    """Finish or undo a change that was broken off; return what was done, or an empty text."""
+    """Finish or undo a change that was interrupted; return what was done, or an empty text."""
     record = JOURNAL.read()
     if record is None:
         return ""
@@ -240,10 +240,10 @@ def recover(host: Host) -> str:
     version = record["to"]["version"]
     if record["step"] == COMMIT:
         one.finish()
-        return f"A change to MLflow {version} had been broken off, and has been finished."
+        return f"A change to MLflow {version} had been interrupted, and has been finished."
     one.undo()
     serves = record["from"]["version"] or "nothing"
     return (
-        f'A change to MLflow {version} had been broken off at the step "{record["step"]}", and has been '
+        f'A change to MLflow {version} had been interrupted at the step "{record["step"]}", and has been '
         f"undone: {serves} serves."
     )

@@ -31,12 +31,12 @@ def rehearse(host: Host, report: dict[str, Any], version: str, depth: str) -> No
 
 
 def clear_up(host: Host) -> str:
-    """Remove what a rehearsal left that was broken off: the copies, and the server on them."""
+    """Remove what an interrupted rehearsal left: the copies, and the server on them."""
     if COPIES.read() is None:
         return ""
     with host.owner():
         wipe(host)
-    return "A rehearsal had been broken off; what it left has been removed."
+    return "A rehearsal had been interrupted; what it left has been removed."
 
 
 def wipe(host: Host) -> None:

@@ -1,6 +1,6 @@
 """The steps of a change: what each does, and how that is taken back. Managed by Ansible.
 
-A change is killed at any moment, and so is whoever takes it back: `do` and `undo` may have been broken off
+A change is killed at any moment, and so is whoever takes it back: `do` and `undo` may have been interrupted
 anywhere, `undo` may come without `do`, and each may be run again.
 """
 

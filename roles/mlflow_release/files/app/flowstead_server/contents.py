@@ -66,7 +66,7 @@ def _location(_scope: Scope, text: Text) -> str | None:
         return None
     return (
         f"{text.value[:200]!r} is no place for artifacts on this server: they lie where it keeps all of them."
-        " Leave artifact_location away, or give mlflow-artifacts:/ and a path. Nothing was stored."
+        " Leave artifact_location out, or give mlflow-artifacts:/ and a path. Nothing was stored."
     )
 
 
@@ -77,7 +77,7 @@ def _location_tag(scope: Scope, text: Text) -> str | None:
     trace = re.search(r"/mlflow/traces/([^/]+)", scope["path"])
     if trace and re.fullmatch(f"{_OURS}/traces/{re.escape(trace[1])}/artifacts", text.value):
         return None
-    return f"Only the server says where a trace's spans lie: leave {text.where} away. Nothing was stored."
+    return f"Only the server says where a trace's spans lie: leave {text.where} out. Nothing was stored."
 
 
 @dataclass(frozen=True)

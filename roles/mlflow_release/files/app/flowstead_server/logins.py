@@ -125,7 +125,7 @@ class Logins:
         if login is None:
             is_there = header(scope, b"authorization")
             raise unauthenticated(
-                "the Authorization header is none of one user." if is_there else "there is no login."
+                "the Authorization header is not that of one user." if is_there else "there is no login."
             )
         scope = {**scope, "headers": [*others, login.header]}
         if self._is_internal(scope, login):
