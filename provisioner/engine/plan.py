@@ -107,7 +107,7 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
     left = leftovers.find(graph, aws, listed, state.lives(), remove)
     if left.going or any(change.action != "none" for change in changes):
         # IAM's lists are long, and what is left there comes with another change.
-        listed += tagged.find_iam(aws, graph.deployment)
+        listed += tagged.find_iam(aws, graph)
         left = leftovers.find(graph, aws, listed, state.lives(), remove)
     changes += [Change(resource, "delete", live) for resource, live in left.going.items()]
     teardown = Teardown(keep_data=False)
@@ -143,7 +143,7 @@ def destroy(graph: Graph, aws: Aws, teardown: Teardown | None = None, remove: Co
     """
     teardown = teardown or Teardown()
     state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
-    listed += tagged.find_iam(aws, graph.deployment)
+    listed += tagged.find_iam(aws, graph)
     left = leftovers.find(graph, aws, listed, state.lives(), remove)
     found = [(resource, live) for resource in reversed(list(graph)) if (live := state.get(resource))]
     spared = [(resource, live) for resource, live in found if resource.is_spared(live, teardown)]

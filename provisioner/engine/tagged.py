@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.aws import Aws
+from provisioner.engine.graph import Graph
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource
 from provisioner.resources.ec2.instance_facts import instances_of
 from provisioner.resources.ec2.kind import listed_tags
@@ -108,17 +109,20 @@ def find_others(aws: Aws, deployment: str) -> list[Tagged]:
     return found
 
 
-def find_iam(aws: Aws, deployment: str) -> list[Tagged]:
+def find_iam(aws: Aws, graph: Graph) -> list[Tagged]:
     """List what has a name in IAM as the deployment's roles have; whose it is, its tags tell.
 
     Args:
         aws: the AWS client.
-        deployment: the deployment's name.
+        graph: what is wanted; without anything of IAM's in it (the host of a bake), IAM is not asked.
 
     Raises:
         AwsError: AWS could not be asked.
 
     """
+    if not any(resource.listed_as.startswith("iam/") for resource in graph):
+        return []
+    deployment = graph.deployment
     # Another region's deployment of this name has roles of the same tags.
     prefix = role_prefix(deployment, aws.region)
     found = []
