@@ -18,7 +18,7 @@ from day_two.users import users
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
 
-# What MLflow's release may open at most (three pools a worker) beside what there is; all by its own settings.
+# What MLflow's release may open at most (three pools a worker), and what there is; all by its own settings.
 CONNECTIONS = """
 cd /etc/mlflow
 settings=$(sed -n 's/.*"version": "\\([^"]*\\)".*/\\1/p' serving.json).env

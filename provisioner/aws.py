@@ -1,4 +1,4 @@
-"""The only module that calls AWS: clients, pages, retries, waits, and errors in words."""
+"""The only module that calls AWS: clients, pages, retries, waits, and errors as sentences."""
 
 import contextlib
 import functools

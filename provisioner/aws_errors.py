@@ -1,4 +1,4 @@
-"""AWS's errors in words: the operation, AWS's own code and message, and the next step."""
+"""AWS's errors as sentences: the operation, AWS's own code and message, and the next step."""
 
 from http import HTTPStatus
 

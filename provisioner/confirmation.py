@@ -18,7 +18,7 @@ def ask(session: Session, who: str, question: str, answer: str) -> None:
         session: the run.
         who: what asks, and that it asks: the beginning of a sentence.
         question: what is asked.
-        answer: what is to be typed.
+        answer: what must be typed.
 
     Raises:
         UsageError: there is no terminal, or another answer.

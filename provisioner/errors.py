@@ -79,7 +79,7 @@ class DriftError(FlowsteadError):
 
 
 def combine(errors: Sequence[FlowsteadError]) -> FlowsteadError:
-    """Make one error of several, so that a person sees all of them at once.
+    """Make one error of several, so that a person sees all of them together.
 
     Args:
         errors: at least one.

@@ -110,7 +110,7 @@ def connect(host: Host, keys: tuple[known_hosts.HostKey, ...]) -> Connection:
     import fabric
     import paramiko
 
-    # paramiko logs a traceback for each attempt that fails; ours are expected, and told in words.
+    # paramiko logs a traceback for each attempt that fails; ours are expected, and reported as sentences.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     arguments: dict[str, Any] = {"banner_timeout": CONNECT_TIMEOUT_S, "auth_timeout": CONNECT_TIMEOUT_S}
     if host.private_key:

@@ -76,7 +76,7 @@ def meet_host(session: Session, host: Host, pins_path: Path) -> str:
 
 
 def _console(session: Session, instance_id: str) -> str:
-    """Read the console: at once where the instance type allows it, what EC2 has kept otherwise."""
+    """Read the console: its present text if the instance type allows it, what EC2 has kept otherwise."""
     try:
         try:
             answer = session.aws.call("ec2", "get_console_output", InstanceId=instance_id, Latest=True)

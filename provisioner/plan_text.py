@@ -14,7 +14,7 @@ _WORDS = {"create": "make", "update": "change", "delete": "delete", "wait": "wai
 
 
 def changes(session: Session, found: Plan) -> list[str]:
-    """Say where something is to be done, and what; a tag that several resources lack is told once."""
+    """Say what will be done, and where; a tag that several resources lack is reported once."""
     lines = [f"{session.deployment.name} in {session.where}:"]
     said = Counter(str(one) for change in found.changes for one in change.differences)
     shared = [text for text, times in said.items() if times > 1 and text.startswith("tag ")]
@@ -54,12 +54,12 @@ def table(found: Plan) -> list[str]:
 
 
 def notes(found: Plan) -> list[str]:
-    """Say what the user may want to know although nothing is to be done about it."""
+    """Say what the user may want to know although nothing will be done about it."""
     return [f"note: {notice}" for notice in found.notices]
 
 
 def count(found: Plan) -> str:
-    """Say how much is to be done."""
+    """Say how much there is to do."""
     counts = Counter(change.action for change in found.changes if change.action != "none")
     return ", ".join(f"{number} to {_WORDS[action]}" for action, number in counts.items()) or "Nothing to do"
 

@@ -20,7 +20,7 @@ _END_DEADLINE_S = 10
 
 
 def find() -> Path:
-    """Find ansible-playbook: the one installed beside this Python, or the one on PATH.
+    """Find ansible-playbook: the one installed next to this Python, or the one on PATH.
 
     Raises:
         FlowsteadError: there is none.

@@ -35,7 +35,7 @@ def show(plan: Plan, clock: Clock, stream: TextIO | None = None) -> Progress:
         stream: where to; standard error by default.
 
     Returns:
-        A context whose `on_event` is to be told of everything.
+        A context whose `on_event` must be told of everything.
 
     """
     stream = stream or sys.stderr

@@ -172,7 +172,7 @@ class Session:
             needed: whether a missing one whose public part the account has is an error.
 
         Returns:
-            The pair; None when there is none and none is to be made.
+            The pair; None when there is none and none must be made.
 
         Raises:
             FlowsteadError: the deployment was made on another machine, which has the key.

@@ -39,7 +39,7 @@ _START_S = 180.0
 
 
 def _check_machine() -> None:
-    """Say what this machine lacks, all at once."""
+    """Say everything that this machine lacks."""
     if platform.system() != "Linux":
         raise SandboxError(
             f"the local AWS runs on Linux only, and this is {platform.system()}",

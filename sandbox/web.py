@@ -140,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def handle_expect_100(self) -> bool:
-        """Tell the client to go on at once: it waits a second otherwise."""
+        """Tell the client to go on immediately: otherwise it waits a second."""
         self.send_response_only(http.client.CONTINUE)
         self.end_headers()
         self.wfile.flush()

@@ -76,7 +76,7 @@ class Results:
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def add(self, what: str, took: str, aim: str = "", note: str = "") -> None:
-        """Keep a row, and show it at once: the whole takes minutes."""
+        """Keep a row, and show it immediately: the whole takes minutes."""
         self.rows.append((what, took, aim, note))
         self.console.print(f"{what}: {took} {note}".rstrip(), style="dim", highlight=False)
 

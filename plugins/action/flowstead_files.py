@@ -141,7 +141,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return False
 
     def _content(self, file: dict[str, Any], variables: dict[str, Any]) -> bytes:
-        """Return what a file is to hold."""
+        """Return what a file should contain."""
         given = [origin for origin in ORIGINS if file[origin] is not None]
         if len(given) != 1:
             named = " and ".join(given) or "none"

@@ -171,7 +171,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     @property
     def check_mode(self) -> bool:
-        """Whether nothing is to be changed."""
+        """Whether there is nothing to change."""
         return bool(self._task.check_mode)
 
     def run_command(

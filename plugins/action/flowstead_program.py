@@ -151,7 +151,7 @@ def ask(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
-    """Have the program do it, and return its answer.
+    """Let the program do it, and return its answer.
 
     Args:
         runner: runs commands on the host.

@@ -1,4 +1,4 @@
-"""Have the hosts looked up, and say plainly why when they cannot be."""
+"""Look up the hosts, and say plainly why they cannot be looked up."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ansible.plugins.inventory import auto
 
 DOCUMENTATION = """
 name: flowstead_hosts
-short_description: Has the hosts looked up, and says plainly why when they cannot be
+short_description: Looks up the hosts, and says plainly why they cannot be looked up
 description:
   - Hands C(*.aws_ec2.yml) files to the inventory plugin that each of them names, amazon.aws.aws_ec2.
   - When that one fails, Ansible tries its other plugins on the file, warns about each, and ends with
     "Completely failed to parse inventory source". Here the run ends with one error, which has the reason.
-  - Variables beside it, in C(group_vars), that are not YAML end the run too, with file and line.
+  - Variables next to it, in C(group_vars), that are not YAML end the run too, with file and line.
   - Where C(any_unparsed_is_failed) is off, a failed lookup is left to Ansible.
 options: {}
 """

@@ -15,7 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: flowstead_certificate
-short_description: Have a host show certificates of an authority whose key stays on the controller
+short_description: Give a host certificates of an authority whose key stays on the controller
 description:
   - The host's key is made on the host and stays there. The controller signs, with the authority's key from
     AWS Secrets Manager, which is never written anywhere.
@@ -196,7 +196,7 @@ class Place:
         return self.public_key(runner)
 
     def put_right(self, *, check: bool) -> bool:
-        """Have the key for root alone, and the certificates for all; return whether they were not."""
+        """Let only root read the key, and all read the certificates; return whether that changed them."""
         wrong = [
             (path, mode)
             for path, mode in ((self.key, 0o600), (self.certificate, 0o644), (self.authority, 0o644))
@@ -215,7 +215,7 @@ class Place:
         return (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, owner.pw_uid, owner.pw_gid)
 
     def take(self, runner: Runner, certificates: list[str], program: str) -> None:
-        """Put the issued certificates beside each other, and the one in place whose time it is.
+        """Put the issued certificates next to each other, and the one in place whose time it is.
 
         Raises:
             CertificateError: the program refused.

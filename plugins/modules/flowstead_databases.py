@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: flowstead_databases
-short_description: Have MLflow's databases, a role that migrates and a role that serves
+short_description: Make MLflow's databases, a role that migrates and a role that serves
 description:
   - Runs on the controller. One SSH tunnel through the host carries every SQL connection, with the database's
     certificate checked in full.

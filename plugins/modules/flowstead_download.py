@@ -18,10 +18,10 @@ from ansible.module_utils.urls import fetch_url
 
 DOCUMENTATION = r"""
 module: flowstead_download
-short_description: Have a file that is fetched once, and again when it is not as it was fetched
+short_description: Fetch a file once, and again when it is not as it was fetched
 description:
   - M(ansible.builtin.get_url) either fetches each time or does not notice that somebody has changed the file.
-    This module remembers the file's checksum beside it, in the form that C(sha1sum --check) reads.
+    This module remembers the file's checksum in a file next to it, in the form that C(sha1sum --check) reads.
   - The file belongs to root, and everybody may read it. Missing directories are made.
 options:
   url:
@@ -104,7 +104,7 @@ def have(path: Path, fetch: Callable[[], bytes], *, refresh: bool, check: bool, 
     """Have a file as it is fetched.
 
     Args:
-        path: where it is to be.
+        path: where it belongs.
         fetch: what fetches it.
         refresh: fetch it although it is as it was fetched.
         check: change nothing.

@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: flowstead_environment
-short_description: Have a virtual environment hold exactly what a lock names
+short_description: Make a virtual environment contain exactly what a lock names
 description:
   - Looks whether the environment is complete and works, and builds it where not. Each hash is checked, and
     nothing is built from source.

@@ -356,7 +356,7 @@ class Host:
             )
 
     def validate(self, file: WantedFile) -> None:
-        """Have the file's validator check a draft of it.
+        """Let the file's validator check a draft of it.
 
         Raises:
             FilesError: it is not content; its last words are the reason.
@@ -387,7 +387,7 @@ class Host:
             set_attributes(path, wanted)
 
     def put(self, file: WantedFile) -> None:
-        """Replace a file by a draft beside it that is complete, permissions included."""
+        """Replace a file by a complete draft next to it, permissions included."""
         # Programs that read all of a directory leave out what begins with a dot
         number, name = tempfile.mkstemp(dir=file.path.parent, prefix=f".{file.path.name}.")
         draft = Path(name)

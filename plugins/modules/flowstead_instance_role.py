@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: flowstead_instance_role
-short_description: See that an EC2 instance has the role that it must have
+short_description: Check that an EC2 instance has the role that it must have
 description:
   - Asks the instance metadata service, before anything is installed, and only for the role's name; no
     credentials are read.

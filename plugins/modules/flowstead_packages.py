@@ -8,7 +8,7 @@ module: flowstead_packages
 short_description: Learn which packages of the system are missing
 description:
   - Asks the package manager's own database, which takes a hundredth of a second; M(ansible.builtin.apt) and
-    M(ansible.builtin.dnf) read all lists of packages first, also where nothing is to be installed.
+    M(ansible.builtin.dnf) read all lists of packages first, even if there is nothing to install.
   - Changes nothing.
 options:
   names:

@@ -188,7 +188,7 @@ def dotted(key: Iterable[str | int]) -> str:
 
 
 def shown(value: object) -> str:
-    """Say what a value of the wrong type is, in words a YAML author knows."""
+    """Name the type of a value as a YAML author knows it."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -32,7 +32,7 @@ def load(path: Path) -> Deployment:
         The deployment; paths in it are absolute.
 
     Raises:
-        ConfigurationError: with all mistakes at once, each with file, line and key.
+        ConfigurationError: with all mistakes together, each with file, line and key.
 
     """
     source = read(path)

@@ -187,7 +187,7 @@ def _run(
 ) -> None:
     """Work on everything, each in a thread of its own as soon as all it needs is done.
 
-    The threads are daemons: an interrupt from the keyboard ends the program at once; the next run goes on.
+    The threads are daemons: an interrupt from the keyboard ends the program; the next run goes on.
     """
     threads: list[threading.Thread] = []
     try:

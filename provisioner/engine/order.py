@@ -22,7 +22,7 @@ def needs(plan: Plan) -> Needs:
     """Say what each change has to wait for.
 
     Args:
-        plan: what is to be done.
+        plan: what will be done.
 
     """
     changes = {change.resource: change for change in plan.changes}

@@ -26,12 +26,12 @@ _ADVICE = f"give it the tag {RESOURCE_TAG} that it had, or remove it, or its tag
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be done about one resource.
+    """What will be done about one resource.
 
     Args:
         resource: which one.
         action: create, update, delete; wait when it is still being made (by an earlier run); none.
-        live: as it was found; None when it is to be made.
+        live: as it was found; None when it must be made.
         differences: what is not as wanted, with old and new.
 
     """
@@ -44,13 +44,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, in an order that could be followed.
+    """What will be done, in an order that could be followed.
 
     Args:
         graph: the deployment's resources.
         changes: one for each resource that is ours to make, those that need nothing first (deletions: last).
         state: what was found.
-        notices: what the user may want to know although nothing is to be done about it.
+        notices: what the user may want to know although nothing will be done about it.
         unknown: what carries the deployment's tag, and nobody knows what it is.
         kept: what a destroy leaves in the account, each with its id or name.
         teardown: how a destroy goes about data.
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is to be done."""
+        """There is nothing to do."""
         return all(change.action == "none" for change in self.changes)
 
 

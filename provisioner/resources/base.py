@@ -38,7 +38,7 @@ class Owner:
 
     Args:
         deployment: the deployment's name, the value of the tag that everything it owns carries.
-        tags: the user's own tags, set beside ours.
+        tags: the user's own tags, set in addition to ours.
 
     """
 
@@ -192,7 +192,7 @@ class Resource(ABC):
 
         Args:
             has: the tags that are there.
-            retag: sets some, and removes those that are to be None.
+            retag: sets some, and removes those whose value is None.
             of: what carries them, if it is a part of the resource.
 
         """
@@ -213,7 +213,7 @@ class Resource(ABC):
         self.delete(aws, twin, Teardown())
 
     def notices(self, live: Live, state: "State") -> tuple[str, ...]:
-        """Say what the user may want to know although nothing is to be done about it."""
+        """Say what the user may want to know although nothing will be done about it."""
         return ()
 
     @abstractmethod

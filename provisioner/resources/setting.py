@@ -33,7 +33,7 @@ class Setting:
     Args:
         name: as a person would say it ("instance type").
         has: what AWS has.
-        wanted: what is to be.
+        wanted: what it should be.
         set: how it is set; settings with the same one are set together. None: AWS cannot change it in place.
         to: what `set` is told of this setting; as a rule a parameter of a call.
         note: what the change entails ("stops and starts the host"), or what to do about an immutable one.

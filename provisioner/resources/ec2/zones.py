@@ -82,7 +82,7 @@ class Zones(LookedUp):
         return str(live.facts["zones"][index]) if live else "(no zone)"
 
     def find(self, aws: Aws) -> Live:
-        """Choose the zones; asks AWS what it offers only if something is to be made or changed.
+        """Choose the zones; asks AWS what it offers only if something must be made or changed.
 
         Raises:
             NotOfferedError: something is not offered in enough zones.
@@ -106,7 +106,7 @@ class Zones(LookedUp):
         return [next((zone_of[name] for name in group if name in zone_of), None) for group in self.subnets]
 
     def _offered(self, aws: Aws, taken: Sequence[str]) -> set[str]:
-        """Ask where all are offered; all that is wrong is said at once."""
+        """Ask where all are offered; everything that is wrong is reported together."""
         where: dict[Offer, set[str]] = {}
         mistakes: list[tuple[str, str]] = []
         for offer in self.offers:

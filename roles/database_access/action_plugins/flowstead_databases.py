@@ -25,7 +25,7 @@ import psycopg2
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-# Ansible gives a role's plugins no way to import what lies beside them; a collection has this file by a link
+# Ansible gives a role's plugins no way to import their neighbours; a collection has this file by a link
 PACKAGE = "flowstead_database_access"
 if PACKAGE not in sys.modules:
     _directory = Path(__file__).resolve().parent.parent / "plugin_utils"

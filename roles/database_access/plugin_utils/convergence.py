@@ -26,7 +26,7 @@ OLDEST_SERVER = 150000
 
 @dataclass(frozen=True)
 class Desired:
-    """What there is to be: the databases and the two roles."""
+    """What there must be: the databases and the two roles."""
 
     databases: tuple[str, ...]
     owner: Login

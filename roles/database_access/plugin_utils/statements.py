@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .logins import Login
 
 # What the roles may do on the server, by the column in pg_roles. To migrate or restore data, the owner makes
-# a database beside each of its own and switches their names: PostgreSQL lets nobody else.
+# a database next to each of its own and switches their names: PostgreSQL lets nobody else.
 OWNER_ATTRIBUTES = {"rolcreatedb": "CREATEDB", "rolcreaterole": "NOCREATEROLE", "rolcanlogin": "LOGIN"}
 APPLICATION_ATTRIBUTES = {**OWNER_ATTRIBUTES, "rolcreatedb": "NOCREATEDB"}
 

@@ -15,7 +15,7 @@ What to write stands in /etc/flowstead/secrets.d/NAME.json (no secret in it):
              role    one entry {role_arn}: credentials of that role, as botocore's credential_process gives
                      them; written anew when they have less than half of their hour left
 
-The file is replaced at once or not at all, and left alone when nothing in it has changed. Nothing of a secret
+The file is replaced in one step or not at all, and left alone if nothing in it changed. Nothing of a secret
 is ever printed. Exit status: 0 done, 1 secrets not read or not written, 2 wrong usage or configuration.
 """
 
@@ -119,7 +119,7 @@ def read_target(name: str) -> Target:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file is to hold, what it was made of, and until when it is good (seconds since 1970)."""
+    """What a file should contain, what it was made of, and until when it is good (seconds since 1970)."""
 
     text: bytes
     origin: bytes
@@ -279,7 +279,7 @@ def patiently(action: Callable[[], T], wait_s: float) -> T:
 
 
 def make(target: Target) -> Content:
-    """Return what is to be written."""
+    """Return what will be written."""
     if target.format == "role":
         role_arn = target.entries[0]["role_arn"]
         return Content(take_role(target.region, role_arn), role_arn.encode(), time.time() + SESSION_S / 2)

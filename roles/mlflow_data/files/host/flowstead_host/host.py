@@ -260,7 +260,7 @@ class Host:
 
     @contextlib.contextmanager
     def owner(self, *, keep: bool = False) -> Iterator[None]:
-        """Have the owner's password on the host while it is needed; `keep`: also for what comes next."""
+        """Keep the owner's password on the host while it is needed; `keep`: also for what comes next."""
         try:
             if "owner" not in self.waiting and not Path(self.settings.owner_passfile).exists():
                 self.begin_owner()

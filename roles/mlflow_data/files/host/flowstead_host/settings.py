@@ -1,4 +1,4 @@
-"""What the role tells the programs: the file change.json beside them. Managed by Ansible."""
+"""What the role tells the programs: the file change.json next to them. Managed by Ansible."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class GetReady(Step):
 
 
 class HoldRequests(Step):
-    """Have clients told to come again shortly; only who knows the token gets through."""
+    """Tell clients to come again shortly; only requests with the token get through."""
 
     name = "hold requests"
 
@@ -155,7 +155,7 @@ class MigrateData(Step):
 
 
 class SwitchData(Step):
-    """Give the fresh databases the names that the release knows; the old ones stay beside them."""
+    """Give the fresh databases the names that the release knows; the old ones stay next to them."""
 
     name = "switch the data"
 
@@ -213,7 +213,7 @@ class UseAsClient(Step):
 
 
 class KeepBackup(Step):
-    """Have the backup in the bucket, proved to be good, before there is no way back without it."""
+    """Put the backup into the bucket, proven to be good, before there is no way back without it."""
 
     name = "keep the backup"
 

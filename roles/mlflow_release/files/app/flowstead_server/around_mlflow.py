@@ -43,7 +43,7 @@ CALLS: tuple[tuple[str, str, int], ...] = (
     (_S3, "S3ArtifactRepository._get_s3_client", 1),
     ("mlflow.utils.mime_type_utils", "_guess_mime_type", 1),
 )
-# What the server needs beside MLflow: a lock of one's own may lack it.
+# What the server needs in addition to MLflow: a lock of one's own may lack it.
 NEEDED = ("boto3", "psycopg2", "uvicorn")
 # What such a server tells its workers (mlflow/environment_variables.py).
 BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"

@@ -33,7 +33,7 @@ KNOWN_S = 600
 KNOWN_MOST = 10_000
 # A check hashes for 0.1 s and takes 32 MiB (werkzeug's scrypt).
 CHECKS_AT_ONCE = 2
-# What MLflow takes for a login beside Authorization (mlflow/gateway/constants.py).
+# What MLflow takes for a login besides Authorization (mlflow/gateway/constants.py).
 OTHER_LOGINS = frozenset({b"x-mlflow-authorization"})
 
 Check = Callable[[str, str], bool]

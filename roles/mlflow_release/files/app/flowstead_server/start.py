@@ -29,7 +29,7 @@ EARLY = {
     "MLFLOW_STATIC_PREFIX": "_MLFLOW_STATIC_PREFIX",
     "MLFLOW_EXPOSE_PROMETHEUS": "prometheus_multiproc_dir",
 }
-# What workers import beside what `check` does, before they serve and with their first requests.
+# What workers import in addition to what `check` imports, before they serve and with their first requests.
 LATER = (
     "mlflow.cli",
     "alembic.command",
@@ -109,7 +109,7 @@ def start_uvicorn(
 
     Args:
         command: an interpreter, `-m uvicorn` and uvicorn's arguments.
-        extra_env: variables that MLflow tells the server beside this process's own.
+        extra_env: variables that MLflow gives the server in addition to this process's own.
         options: what else `_exec_cmd` takes.
 
     Returns:

@@ -1,6 +1,6 @@
 """Database engines behind one interface: a further one is one more module here. Managed by Ansible.
 
-Names are switched: what a change makes, it makes in fresh databases beside those that serve. These get the
+Names are switched: what a change makes, it makes in fresh databases next to those that serve. These get the
 names of the others at its end, and the others stay, under a third name, until the change is committed.
 So what served before is whole until then, also where changes of a schema are no transactions.
 

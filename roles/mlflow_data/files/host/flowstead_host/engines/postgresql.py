@@ -88,7 +88,7 @@ class PostgreSQL:
             yield cursor
 
     def beside(self, *, one_by_one: bool = False) -> contextlib.AbstractContextManager[Any]:
-        """Be connected as the owner beside the databases: who is in one cannot give it another name."""
+        """Be connected as the owner outside the databases: PostgreSQL renames none from inside."""
         return self.cursor(self.databases[0].copy_owner_uri, as_owner=True, one_by_one=one_by_one)
 
     # What there is
