@@ -150,7 +150,7 @@ bench: ## Measure, and print a table
 	@scripts/setup tools sandbox
 	@python scripts/bench.py
 
-bench-serving: ## Measure what a server carries beside a plain MLflow, and print a table
+bench-serving: ## Measure what a server carries compared with a plain MLflow, and print a table
 	@scripts/setup tools sandbox load
 	@python scripts/bench_serving.py
 

@@ -14,7 +14,7 @@ from provisioner.errors import FlowsteadError
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
-    """Tell an error in a sentence, and end; quietly when whoever reads has gone."""
+    """Tell an error in a sentence, and end; quietly if the reader has gone."""
     try:
         yield
         sys.stdout.flush()

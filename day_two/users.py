@@ -114,7 +114,7 @@ class Password:
 
     @property
     def shown(self) -> str:
-        """What whoever asked has to be told."""
+        """What the caller must be told."""
         return f" Password: {self.value}" if self.is_made_up else ""
 
 

@@ -107,7 +107,7 @@ _NEXT_STEPS = {
     ),
 }
 
-# RDS's answer to whoever may not make its role: https://github.com/cube-js/cube/pull/11114
+# RDS's answer to a caller who is not allowed to make its role: https://github.com/cube-js/cube/pull/11114
 _ROLE_OF_RDS = "service linked role"
 _MAKE_ROLE_OF_RDS = (
     "Ask for the permission iam:CreateServiceLinkedRole for rds.amazonaws.com (it is in "

@@ -46,7 +46,7 @@ def on_this_machine(path: Path, doing: str) -> Iterator[str]:
         doing: what is done under the lock, for those who are kept out ("apply").
 
     Returns:
-        The directory's own name: whoever has the lock may take over what an earlier holder of it has left.
+        The directory's own name: the holder of the lock may take over what an earlier holder of it has left.
         A copy of the directory, here or elsewhere, has another.
 
     Raises:

@@ -105,7 +105,7 @@ def _clone_in(directory: Path) -> str:
     """Return the short name of the clone in a directory."""
     if not (directory / "sandbox" / "real").is_dir():
         raise SandboxError(
-            f"{directory} is no clone of this project", next_step="name a directory that holds sandbox/"
+            f"{directory} is not a clone of this project", next_step="name a directory that holds sandbox/"
         )
     return Files("demo", directory.resolve() / ".sandbox").clone
 
@@ -118,7 +118,7 @@ def up(
     ] = None,
     images_from: Annotated[
         list[Path] | None,
-        typer.Option("--images-from", help="Take the AMIs of the clone in this directory over, too."),
+        typer.Option("--images-from", help="Also take over the AMIs of the clone in this directory."),
     ] = None,
     slow: Annotated[
         bool, typer.Option("--as-slow-as-aws", help="Lists, secrets, roles, storage and consoles lag.")
@@ -167,12 +167,12 @@ def down(
         known = files.stop_daemon() or files.directory.exists()
         Site.clear(files.name, files.clone)
         files.forget()
-        gone = f"sandbox {one} is gone, with all that was in it"
+        gone = f"sandbox {one} is gone, with everything in it"
         typer.echo(gone if known else f"no sandbox {one} was up", err=True)
     if purge:
         images.remove_all()
         shutil.rmtree(CLONE / ".sandbox", ignore_errors=True)
-        typer.echo("images are gone, but for those that another clone uses", err=True)
+        typer.echo("images are gone, except those that another clone uses", err=True)
 
 
 @app.command()
@@ -220,7 +220,7 @@ def calls(
     name: Name = "demo",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")] = False,
     unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="List the parameters that no schema knows anything about.")
+        bool, typer.Option("--unchecked", help="List the parameters that no schema knows.")
     ] = False,
 ) -> None:
     """List every AWS call so far, in order."""

@@ -88,7 +88,8 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 30.0) -> dict[st
             os.close(directory)
     except OSError as error:
         raise SandboxError(
-            f"the sandbox's daemon does not answer ({error})", next_step="python -m sandbox up starts it anew"
+            f"the sandbox's daemon does not answer ({error})",
+            next_step="python -m sandbox up starts it again",
         ) from error
     answer: dict[str, Any] = json.loads(line or b'{"error": "the daemon closed the connection"}')
     if "error" in answer:

@@ -2,7 +2,7 @@
 
 Everything is measured in a copy of the project with a local AWS and an image store of its own: nothing that
 runs here is hurt. The first demo builds and downloads everything anew, but apt's packages; the figures of
-first runs are those of the demo with its images cached. No-ops are the best of three, each beside a floor:
+first runs are those of the demo with its images cached. No-ops are the best of three, each with a floor:
 what the tools below take for the same in this run. The whole takes about a quarter of an hour; --quick leaves
 the first demo out and uses the images that are here.
 """

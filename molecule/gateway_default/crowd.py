@@ -1,4 +1,4 @@
-"""Ask beside a crowd of clients that connect and say nothing: crowd.py URL CA_FILE CLIENTS.
+"""Ask during a crowd of clients that connect and say nothing: crowd.py URL CA_FILE CLIENTS.
 
 Fails when the question gets no answer within 20 s: the gateway has then no file left for a connection.
 """

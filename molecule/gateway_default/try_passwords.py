@@ -1,4 +1,4 @@
-"""Log in sixty times at once: try_passwords.py URL CA_FILE NAME, with a password on the input or wrong ones.
+"""Log in sixty times together: try_passwords.py URL CA_FILE NAME, with a password on the input or wrong ones.
 
 Prints how often each status was answered, as JSON.
 """

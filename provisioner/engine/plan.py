@@ -81,7 +81,7 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
 
     Raises:
         UsageError: one of these is not there, or wanted.
-        DriftError: something cannot be set right in place, or is there twice; names all such cases.
+        DriftError: something cannot be corrected in place, or is there twice; names all such cases.
         NotOfferedError: AWS does not offer here what deployment.yml asks for.
         AwsError: AWS could not be asked.
 

@@ -25,7 +25,7 @@ def authenticate(call: Call) -> Principal | None:
         The caller, or nothing for a call without a signature.
 
     Raises:
-        Refusal: the signature is no good.
+        Refusal: the signature is wrong.
     """
     signed = call.signature
     if signed is None:

@@ -33,7 +33,7 @@ _BAD = 400
 
 
 class _Dropped(Exception):  # noqa: N818 - a fault that was asked for
-    """The connection is to be closed without an answer."""
+    """The connection must be closed without an answer."""
 
 
 def _error_code(response: HttpResponse) -> str:

@@ -33,7 +33,7 @@ def unsupported(what: str) -> Refusal:
     Returns:
         The refusal.
     """
-    return Refusal("UnsupportedInSandbox", f"The sandbox has nothing to stand for {what}", 501)
+    return Refusal("UnsupportedInSandbox", f"The sandbox cannot stand in for {what}", 501)
 
 
 def render(refusal: Refusal, protocol: str, request_id: str) -> HttpResponse:

@@ -133,7 +133,7 @@ def _remember_secrets(call: Call) -> None:
 
 @correction.refuses("rds", "CreateDBSubnetGroup", "CreateDBInstance")
 def _make_role_of_rds(call: Call) -> None:
-    """Refuse the account's first calls: RDS makes its role because of them, and cannot use it at once.
+    """Refuse the account's first calls: RDS makes its role because of them, and cannot use it yet.
 
     It makes it in the caller's name, and has the same words for whoever may not.
     Source: https://github.com/cube-js/cube/pull/11114

@@ -13,7 +13,7 @@ _PASSWORD = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
 
 
 def new_password() -> str:
-    """Make a password as RDS makes them: 28 characters, none that a URI or a shell would trip over at once.
+    """Make a password as RDS makes them: 28 characters, none that a URI or a shell would trip over.
 
     Returns:
         The password.

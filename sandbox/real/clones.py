@@ -1,6 +1,6 @@
 """Which clones of the project use which images: they share podman's storage, and none takes another's away.
 
-A clone's use of an image is an empty file, `<clone>/<image>`, beside a link to the clone's directory. A clone
+A clone's use of an image is an empty file, `<clone>/<image>`, with a link to the clone's directory. A clone
 whose directory is gone uses nothing.
 """
 

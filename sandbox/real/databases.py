@@ -118,7 +118,7 @@ class Database(abc.ABC):
             self.start()
 
     def remove(self, *, keep_data: bool = False) -> None:
-        """Remove the server at once, with its data unless told otherwise; nothing to do without one."""
+        """Remove the server immediately, with its data unless told otherwise; nothing to do without one."""
         with self._lock:
             containers.remove(self._name)
             if not keep_data:

@@ -138,7 +138,7 @@ def test_what_was_deleted_goes_with_its_files_when_it_is_old_enough(team: Team, 
     assert counts(team.deployment.playbook(PLAYBOOK, "-e", AGE, "--check").stdout) == planned
     refused = team.fab("--older-than", "a while", check=False)
     assert refused.returncode == 1
-    assert "'a while' is no age: give days, hours and minutes, such as 30d" in refused.stderr
+    assert "'a while' is not an age: give days, hours and minutes, such as 30d" in refused.stderr
     bad = team.deployment.playbook(PLAYBOOK, "-e", "mlflow_data_garbage_age=30", check=False)
     assert bad.returncode != 0
     assert "mlflow_data_garbage_age is 30: give days" in bad.stdout

@@ -59,7 +59,7 @@ def older(
     client_environment: dict[str, str],
     run_ids: dict[str, str],
 ) -> Iterator[Deployment]:
-    """A host on which the older release has always served; at the end newest and data of before are back."""
+    """A host on which the older release has always served; it ends with the newest and the earlier data."""
     said = deployment.playbook("playbooks/back_up.yml").stdout
     backup = re.search(r"Backup (\S+): (\d+) rows", said)
     assert backup
@@ -132,7 +132,7 @@ def test_data_are_put_back_when_the_new_release_fails_after_its_migration(
     logging: Logging,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A release that answers well on the copies and directly, and 500 to who comes through the gateway."""
+    """A release that answers well on the copies and directly, and 500 through the gateway."""
     older.playbook("site.yml", "--tags", "mlflow_install")
     module = f"/opt/mlflow/releases/{NEWEST}/lib/python3*/site-packages/mlflow/server/handlers.py"
     break_it = (

@@ -44,7 +44,7 @@ class S3Endpoint(Ec2Resource):
 
     @property
     def policy(self) -> Policy:
-        """What may pass: the bucket for whoever is of the account, and the system's packages."""
+        """What may pass: the bucket for principals of the account, and the system's packages."""
         arn, everybody = self.bucket.arn, {"Effect": "Allow", "Principal": "*"}
         own = {
             "Sid": "OwnBucketByTheAccountsOwn",

@@ -33,7 +33,7 @@ from botocore.utils import InstanceMetadataFetcher
 
 METADATA_URL = "http://169.254.169.254/latest"
 REFUSALS = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation", "403"}
-# A version that no secret has: whoever may read the secret learns only that; the others are refused first.
+# A version that no secret has: a caller who may read the secret learns only that; others are refused first.
 NO_VERSION = "00000000-0000-4000-8000-000000000000"
 # How long AWS may take to know everywhere that a role was made a moment ago.
 NEWS_S = 30

@@ -56,7 +56,7 @@ ENTRY_KEYS = {
     "file": {"secret_arn", "key"},
     "role": {"role_arn"},
 }
-# The most that AWS gives to whoever has a role already, and its own default:
+# The most that AWS gives to a caller who has a role already, and its own default:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining
 SESSION_S = 3600
 

@@ -1,4 +1,4 @@
-"""What only AWS's documentation says about parameters: in words, and in no schema.
+"""What only AWS's documentation says about parameters, and no schema.
 
 A schema may carry ``aws``: the error that AWS answers with, as code and message; the message may name the
 ``{value}``. Where no other source is named, it is the operation's page in the service's API reference.

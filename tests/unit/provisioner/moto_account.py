@@ -317,7 +317,7 @@ class Account:
 
 
 def changes(planned: Plan) -> dict[str, str]:
-    """Give what is to be done, by logical name."""
+    """Give what will be done, by logical name."""
     return {change.resource.name: change.action for change in planned.changes if change.action != "none"}
 
 

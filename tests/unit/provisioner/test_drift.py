@@ -58,7 +58,7 @@ def default_group(account: Account, live: Any) -> None:
 
 
 def remade_profile(account: Account, live: Any) -> None:
-    """Delete and make it again: it has the name and ARN of before, and another id."""
+    """Delete and make it again: it has the earlier name and ARN, and another id."""
     role = live.facts["Roles"][0]["RoleName"]
     account.call("iam", "remove_role_from_instance_profile", InstanceProfileName=live.id, RoleName=role)
     account.call("iam", "delete_instance_profile", InstanceProfileName=live.id)

@@ -233,7 +233,7 @@ def test_a_name_that_is_wanted_or_not_there_is_a_mistake(stacked: Account, name:
 
 
 def test_a_role_goes_with_the_next_change(stacked: Account) -> None:
-    """IAM's lists are asked only when something else is to be done."""
+    """IAM's lists are asked only when there is something else to do."""
     name = role(stacked)
     assert stacked.plan().is_empty
     wanted = {"server": {"volume_gib": 40}}

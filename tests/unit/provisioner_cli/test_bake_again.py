@@ -1,4 +1,4 @@
-"""A bake after one that was killed, and beside another one, leaves nothing twice."""
+"""A bake after one that was killed, and during another one, leaves nothing twice."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""deployment.yml: what is wrong is named with file, line and key, all at once, with what is allowed."""
+"""deployment.yml: what is wrong is named with file, line and key, all together, with what is allowed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Two runs at once: the second changes nothing, and what a killed one leaves is taken over."""
+"""Two simultaneous runs: the second changes nothing, and what a killed one leaves is taken over."""
 
 import contextlib
 import fcntl

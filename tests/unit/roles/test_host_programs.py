@@ -309,6 +309,6 @@ def test_an_age_is_days_hours_and_minutes(age: str, seconds: int) -> None:
     "age", ["", "30", "d", "-1d", "1.5d", "12h1d", "30 days", "1d\n", "\u0661d", "9999999d"]
 )
 def test_what_is_no_age_is_refused(age: str) -> None:
-    with pytest.raises(RefusedError, match="is no age: give days"):
+    with pytest.raises(RefusedError, match="is not an age: give days"):
         change.age_s(age)
     assert issubclass(RefusedError, ChangeError)

@@ -1,4 +1,4 @@
-"""Files of secrets: written at once, left alone when untouched, set right when not."""
+"""Files of secrets: written in one step, left alone when untouched, corrected when not."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ def age_s(text: str) -> int:
     """Return the seconds of an age such as 30d or 1d12h."""
     found = AGE.fullmatch(text)
     if not found:
-        raise RefusedError(f"{text!r} is no age: give days, hours and minutes, such as 30d, 12h or 1d12h.")
+        raise RefusedError(
+            f"{text!r} is not an age: give days, hours and minutes, such as 30d, 12h or 1d12h."
+        )
     return sum(int(number) * unit for number, unit in zip(found.groups("0"), AGE_UNITS_S))
 
 

@@ -23,7 +23,7 @@ from flowstead_host.engines import Engine
 from flowstead_host.errors import ChangeError
 from flowstead_host.settings import SPOOL, Settings
 
-# So many backups are named to whoever asks for one that is not there.
+# So many backups are named to a caller who asks for one that is not there.
 NAMED = 5
 
 

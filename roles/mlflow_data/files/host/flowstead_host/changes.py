@@ -28,7 +28,7 @@ BACKUP_MIB_PER_S = 10
 
 
 class Change:
-    """One change of what serves: `record` is the journal, `report` what whoever asked gets to know."""
+    """One change of what serves: `record` is the journal, `report` what the caller is told."""
 
     def __init__(self, host: Host, record: dict[str, Any]) -> None:
         self.host = host

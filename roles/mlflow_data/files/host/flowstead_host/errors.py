@@ -1,8 +1,8 @@
-"""What is told to whoever asked. Managed by Ansible."""
+"""What the caller is told. Managed by Ansible."""
 
 
 class ChangeError(Exception):
-    """What went wrong, as a sentence for whoever asked."""
+    """What went wrong, as a sentence for the caller."""
 
 
 class RefusedError(ChangeError):

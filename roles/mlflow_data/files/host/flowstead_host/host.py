@@ -280,7 +280,7 @@ class Host:
     # Time
 
     def clock(self) -> float:
-        """Return seconds that only grow, whoever sets the time."""
+        """Return seconds that only grow, even if the clock is set."""
         return time.monotonic()
 
     def now(self) -> float:

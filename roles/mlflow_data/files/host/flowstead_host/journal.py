@@ -1,4 +1,4 @@
-"""What is written down before it is begun, so that whoever comes after a crash knows. Managed by Ansible."""
+"""What is written down before it is begun, so that it is known after a crash. Managed by Ansible."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The steps of a change: what each does, and how that is taken back. Managed by Ansible.
 
-A change is killed at any moment, and so is whoever takes it back: `do` and `undo` may have been interrupted
+A change may be killed at any moment, and so may what undoes it: `do` and `undo` may have been interrupted
 anywhere, `undo` may come without `do`, and each may be run again.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # How often clients that wait for somebody's long request to finish are told to come again later.
 DRAIN_NOTICE_S = 20
-# The first time: who is told to come again after 5 s has most of the tries left then.
+# The first time: a client that is told to come again after 5 s still has most of its tries.
 FIRST_NOTICE_S = 12
 # The gateway makes a Retry-After of what is announced: so many of them last as long (flowstead-gateway).
 TRIES = 4

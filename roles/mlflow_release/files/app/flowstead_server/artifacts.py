@@ -25,7 +25,7 @@ class Bucket(S3ArtifactRepository):
     """
 
     def get_local_path(self, artifact_path: str) -> str | None:
-        """Note the file for whoever sends it, and end MLflow's part; it tells an error that nobody gets."""
+        """Note the file for the sender, and end MLflow's part; its answer is an error that nobody gets."""
         files = downloads.found.get()
         if files is None:
             return None

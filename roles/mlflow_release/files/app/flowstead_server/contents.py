@@ -59,7 +59,7 @@ def _nul(_scope: Scope, text: Text) -> str | None:
 
 
 def _location(_scope: Scope, text: Text) -> str | None:
-    """Any other is this host's disk, or what the server would fetch for whoever asks."""
+    """Any other is this host's disk, or what the server would fetch for anyone."""
     if text.name not in {"artifact_location", "artifactLocation"} or not text.value:
         return None
     if re.fullmatch(_OURS, text.value):

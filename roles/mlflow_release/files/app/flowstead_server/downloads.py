@@ -28,7 +28,7 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Stored:
-    """A file in the bucket, which whoever asks may have.
+    """A file in the bucket, which the caller may have.
 
     Args:
         client: boto3's client of S3.
@@ -89,7 +89,7 @@ class Downloads:
     """Answers with the file that MLflow's answer would be.
 
     Args:
-        app: what looks whether whoever asks may have it, and notes it in `found`.
+        app: what looks whether the caller may have it, and notes it in `found`.
 
     """
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from flowstead_server.around_mlflow import check, prepare, taken
 
-# Names the file that whoever starts the server for later makes before, and removes when it shall serve.
+# Names the file that is made before a server is started for later, and removed when it should serve.
 WAIT = "FLOWSTEAD_WAIT_FILE"
 LOOK_EACH_S = 0.05
 # What MLflow reads from the environment while it is imported, and what `mlflow server` would set it from.
