@@ -84,7 +84,7 @@ def what_serves(answer: dict[str, Any]) -> str:
     serves = answer.get("serves", "")
     said = f"MLflow {serves} still serves." if serves else "Nothing serves yet."
     if answer.get("data_put_back"):
-        said += f" The data were put back as they were; a backup of them is {answer.get('backup')}."
+        said += " The data are as they were before."
     return said
 
 

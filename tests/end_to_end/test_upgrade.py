@@ -151,7 +151,7 @@ def test_data_are_put_back_when_the_new_release_fails_after_its_migration(
     assert done.returncode != 0
     assert "No snapshot: these AWS credentials may not take one" in " ".join(done.stdout.split())
     assert "deliberately broken" not in logging.record.read_text()
-    assert "The data were put back as they were; a backup of them is" in " ".join(done.stdout.split())
+    assert "The data are as they were before." in " ".join(done.stdout.split())
     assert f"{OLDER_SCHEMA} still serves" in done.stdout
     assert serves(older, client_environment, OLDER_SCHEMA)
 

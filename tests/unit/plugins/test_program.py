@@ -107,10 +107,10 @@ def test_a_program_that_was_killed_is_told_with_where_to_look(
             ),
         ),
         (
-            {"outcome": "failed", "why": "no.", "serves": "3.16.1", "data_put_back": True, "backup": "b"},
+            {"outcome": "failed", "why": "no.", "serves": "3.16.1", "data_put_back": True},
             (
-                "MLflow 3.17.2 did not come into service. MLflow 3.16.1 still serves. The data were put back "
-                "as they were; a backup of them is b.\nWhat failed: no."
+                "MLflow 3.17.2 did not come into service. MLflow 3.16.1 still serves. The data are "
+                "as they were before.\nWhat failed: no."
             ),
         ),
     ],

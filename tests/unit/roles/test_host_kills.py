@@ -285,3 +285,16 @@ def test_clients_are_told_that_a_change_that_is_undone_takes_longer(place: Place
     with pytest.raises(ChangeError, match="use as a client fails"):
         scenario.run(Listening(place(scenario.before), (number, "fails")))
     assert announced[1:] == [announced[0] + changes.UNDO_S]
+
+
+def test_a_backup_is_named_only_when_it_is_in_the_bucket(place: Place) -> None:
+    scenario = SCENARIOS["migration"]
+    number = acts(scenario, place).index(("use it as a client", "use as a client")) + 1
+    for fate, is_kept in (((number, "fails"), False), (NEVER, True)):
+        world = place(scenario.before)
+        report: dict[str, Any] = {}
+        with suppress(ChangeError):
+            changes.change(FakeHost(world, fate), report, NEW, "migrate")
+        assert ("backup" in report) == is_kept
+        assert bool(world.bucket) == is_kept
+        assert world.spool == set()

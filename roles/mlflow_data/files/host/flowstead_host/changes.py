@@ -85,7 +85,8 @@ class Change:
         self.note(step=name)
 
     def end(self) -> None:
-        """Complete the report with the seconds of each step."""
+        """Clear away what is in nobody's use any more; complete the report with the seconds of each step."""
+        self.host.clear_spool()
         ends = [began for _, began in self.times[1:]] + [self.host.clock()]
         self.report["seconds"] = {name: round(end - began, 1) for (name, began), end in zip(self.times, ends)}
         JOURNAL.remove()
@@ -111,10 +112,10 @@ class Change:
             self.announce(self.record.get("expected_s", 0) + UNDO_S)
         while (failed := self.undo_once()) is not None:
             if self.host.clock() > deadline:
-                backup = self.record.get("backup") or "none was needed"
                 raise ChangeError(
                     f"The change could not be undone: {failed}\nIt is tried again (journalctl -u "
-                    f"mlflow-recover), and until then clients are told to wait. Backup of the data: {backup}."
+                    "mlflow-recover), and until then clients are told to wait. The databases of before are "
+                    "whole, under their own names or with _old behind."
                 ) from failed
             self.host.pause(UNDO_PAUSE_S)
         self.end()
@@ -151,7 +152,6 @@ class Change:
         if self.record["data"]:
             with host.owner():
                 self.data("drop-old", what="The previous databases could not be removed")
-        host.clear_spool()
         self.end()
 
     # What several steps do

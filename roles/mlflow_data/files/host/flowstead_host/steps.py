@@ -132,7 +132,6 @@ class BackUp(Step):
         what = "The databases could not be backed up"
         self.host.begin_owner()
         backup = self.change.data(*self.change.taking, what=what)["name"]
-        self.change.report["backup"] = backup
         self.change.note(backup=backup)
         if backup:
             self.host.begin_keeping(self.change.present, backup)
@@ -221,6 +220,7 @@ class KeepBackup(Step):
         """Wait until it is."""
         if self.change.record.get("backup"):
             self.host.end_keeping(self.change.present, self.change.record["backup"])
+            self.change.report["backup"] = self.change.record["backup"]
 
 
 KINDS: dict[str, type[Step]] = {
