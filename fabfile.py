@@ -140,7 +140,7 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
 @task(
     name="gc",
     help={
-        "older-than": "How long ago it was deleted at least, such as 30d or 1d12h (mlflow_data_garbage_age).",
+        "older-than": "How long ago users deleted it, such as 30d or 1d12h (mlflow_data_garbage_age).",
         "dry-run": "Only count.",
     },
 )

@@ -9,7 +9,7 @@ short_description: Make MLflow's databases, a role that migrates and a role that
 description:
   - Runs on the controller. One SSH tunnel through the host carries every SQL connection, with the database's
     certificate checked in full.
-  - The passwords go from Secrets Manager straight into the connections, never into a variable, an argument, a
+  - The passwords go from Secrets Manager directly into the connections, never into a variable, an argument, a
     diff, a fact or a log. The server is sent SCRAM verifiers only.
 options:
   region:

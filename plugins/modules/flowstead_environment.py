@@ -16,7 +16,7 @@ DOCUMENTATION = r"""
 module: flowstead_environment
 short_description: Make a virtual environment contain exactly what a lock names
 description:
-  - Looks whether the environment is complete and works, and builds it where not. Each hash is checked, and
+  - Looks whether the environment is complete and works, and builds it if not. Each hash is checked, and
     nothing is built from source.
   - An environment is complete when its stamp, which is written last, is a copy of the lock. What was
     interrupted is built again.
@@ -46,7 +46,7 @@ options:
     type: bool
     default: false
   works:
-    description: Command that must succeed in a complete environment; quick, for it runs each time.
+    description: Command that must succeed in a complete environment; it runs each time, so it must be quick.
     type: list
     elements: str
     required: true

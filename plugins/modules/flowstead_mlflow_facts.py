@@ -10,7 +10,7 @@ description:
   - Answers in one round trip all that is asked of a host before anything is changed. Changes nothing.
 options:
   version:
-    description: The release that is to serve.
+    description: The release that should serve.
     type: str
     required: true
   serving_file:

@@ -36,7 +36,7 @@ options:
     type: int
     default: 0
   overflow:
-    description: Connections that each opens on top under load; 0 means chosen here.
+    description: Further connections that each opens under load; 0 means chosen here.
     type: int
     default: 0
   requests:

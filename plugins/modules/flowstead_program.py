@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: flowstead_program
-short_description: Have a program of MLflow's on the host do something, and understand its answer
+short_description: Let one of MLflow's programs on the host do something, and understand its answer
 description:
   - Runs a program whose answer is one JSON object, and returns that.
   - With O(unit) the program runs in a transient unit of systemd. It goes on when the controller, or the
@@ -18,7 +18,7 @@ options:
     elements: str
     required: true
   arguments:
-    description: What it is asked. Nothing secret, for everybody on the host can read arguments.
+    description: What it is asked. Nothing secret, because everybody on the host can read arguments.
     type: list
     elements: str
     default: []

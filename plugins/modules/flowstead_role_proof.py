@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: flowstead_role_proof
 short_description: Try on the host what its role may do in AWS and what it may not
 description:
-  - Only on the host the role's credentials are at hand. A program there tries each, and this task says
-    which of them is not so.
+  - The role's credentials are available only on the host. A program there tries each right, and this task
+    says which one is not as it must be.
 options:
   program:
     description: The program on the host.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: flowstead_units
-short_description: Have units of systemd run, and start at boot, in one round trip
+short_description: Make units of systemd run, and start at boot, in one round trip
 description:
   - Asks systemd once about all units, and changes only those that are not as wanted.
   - A unit that systemd declined to start, because a condition in the unit is not met, is not started again.

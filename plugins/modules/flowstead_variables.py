@@ -7,8 +7,9 @@ DOCUMENTATION = r"""
 module: flowstead_variables
 short_description: Refuse variables that a role does not know
 description:
-  - Fails where a variable has the role's prefix and is none of its own, and names the one that may be meant.
-  - Beside what Ansible itself checks by the role's specification. Runs on the controller; no host is asked.
+  - Fails if a variable has the role's prefix and is not one of its own, and names the one that may be meant.
+  - This adds to what Ansible itself checks by the role's specification.
+  - Runs on the controller; no host is asked.
 options:
   role:
     description: Directory of the role. What may be set stands in its C(meta/argument_specs.yml).

@@ -113,7 +113,7 @@ def parse() -> argparse.Namespace:
     restore.add_argument("version")
     asked.add_parser("backup", help="back the databases up, while MLflow serves").add_argument("reason")
     garbage = asked.add_parser("garbage", help="remove for good what users deleted, while MLflow serves")
-    garbage.add_argument("--older-than", help="how long ago at least, such as 30d or 1d12h")
+    garbage.add_argument("--older-than", help="how long ago it must have been, such as 30d or 1d12h")
     garbage.add_argument("--dry-run", action="store_true", help="only count")
     asked.add_parser("recover", help="finish or undo a change that was interrupted")
     return parser.parse_args()

@@ -97,7 +97,7 @@ class Backups:
             if found != rows:
                 wrong = sorted(table for table in rows if rows[table] != found.get(table))
                 raise ChangeError(
-                    f"The dump of {file['database']} lacks rows of {', '.join(wrong)}: it was thrown away"
+                    f"The dump of {file['database']} lacks rows of {', '.join(wrong)}: it was discarded"
                 )
             file.update(bytes=path.stat().st_size, sha256=sha256(path))
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=4))
@@ -119,7 +119,7 @@ class Backups:
             if "PreconditionFailed" not in str(error):
                 raise
         if self.s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"] != path.stat().st_size:
-            raise ChangeError(f"s3://{self.bucket}/{key} has not the size of what was sent")
+            raise ChangeError(f"s3://{self.bucket}/{key} does not have the size of what was sent")
 
     def forget(self, name: str) -> None:
         """Keep no copy on this host."""
@@ -151,7 +151,7 @@ class Backups:
                     self.s3.download_file(self.bucket, f"{self.prefix}/{name}/{path.name}", str(path))
                     if sha256(path) != file["sha256"]:
                         raise ChangeError(
-                            f"{path.name} of the backup {name} is not what was put there: its hash is another"
+                            f"{path.name} of the backup {name} is not what was put there: its hash differs"
                         )
         except botocore.exceptions.ClientError as error:
             raise ChangeError(

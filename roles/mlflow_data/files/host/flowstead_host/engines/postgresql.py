@@ -236,8 +236,8 @@ class PostgreSQL:
     def in_the_way(self, users: Iterable[str], databases: Iterable[str]) -> str:
         """Return the sentence about users who are connected."""
         return (
-            f"connected to {' or '.join(databases)}: {', '.join(users)}. Nobody may be when databases are "
-            "switched. Have them disconnect, then run this again"
+            f"connected to {' or '.join(databases)}: {', '.join(users)}. Nobody may be connected "
+            "while databases are switched. Ask them to disconnect, then run this again"
         )
 
     # Copies for rehearsals
