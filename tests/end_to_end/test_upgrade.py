@@ -45,10 +45,10 @@ STEPS = (
 # What a run says when it begins the steps of a migrating upgrade before the host takes over, and the seconds
 # after which it is killed: the module is on the host by then.
 TASKS = {
-    "build_release | Install exactly what the lock names": 1.5,
+    "install | The release is what its lock names, and the app knows it": 1.5,
     "configure | What the server is told and runs under is in place": 0.5,
     "compare_schema | Read the release's schema and the databases'": 0.5,
-    "rehearse | Migrate copies of the databases, and have the release serve them": 1.5,
+    "rehearse | The release migrates copies of the databases, and serves them": 1.5,
     "rehearse | Take a snapshot of the database server": 0.0,
 }
 
