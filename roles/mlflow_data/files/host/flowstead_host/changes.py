@@ -142,10 +142,11 @@ class Change:
         host.note_serving(
             {"version": new["version"], "port": new["port"], "before": list(dict.fromkeys(before))}
         )
-        host.at_boot(new["version"], started=True)
         host.start(new["version"])
         host.gateway("upstream", str(new["port"]))
         self.let_go()
+        # Nobody need wait for it: systemd reads all its units anew.
+        host.at_boot(new["version"], started=True)
         if old["version"] not in ("", new["version"]):
             host.at_boot(old["version"], started=False)
             host.stop(old["version"])
