@@ -17,7 +17,7 @@ PLACES = {
     "journal": "journalctl --no-pager --output=cat",
     "units": "systemctl cat '*' --no-pager 2>/dev/null; cat /etc/systemd/system/*.* 2>/dev/null",
     "settings": "grep -rhIs . /etc --exclude-dir=ssl --exclude=shadow --exclude='shadow-'",
-    "releases": "find /opt/mlflow -maxdepth 2 -type f -exec cat {} +",
+    "releases": "grep -rhIs . /opt/mlflow --exclude-dir=lib",
     "logs of the gateway": "cat /var/log/nginx/* 2>/dev/null",
     "user data": "cat /var/lib/cloud/instance/user-data.txt /var/log/cloud-init*.log",
     "temporary files": "grep -rhIs . /tmp /var/tmp /root /home --include='*'",
