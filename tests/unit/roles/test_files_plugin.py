@@ -304,7 +304,7 @@ def test_a_play_writes_what_template_and_copy_would_write(tmp_path: Path) -> Non
     copied = [path.relative_to(tmp_path / "copied") for path in (tmp_path / "copied").rglob("*")]
     assert sorted(map(str, copied)) == ["one.py", "part", "part/two.py"]
     assert (tmp_path / "copied/part/two.py").read_text() == "part/two.py"
-    assert "no mode" in first["A mode that is none"]["msg"]
+    assert "not a mode" in first["A mode that is none"]["msg"]
     assert "source and content" in first["Two origins"]["msg"]
     assert "none.j2" in first["No template"]["msg"]
     # What goes over to the host is nobody's reading
