@@ -28,6 +28,7 @@ class Listener:
     def __init__(self, backlog: int) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=backlog)
         self.connections: list[socket.socket] = []
+        self.accepting = threading.Thread()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -49,13 +50,17 @@ class Listener:
                     self.connections.append(connection)
                     answer(connection)
 
-        threading.Thread(target=run, daemon=True).start()
+        self.accepting = threading.Thread(target=run, daemon=True)
+        self.accepting.start()
 
     def close(self) -> None:
         # A thread that waits in accept() keeps the socket alive, closed or not.
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
+        # One that it has just taken is in the list only then, and would stay open.
+        if self.accepting.is_alive():
+            self.accepting.join(5)
         for connection in self.connections:
             connection.close()
 
