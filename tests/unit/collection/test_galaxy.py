@@ -134,6 +134,7 @@ def test_variables_that_are_unknown_or_renamed_are_refused(elsewhere: Path) -> N
     assert re.search(r"play\.yml:\d+", text)
 
 
+@pytest.mark.slow
 def test_the_roles_find_the_plugin_that_writes_their_files(elsewhere: Path) -> None:
     name = play(elsewhere, "iam_credentials", tasks_from="configure", __iam_credentials_unit_validate="")
     done = run(elsewhere, "ansible-playbook", "--check", name)

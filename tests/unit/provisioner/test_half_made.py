@@ -59,6 +59,7 @@ def killed_after_each_call(account: Account, act: Callable[[], Any]) -> int:
             return kills
 
 
+@pytest.mark.slow
 def test_killed_after_each_call_in_turn_it_goes_on_and_makes_nothing_twice(account: Account) -> None:
     """From the call on, nothing reaches AWS any more: as if the process were gone."""
     assert killed_after_each_call(account, account.apply) > 10
@@ -66,6 +67,7 @@ def test_killed_after_each_call_in_turn_it_goes_on_and_makes_nothing_twice(accou
     assert twins(account) == []
 
 
+@pytest.mark.slow
 def test_killed_after_each_call_in_turn_it_removes_everything(stacked: Account) -> None:
     assert killed_after_each_call(stacked, functools.partial(stacked.destroy, keep_data=False)) > 10
     # Secrets wait for their deletion, and are restored by the next apply.

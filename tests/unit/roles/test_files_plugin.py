@@ -275,6 +275,7 @@ def play(directory: Path, *options: str) -> tuple[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_a_play_writes_what_template_and_copy_would_write(tmp_path: Path) -> None:
     for name in ("templates", "files", "theirs"):
         (tmp_path / name).mkdir()
