@@ -154,8 +154,9 @@ class Forked:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self._process.ident or 0, number)
+        """Send it a signal; to no process number 0, which would be this whole group."""
+        if self._process.ident:
+            os.kill(self._process.ident, number)
 
     def wait(self) -> int | None:
         """Wait for its end."""
