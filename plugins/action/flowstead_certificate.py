@@ -45,7 +45,6 @@ COMMON_NAME_CHARACTERS = 64
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """The task `flowstead_certificate`."""
 
-    TRANSFERS_FILES = True
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -20,7 +20,6 @@ LOCK_TIMEOUT_S = 300
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """The task `flowstead_environment`."""
 
-    TRANSFERS_FILES = True
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -16,9 +16,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ansible.constants import config
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import lookup_loader
+from ansible.template import trust_as_template
 
 FILE_OPTIONS: dict[str, dict[str, Any]] = {
     "path": {"type": "str", "required": True},
@@ -69,7 +70,6 @@ print(json.dumps([digest(look(path)) for path in json.loads(sys.argv[1])]))
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """The task `flowstead_files`."""
 
-    TRANSFERS_FILES = True
     _supports_check_mode = True
     _supports_diff = True
 
@@ -154,8 +154,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return str(file["content"]).encode()
 
     def _rendered(self, file: dict[str, Any], variables: dict[str, Any]) -> bytes:
-        """Return a template's text, rendered by the lookup that Ansible has for it."""
-        template = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        """Return a template's text, rendered as M(ansible.builtin.template) does."""
         found = self._find_needle("templates", file["template"])
-        (text,) = template.run([found], variables=variables, template_vars=file["variables"])
-        return str(text).encode()
+        managed = {"ansible_managed": config.get_config_value("DEFAULT_MANAGED_STR")}
+        templar = self._templar.copy_with_new_env(
+            # For what it includes
+            searchpath=[str(Path(found).parent)],
+            # The lookup of that name would copy all variables, in depth, for each template
+            available_variables=managed | variables | file["variables"],
+        )
+        text = trust_as_template(self._loader.get_text_file_contents(found))
+        options = {"trim_blocks": True, "lstrip_blocks": False}
+        return str(templar.template(text, escape_backslashes=False, overrides=options)).encode()

@@ -132,7 +132,7 @@ def ask_once(runner: Runner, request: Request, now: float) -> dict[str, Any]:
         raise ProgramError(f"{request.problem}: {argv[0]} could not be run ({error.strerror}).") from error
     if report:
         _, stdout, _ = runner.run_command(["cat", report], environ_update={})
-    answer = answer_of(stdout) if request.is_json else {}
+    answer = answer_of(stdout) if request.is_json else {"lines": stdout.splitlines()}
     if answer is not None and (status == 0 or "outcome" in answer):
         return answer
     words = (stderr.strip() or stdout.strip())[-SHOWN_CHARACTERS:] or f"it ended with status {status}"
@@ -219,7 +219,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if args["changes"] and self._task.check_mode:
                 return {"changed": True, "answer": {}}
             answer = ask(self, request)
-            return {"changed": args["changes"], "answer": answer}
+            return {"changed": args["changes"]} | ({"answer": answer} if request.is_json else answer)
         except ProgramError as failed:
             raise AnsibleActionFail(str(failed)) from failed
 

@@ -81,6 +81,11 @@ EXAMPLES = r"""
 RETURN = r"""
 answer:
   description: What the program answered.
-  returned: success
+  returned: success, with O(json)
   type: dict
+lines:
+  description: The lines that the program printed.
+  returned: success, without O(json)
+  type: list
+  elements: str
 """

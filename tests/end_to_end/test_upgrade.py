@@ -46,7 +46,7 @@ STEPS = (
 # after which it is killed: the module is on the host by then.
 TASKS = {
     "install | The release is what its lock names, and the app knows it": 1.5,
-    "configure | What the server is told and runs under is in place": 0.5,
+    "configure | What the server and a rehearsal are told and run under is in place": 0.5,
     "compare_schema | Read the release's schema and the databases'": 0.5,
     "rehearse | The release migrates copies of the databases, and serves them": 1.5,
     "rehearse | Take a snapshot of the database server": 0.0,

@@ -240,14 +240,15 @@ def prove_server(clients: Clients, expected: Expectation, instance: str) -> Iter
     """Prove what the credentials that MLflow's server gets may do."""
     what = f"the instance's role may take the server's, {expected.server_role_arn}"
     deadline = time.monotonic() + NEWS_S
-    taken = works(what, lambda: clients.take(expected.server_role_arn))
-    while taken.outcome != "proved" and time.monotonic() < deadline:
+    servers: list[Clients] = []
+    taken = works(what, lambda: servers.append(clients.take(expected.server_role_arn)))
+    while not servers and time.monotonic() < deadline:
         time.sleep(3)
-        taken = works(what, lambda: clients.take(expected.server_role_arn))
+        taken = works(what, lambda: servers.append(clients.take(expected.server_role_arn)))
     yield taken
-    if taken.outcome != "proved":
+    if not servers:
         return
-    server = clients.take(expected.server_role_arn)
+    server = servers[0]
     s3 = server.open("s3")
     yield from prove_storage(s3, expected, instance)
     yield from prove_no_backups(s3, expected)
@@ -271,6 +272,8 @@ class Clients:
         """Return clients with the credentials of another role."""
         answer = self.open("sts").assume_role(RoleArn=role_arn, RoleSessionName="proof")["Credentials"]
         session = botocore.session.get_session()
+        # What botocore has read of its descriptions of services, it need not read again
+        session.register_component("data_loader", self.session.get_component("data_loader"))
         session.set_credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
         return Clients(session, self.region)
 

@@ -54,10 +54,10 @@ def named(value: object) -> Iterator[str]:
 def test_the_playbooks_check_what_provision_py_writes() -> None:
     text = (PROJECT / "playbooks" / "check_configuration.yml").read_text()
     specifications = [
-        task["ansible.builtin.validate_argument_spec"]["argument_spec"]
+        task["flowstead_inputs"]["options"]
         for play in yaml.safe_load(text)
         for task in play["tasks"]
-        if "ansible.builtin.validate_argument_spec" in task
+        if "flowstead_inputs" in task
     ]
     wanted = {"type": "dict", "required": True, "options": specification(Outputs)}
     assert specifications == [{"flowstead": wanted}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,9 +147,29 @@ def test_a_recovery_waits_only_while_the_host_is_busy(program: Any, runner: Any,
 
 def test_what_gives_no_json_needs_only_to_succeed(program: Any, runner: Any, tmp_path: Path) -> None:
     request = request_for(program, tmp_path, is_json=False)
-    assert ask(program, answering(runner, "the first experiment: 200"), request) == {}
+    assert ask(program, answering(runner, "the first experiment: 200"), request) == {
+        "lines": ["the first experiment: 200"]
+    }
     with pytest.raises(program.ProgramError, match="service: answered 503"):
         ask(program, answering(runner, "answered 503", status=1), request)
+
+
+@pytest.mark.parametrize(
+    ("is_json", "said", "told"),
+    [(True, '{"rows": 7}', {"answer": {"rows": 7}}), (False, "one\ntwo", {"lines": ["one", "two"]})],
+)
+def test_the_task_tells_the_answer_or_the_lines(
+    load: Any, program: Any, is_json: bool, said: str, told: dict[str, Any]
+) -> None:
+    given = {"program": ["/bin/it"], "problem": "It failed", "json": is_json}
+    args = {name: option.get("default") for name, option in program.OPTIONS.items()} | given
+    action = object.__new__(load("flowstead_program", "action").ActionModule)
+    action._task = SimpleNamespace(args=args, async_val=0, check_mode=False)
+    action._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
+    action._play_context = None
+    action.validate_argument_spec = lambda _options: (None, args)
+    action._low_level_execute_command = lambda *_, **__: {"rc": 0, "stdout": said, "stderr": ""}
+    assert action.run(None, {}) == {"changed": False} | told
 
 
 def test_an_answer_that_is_none_is_shown(program: Any, runner: Any, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_every_input_is_typed_described_and_named_after_the_role(role: str) -> N
 
 
 def test_every_variable_that_a_page_or_playbook_names_is_one_that_the_role_knows() -> None:
-    """Another would be refused (flowstead_variables)."""
+    """Another would be refused (flowstead_inputs)."""
     known = every_option()
     pages = [*PROJECT.glob("playbooks/*.yml"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("roles/*/README.md")]
     named = {name for page in pages for name in re.findall(r"-e ([a-z_]+)=", page.read_text())}
