@@ -3,7 +3,7 @@
 Everything is measured in a copy of the project with a local AWS and an image store of its own: nothing that
 runs here is hurt. The first demo builds and downloads everything anew, but apt's packages; the figures of
 first runs are those of the demo with its images cached. No-ops are the best of three, each with a floor:
-what the tools below take for the same in this run. The whole takes about a quarter of an hour; --quick leaves
+what the tools below take for the same in this run. The whole takes about twenty minutes; --quick leaves
 the first demo out and uses the images that are here.
 """
 
@@ -28,7 +28,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 # The tests bring up a local AWS and a deployment in the same way.
 sys.path.insert(0, str(PROJECT / "tests" / "end_to_end"))
 
-from deployed import Deployment, Sandbox, base_environment, copy_project, run  # noqa: E402 - found by the line above
+from deployed import (  # noqa: E402 - found by the line above
+    Deployment,
+    Sandbox,
+    base_environment,
+    copy_project,
+    run,
+)
+from upgrading import OLDER_SCHEMA, use  # noqa: E402
 
 SANDBOX = "demo"
 REPEATS = 3
@@ -165,13 +172,12 @@ def measure_demos(results: Results, directory: Path, *, quick: bool) -> Demo:
         results.add("make demo, first", seconds(first.total_s), note="apt packages were there")
         make(directory, "stop")
     cached = Demo.of(*make(directory, "demo"))
-    results.add("make demo, images cached", seconds(cached.total_s), "2 min")
+    results.add("make demo, images cached", seconds(cached.total_s), "90 s")
     results.add(
         "  provision.py, first run", seconds(cached.provision_s), note=f"{cached.api_calls} API calls"
     )
-    results.add("  site.yml, first run", seconds(cached.site_s))
-    if not quick:
-        results.add("make demo, while it is up", seconds(make(directory, "demo")[1]), "1 min")
+    results.add("  site.yml, first run", seconds(cached.site_s), "75 s")
+    results.add("make demo, while it is up", seconds(make(directory, "demo")[1]), "20 s")
     return cached
 
 
@@ -195,7 +201,11 @@ def measure_site(results: Results, deployment: Deployment) -> None:
     said: list[str] = []
     took = best(lambda: said.append(deployment.playbook("site.yml").stdout))
     tasks = sum(int(number) for number in re.findall(r"ok=(\d+)", said[-1]))
-    results.add("site.yml, nothing to do", seconds(took), "20 s", f"{tasks} tasks")
+    ping = ("ansible", "all", "--module-name", "ping")
+    pings = best(lambda: run(*ping, cwd=deployment.clone, env=deployment.environment))
+    ratio = f"{took / pings:.1f} times the ping"
+    results.add("site.yml, nothing to do", seconds(took), "5 pings", f"{tasks} tasks, {ratio}")
+    results.add("  floor: ansible all -m ping", seconds(pings))
     floor = deployment.clone / "floor.yml"
     floor.write_text(EMPTY_PLAY, encoding="utf-8")
     results.add("  floor: an empty play", seconds(best(lambda: deployment.playbook(floor.name))))
@@ -217,6 +227,41 @@ def measure_mlflow(results: Results, deployment: Deployment, role_s: float) -> N
         note=f"{ratio:.1f} times the floor",
     )
     results.add("  floor: uv pip sync of the same lock on the same host", seconds(end - start))
+
+
+def beside(deployment: Deployment, directory: Path, name: str, image: str) -> Deployment:
+    """Make another deployment in the same local AWS, from a copy of the project of its own."""
+    copy_project(directory)
+    configuration = directory / "deployment.yml"
+    text = configuration.read_text(encoding="utf-8")
+    for key, value in (("name", name), ("  image", image)):
+        text = re.sub(rf"^{key}:.*", f"{key}: {value}", text, count=1, flags=re.MULTILINE)
+    configuration.write_text(text, encoding="utf-8")
+    other = Deployment(deployment.sandbox, directory)
+    other.provision()
+    return other
+
+
+def measure_baked(results: Results, deployment: Deployment, directory: Path) -> None:
+    """The first `site.yml` on a host that starts from an image with everything in it."""
+    deployment.provision("bake", timeout_s=1200)
+    baked = beside(deployment, directory, "baked", "baked-debian-13")
+    took = timed(lambda: baked.playbook("site.yml", timeout_s=600))
+    results.add("site.yml, first run on a baked image", seconds(took), "35 s")
+
+
+def measure_upgrade(results: Results, deployment: Deployment, directory: Path) -> None:
+    """How long clients wait while an upgrade migrates the schema of small databases."""
+    older = beside(deployment, directory, "older", "debian-13")
+    older.playbook("site.yml", *use(OLDER_SCHEMA), timeout_s=600)
+    said: list[str] = []
+    took = timed(lambda: said.append(older.playbook("site.yml", timeout_s=600).stdout))
+    flat = " ".join(said[0].split())
+    held = re.search(r"asked to wait for ([\d.]+) s.*?Seconds: ([^.]*(?:\.\d[^.]*)*)", flat)
+    if not held:
+        raise SystemExit(f"bench: the upgrade did not say how long it held clients:\n{said[0][-4000:]}")
+    results.add("upgrade that migrates: clients wait", seconds(float(held[1])), "8 s", held[2])
+    results.add("  the whole upgrade", seconds(took))
 
 
 def count_tests(results: Results) -> None:
@@ -256,6 +301,8 @@ def main() -> None:
         measure_provision(results, deployment)
         measure_site(results, deployment)
         measure_mlflow(results, deployment, demo.mlflow_s)
+        measure_baked(results, deployment, directory / ".cache" / "baked")
+        measure_upgrade(results, deployment, directory / ".cache" / "older")
     count_tests(results)
     if chosen.test:
         took = timed(lambda: run("make", "test", cwd=PROJECT, env=base_environment(), timeout_s=7200))
