@@ -145,6 +145,9 @@ _RDS_RESOURCES = {
     "DBSubnetGroupName": "subgrp",
     "DBParameterGroupName": "pg",
     "DBSnapshotIdentifier": "snapshot",
+    "DBClusterIdentifier": "cluster",
+    "DBClusterParameterGroupName": "cluster-pg",
+    "DBClusterSnapshotIdentifier": "cluster-snapshot",
 }
 
 

@@ -37,6 +37,11 @@ def _true(params: dict[str, Any], name: str) -> bool:
     return str(params.get(name)).lower() == "true"
 
 
+def _is_member(call: Call) -> bool:
+    """Say whether a new instance is to be a member of a cluster."""
+    return call.action == "CreateDBInstance" and bool(call.params.get("DBClusterIdentifier"))
+
+
 def _backend(call: Call) -> Any:
     return account.rds(call.region)
 
@@ -44,6 +49,8 @@ def _backend(call: Call) -> Any:
 @correction.refuses("rds", "CreateDBInstance")
 def _check_engine(call: Call) -> None:
     params = call.params
+    if params.get("DBClusterIdentifier"):
+        return
     name, version = str(params.get("Engine") or ""), str(params.get("EngineVersion") or "")
     engine = ENGINES.get(name)
     if engine is None:
@@ -65,7 +72,7 @@ def _check_engine(call: Call) -> None:
         )
 
 
-@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance", "CreateDBCluster", "ModifyDBCluster")
 def _check_password(call: Call) -> None:
     params = call.params
     password, managed = params.get("MasterUserPassword"), _true(params, "ManageMasterUserPassword")
@@ -74,7 +81,8 @@ def _check_password(call: Call) -> None:
             "InvalidParameterCombination",
             "You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.",
         )
-    if call.action == "CreateDBInstance" and not managed and not password:
+    is_new = call.action.startswith("Create") and not _is_member(call)
+    if is_new and not managed and not password:
         raise _invalid("The parameter MasterUserPassword must be provided and must not be blank.")
     if password is None:
         return
@@ -90,10 +98,12 @@ def _check_password(call: Call) -> None:
         )
 
 
-@correction.refuses("rds", "CreateDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "CreateDBCluster")
 def _check_names(call: Call) -> None:
     params = call.params
-    user, name = str(params.get("MasterUsername") or ""), params.get("DBName")
+    user, name = str(params.get("MasterUsername") or ""), params.get("DBName", params.get("DatabaseName"))
+    if _is_member(call):
+        return
     if not user:
         raise _invalid("The parameter MasterUsername must be provided and must not be blank.")
     if user.lower() in _RESERVED:
@@ -129,7 +139,7 @@ def _check_monitoring(call: Call) -> None:
         )
 
 
-@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance", "CreateDBCluster", "ModifyDBCluster")
 def _check_retention(call: Call) -> None:
     days = call.params.get("BackupRetentionPeriod")
     if days is not None and int(days) > _RETENTION_MAX_DAYS:
@@ -156,7 +166,15 @@ def _check_plan(call: Call) -> None:
         )
 
 
-@correction.refuses("rds", "CreateDBInstance", "ModifyDBInstance", "RestoreDBInstanceFromDBSnapshot")
+@correction.refuses(
+    "rds",
+    "CreateDBInstance",
+    "ModifyDBInstance",
+    "RestoreDBInstanceFromDBSnapshot",
+    "CreateDBCluster",
+    "ModifyDBCluster",
+    "RestoreDBClusterFromSnapshot",
+)
 def _check_network(call: Call) -> None:
     params, backend = call.params, account.ec2(call.region)
     group = _backend(call).subnet_groups.get(str(params.get("DBSubnetGroupName") or ""))
@@ -203,7 +221,7 @@ def _keep_used_subnet_group(call: Call) -> None:
             )
 
 
-@correction.refuses("rds", "CreateDBParameterGroup")
+@correction.refuses("rds", "CreateDBParameterGroup", "CreateDBClusterParameterGroup")
 def _check_family(call: Call) -> None:
     family = str(call.params.get("DBParameterGroupFamily") or "")
     known = [engine.family(major) for engine in ENGINES.values() for major in engine.majors()]
@@ -246,7 +264,7 @@ def _check_state(call: Call) -> None:
 def _check_modification(call: Call) -> None:
     params = call.params
     database = _backend(call).databases.get(str(params.get("DBInstanceIdentifier")))
-    if database is None:
+    if database is None or database.db_cluster_identifier:
         return
     engine, version = ENGINES[database.engine], str(params.get("EngineVersion") or "")
     current = str(database.engine_version)
@@ -270,7 +288,12 @@ def _check_final_snapshot(call: Call) -> None:
             if database.status == "deleting"
             else f"Instance {database.db_instance_identifier} is being created.",
         )
-    if not _true(params, "SkipFinalSnapshot") and not params.get("FinalDBSnapshotIdentifier"):
+    is_member = database is not None and database.db_cluster_identifier
+    if (
+        not is_member
+        and not _true(params, "SkipFinalSnapshot")
+        and not params.get("FinalDBSnapshotIdentifier")
+    ):
         raise Refusal(
             "InvalidParameterCombination",
             "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",

@@ -10,7 +10,9 @@ from sandbox import account
 from sandbox.api import wire
 from sandbox.api.call import Call
 from sandbox.api.correction import Correction
-from sandbox.mapping.engines import ENGINES
+from sandbox.corrections.cluster_checks import CAPACITIES
+from sandbox.corrections.cluster_member_checks import SERVERLESS
+from sandbox.mapping.engines import ENGINES, Engine
 from sandbox.web import HttpResponse
 
 correction = Correction()
@@ -36,6 +38,15 @@ def zones(region: str) -> list[str]:
     return [zone.name for zone in account.ec2(region).describe_availability_zones()]
 
 
+def _scaling(engine: Engine) -> dict[str, Any]:
+    least, most = CAPACITIES
+    return (
+        {"ServerlessV2FeaturesSupport": {"MinCapacity": least, "MaxCapacity": most}}
+        if engine.is_clustered
+        else {}
+    )
+
+
 @correction.answers("rds", "DescribeDBEngineVersions")
 def _describe_versions(call: Call) -> HttpResponse | None:
     asked, wanted = call.params.get("Engine"), str(call.params.get("EngineVersion") or "")
@@ -50,6 +61,7 @@ def _describe_versions(call: Call) -> HttpResponse | None:
             "DBEngineVersionDescription": f"{engine.title} {version}",
             "ValidUpgradeTarget": [],
             "Status": "available",
+            **_scaling(engine),
         }
         for engine in ENGINES.values()
         if asked in {None, engine.name}
@@ -82,14 +94,13 @@ def _describe_options(call: Call) -> HttpResponse | None:
             "SupportsStorageEncryption": True,
             "SupportsStorageAutoscaling": True,
             "SupportsIAMDatabaseAuthentication": True,
-            "MinStorageSize": 20,
-            "MaxStorageSize": 65536,
             "Vpc": True,
+            **({} if engine.is_clustered else {"MinStorageSize": 20, "MaxStorageSize": 65536}),
         }
         for one in offered
-        for name in classes()
+        for name in ((SERVERLESS,) if engine.is_clustered else classes())
         if kind in {None, name}
-        for storage in ("gp2", "gp3")
+        for storage in (("aurora",) if engine.is_clustered else ("gp2", "gp3"))
     ]
     start, size = int(params.get("Marker") or 0), int(params.get("MaxRecords") or 100)
     result: dict[str, Any] = {"OrderableDBInstanceOptions": options[start : start + size]}

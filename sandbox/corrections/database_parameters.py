@@ -1,4 +1,4 @@
-"""RDS parameter groups: every parameter of the family, what may be set, and who set it."""
+"""Parameter groups of instances and clusters: every parameter of the family, what may be set, who set it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,40 @@ _MOST_AT_ONCE = 20
 """Parameters in a call. Source: ModifyDBParameterGroup, RDS's API reference, which names no error."""
 
 
+def _name(call: Call) -> str:
+    params = call.params
+    return str(params.get("DBParameterGroupName") or params.get("DBClusterParameterGroupName") or "")
+
+
 def _group(call: Call) -> Any:
-    return account.rds(call.region).db_parameter_groups.get(
-        str(call.params.get("DBParameterGroupName") or "")
+    backend = account.rds(call.region)
+    of_clusters = "DBClusterParameterGroupName" in call.params
+    return (backend.db_cluster_parameter_groups if of_clusters else backend.db_parameter_groups).get(
+        _name(call)
     )
+
+
+def _family_of(group: Any) -> str:
+    return str(group.family if hasattr(group, "family") else group.db_parameter_group_family)
 
 
 def _invalid(message: str) -> Refusal:
     return Refusal("InvalidParameterValue", message)
 
 
-@correction.refuses("rds", "ModifyDBParameterGroup", "ResetDBParameterGroup")
+@correction.refuses(
+    "rds",
+    "ModifyDBParameterGroup",
+    "ResetDBParameterGroup",
+    "ModifyDBClusterParameterGroup",
+    "ResetDBClusterParameterGroup",
+)
 def _keep_default_groups(call: Call) -> None:
-    if str(call.params.get("DBParameterGroupName") or "").startswith("default."):
+    if _name(call).startswith("default."):
         raise _invalid("Cannot modify a default parameter group.")
 
 
-@correction.refuses("rds", "ModifyDBParameterGroup")
+@correction.refuses("rds", "ModifyDBParameterGroup", "ModifyDBClusterParameterGroup")
 def _check_parameters(call: Call) -> None:
     group, given = _group(call), call.params.get("Parameters") or []
     if group is None:
@@ -45,7 +62,7 @@ def _check_parameters(call: Call) -> None:
     if len(given) > _MOST_AT_ONCE:
         raise _invalid(f"A maximum of {_MOST_AT_ONCE} parameters can be modified in a single request.")
     for item in given:
-        _check_parameter(of_family(group.family), item)
+        _check_parameter(of_family(_family_of(group)), item)
 
 
 def _check_parameter(known: dict[str, Parameter], item: dict[str, Any]) -> None:
@@ -67,12 +84,12 @@ def _check_parameter(known: dict[str, Parameter], item: dict[str, Any]) -> None:
         raise _invalid(f"Invalid parameter value: {value} for: {name} allowed values are: {allowed}")
 
 
-@correction.answers("rds", "DescribeDBParameters")
+@correction.answers("rds", "DescribeDBParameters", "DescribeDBClusterParameters")
 def _describe(call: Call) -> HttpResponse | None:
     """Answer with the whole family, as RDS does; moto knows only what was set."""
     group, params = _group(call), call.params
-    name = str(params.get("DBParameterGroupName") or "")
-    family = group.family if group is not None else name.removeprefix("default.")
+    name = _name(call)
+    family = _family_of(group) if group is not None else name.removeprefix("default.")
     if group is None and family == name:
         return None
     wanted = {value for item in params.get("Filters") or [] for value in item.get("Values", [])}

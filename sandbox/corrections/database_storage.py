@@ -61,7 +61,9 @@ def _key(database: Any) -> str:
 
 
 def _database(call: Call) -> Any:
-    return account.rds(call.region).databases.get(str(call.params.get("DBInstanceIdentifier")))
+    """Return the database that a call names, or None: none, or a member, whose storage is its cluster's."""
+    database = account.rds(call.region).databases.get(str(call.params.get("DBInstanceIdentifier")))
+    return database if database is not None and not database.db_cluster_identifier else None
 
 
 def _impossible(message: str) -> Refusal:
@@ -100,6 +102,8 @@ def _check_performance(params: dict[str, Any], engine: str, storage: str, size: 
 @correction.refuses("rds", "CreateDBInstance")
 def _check_first_size(call: Call) -> None:
     params = call.params
+    if params.get("DBClusterIdentifier"):
+        return
     size, storage = int(params.get("AllocatedStorage") or 0), str(params.get("StorageType") or "gp2")
     engine = str(params.get("Engine"))
     if size < _LEAST_GIB:
@@ -147,6 +151,8 @@ def _check_change(call: Call) -> None:
 def _follow_size(call: Call) -> None:
     """Report gp3's performance, and begin to optimize what has changed."""
     database, before, params = _database(call), call.notes.get("storage"), call.params
+    if database is None:
+        return
     if before is not None and str(params.get("ApplyImmediately")).lower() != "true":
         return
     if database.storage_type == "gp3":

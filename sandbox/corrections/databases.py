@@ -33,7 +33,7 @@ _DEFERRED = {
     "Iops": "iops",
     "StorageThroughput": "storage_throughput",
 }
-_LIFECYCLE = "open-source-rds-extended-support"
+LIFECYCLE = "open-source-rds-extended-support"
 """Where a call says nothing. Source: EngineLifecycleSupport of CreateDBInstance, RDS's API reference."""
 
 
@@ -42,9 +42,7 @@ def _patch(_: Infrastructure) -> None:
     """Give instances the endpoint, the secret and the status of real ones."""
 
     def address(self: Any) -> str:
-        seed = f"{account.ACCOUNT_ID}/{self.region}".encode()
-        mark = "c" + "".join(_LETTERS[byte % len(_LETTERS)] for byte in hashlib.sha256(seed).digest()[:11])
-        return f"{self.db_instance_identifier}.{mark}.{self.region}.rds.amazonaws.com"
+        return f"{self.db_instance_identifier}.{mark_of(self.region)}.{self.region}.rds.amazonaws.com"
 
     def endpoint(self: Any) -> dict[str, Any] | None:
         if self.status == "creating":
@@ -83,20 +81,35 @@ def _patch(_: Infrastructure) -> None:
     substitute(MasterUserSecret, "rotate_secret", rotate)
 
 
+def mark_of(region: str) -> str:
+    """Return what the account's endpoints in a region have in common."""
+    seed = f"{account.ACCOUNT_ID}/{region}".encode()
+    return "c" + "".join(_LETTERS[byte % len(_LETTERS)] for byte in hashlib.sha256(seed).digest()[:11])
+
+
+def new_resource_id() -> str:
+    """Make an id of an instance that no other ever has."""
+    return "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
+
+
 def _show(call: Call, database: Any) -> None:
     """Answer with the instance as it is now: moto answered before the server was told."""
     call.response = wire.render_result(call, {"DBInstance": database})
 
 
 def _database(call: Call) -> Any:
-    return account.rds(call.region).databases.get(str(call.params.get("DBInstanceIdentifier")))
+    """Return the database that a call names, or None: it names none, or a cluster's member."""
+    database = account.rds(call.region).databases.get(str(call.params.get("DBInstanceIdentifier")))
+    return database if database is not None and not database.db_cluster_identifier else None
 
 
 @correction.acts("rds", "CreateDBInstance", "RestoreDBInstanceFromDBSnapshot")
 def _create(call: Call, infrastructure: Infrastructure) -> None:
     database = _database(call)
-    database.dbi_resource_id = "db-" + "".join(secrets.choice(_LETTERS.upper()) for _ in range(26))
-    database.engine_lifecycle_support = call.params.get("EngineLifecycleSupport") or _LIFECYCLE
+    if database is None:
+        return
+    database.dbi_resource_id = new_resource_id()
+    database.engine_lifecycle_support = call.params.get("EngineLifecycleSupport") or LIFECYCLE
     if call.action == "CreateDBInstance":
         # Filled in where the call left it out; moto has read the call as it came.
         database.engine_version = call.params["EngineVersion"]
@@ -117,6 +130,8 @@ def _remember(call: Call) -> None:
 @correction.acts("rds", "ModifyDBInstance")
 def _modify(call: Call, infrastructure: Infrastructure) -> None:
     database, params = _database(call), call.params
+    if database is None:
+        return
     if str(params.get("ApplyImmediately")).lower() != "true":
         pending = {}
         for name, old in call.notes["before"].items():
@@ -137,6 +152,8 @@ def _modify(call: Call, infrastructure: Infrastructure) -> None:
 @correction.acts("rds", "StopDBInstance", "StartDBInstance", "RebootDBInstance")
 def _act(call: Call, infrastructure: Infrastructure) -> None:
     databases, database = infrastructure.databases, _database(call)
+    if database is None:
+        return
     action = {
         "StopDBInstance": databases.stop,
         "StartDBInstance": databases.start,
@@ -150,7 +167,8 @@ def _act(call: Call, infrastructure: Infrastructure) -> None:
 def _apply_parameters(call: Call, infrastructure: Infrastructure) -> None:
     name = str(call.params.get("DBParameterGroupName")).lower()
     for database in account.rds(call.region).databases.values():
-        if database.db_parameter_group_name == name and database.status in USABLE:
+        own = not database.db_cluster_identifier
+        if own and database.db_parameter_group_name == name and database.status in USABLE:
             infrastructure.databases.apply_parameters(database)
 
 
@@ -184,6 +202,8 @@ def _remember_deleted(call: Call) -> None:
 @correction.acts("rds", "DeleteDBInstance")
 def _delete(call: Call, infrastructure: Infrastructure) -> None:
     database, backend = call.notes["database"], account.rds(call.region)
+    if database is None:
+        return
     key = database.db_instance_identifier
     # On AWS it is listed as deleting until its server is gone.
     backend.databases[key] = database

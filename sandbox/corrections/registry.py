@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sandbox.corrections import (
     buckets,
+    cluster_checks,
+    cluster_member_checks,
+    clusters,
     cpu_credits,
     database_checks,
     database_offers,
@@ -30,12 +33,15 @@ CORRECTIONS = tuple(
     for module in (
         unsupported,
         buckets,
+        cluster_checks,
+        cluster_member_checks,
         cpu_credits,
         database_checks,
         database_offers,
         database_parameters,
         database_storage,
         databases,
+        clusters,
         images,
         instances,
         key_pairs,

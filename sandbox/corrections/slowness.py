@@ -118,7 +118,7 @@ def _hide_new(call: Call) -> None:
 @correction.refuses(
     "secretsmanager", "CreateSecret", "DeleteSecret", "RestoreSecret", "UpdateSecret", "*agResource"
 )
-@correction.refuses("rds", "CreateDBInstance", "DeleteDBInstance")
+@correction.refuses("rds", "CreateDBInstance", "DeleteDBInstance", "CreateDBCluster", "DeleteDBCluster")
 def _remember_secrets(call: Call) -> None:
     """Keep what ListSecrets goes on to say for a while."""
     if not ways.number("secrets"):
@@ -131,7 +131,7 @@ def _remember_secrets(call: Call) -> None:
     ways.keep("secrets", call.region, before)
 
 
-@correction.refuses("rds", "CreateDBSubnetGroup", "CreateDBInstance")
+@correction.refuses("rds", "CreateDBSubnetGroup", "CreateDBInstance", "CreateDBCluster")
 def _make_role_of_rds(call: Call) -> None:
     """Refuse the account's first calls: RDS makes its role because of them, and cannot use it yet.
 

@@ -50,7 +50,11 @@ def _with_groups(
 
     def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
         yield from original(self)
-        for group in (*self.subnet_groups.values(), *self.db_parameter_groups.values()):
+        for group in (
+            *self.subnet_groups.values(),
+            *self.db_parameter_groups.values(),
+            *self.db_cluster_parameter_groups.values(),
+        ):
             tags = {tag["Key"]: tag["Value"] for tag in group.get_tags()}
             yield TaggedResource(group.arn, tags, f"rds:{group.resource_type}")
 

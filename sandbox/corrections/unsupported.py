@@ -41,18 +41,35 @@ _OPERATIONS: dict[str, tuple[str, ...]] = {
     ),
     "iam": ("PutRolePermissionsBoundary", "PutUserPermissionsBoundary"),
     "rds": (
+        "CopyDBClusterSnapshot",
         "CopyDBSnapshot",
         "CreateBlueGreenDeployment",
-        "CreateDBCluster",
+        "CreateDBClusterEndpoint",
         "CreateDBInstanceReadReplica",
         "CreateDBProxy",
+        "CreateDBShardGroup",
         "CreateGlobalCluster",
-        "RestoreDBCluster*",
+        "RestoreDBClusterFromS3",
+        "RestoreDBClusterToPointInTime",
         "RestoreDBInstanceFromS3",
         "RestoreDBInstanceToPointInTime",
     ),
 }
 """By service."""
+_OF_OTHER_CLUSTERS = (
+    "AllocatedStorage",
+    "BacktrackWindow",
+    "DBClusterInstanceClass",
+    "EnableGlobalWriteForwarding",
+    "EnableHttpEndpoint",
+    "EnableLimitlessDatabase",
+    "GlobalClusterIdentifier",
+    "Iops",
+    "MonitoringInterval",
+    "ReplicationSourceIdentifier",
+    "ScalingConfiguration",
+)
+"""Of clusters that are none of Aurora Serverless v2, or that others follow."""
 _PARAMETERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("ec2", "CreateImage"): ("BlockDeviceMappings",),
     ("ec2", "CreateSubnet"): ("Ipv6CidrBlock", "Ipv6Native"),
@@ -61,6 +78,8 @@ _PARAMETERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("ec2", "RunInstances"): ("InstanceMarketOptions", "LaunchTemplate"),
     ("iam", "CreateRole"): ("PermissionsBoundary",),
     ("iam", "CreateUser"): ("PermissionsBoundary",),
+    ("rds", "CreateDBCluster"): _OF_OTHER_CLUSTERS,
+    ("rds", "ModifyDBCluster"): (*_OF_OTHER_CLUSTERS, "NewDBClusterIdentifier"),
     ("rds", "ModifyDBInstance"): ("NewDBInstanceIdentifier",),
     ("rds", "RebootDBInstance"): ("ForceFailover",),
 }

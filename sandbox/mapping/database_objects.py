@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import string
 from typing import Any
@@ -52,6 +53,38 @@ def parameters_of(database: Any) -> dict[str, str]:
         for name, parameter in group.parameters.items()
         if "ParameterValue" in parameter
     }
+
+
+def cluster_parameters_of(cluster: Any) -> dict[str, str]:
+    """Return what a cluster's parameter group says otherwise than the engine's defaults.
+
+    Args:
+        cluster: moto's cluster.
+
+    Returns:
+        Names and values.
+    """
+    group = account.rds(cluster.region).db_cluster_parameter_groups.get(cluster.parameter_group)
+    # A server's own default is that of RDS's instances.
+    is_old = str(cluster.engine_version).startswith("15")
+    defaults = {"rds.force_ssl": "0"} if is_old else {}
+    return defaults | {
+        name: str(parameter["ParameterValue"])
+        for name, parameter in (group.parameters.items() if group is not None else ())
+        if "ParameterValue" in parameter
+    }
+
+
+def members_of(cluster: Any) -> list[Any]:
+    """Return the members of a cluster; moto's own list appoints one that writes.
+
+    Args:
+        cluster: moto's cluster.
+
+    Returns:
+        moto's instances.
+    """
+    return list(cluster._members)  # noqa: SLF001 - as above
 
 
 def security_groups(database: Any) -> list[Any]:
@@ -117,4 +150,13 @@ def endpoints(backend: Any) -> dict[str, str]:
         Private addresses by name, of those that have one.
     """
     found = {d.address: getattr(d, "private_ip_address", None) for d in backend.databases.values()}
+    for cluster in backend.clusters.values():
+        members = [one for one in members_of(cluster) if one.status not in {"creating", "deleting"}]
+        writers = [one for one in members if one.is_cluster_writer]
+        # Without one that reads, the one that writes answers at that name, too.
+        readers = [one for one in members if one not in writers] or writers
+        if members:
+            found[cluster.reader_endpoint] = found[random.choice(readers).address]  # noqa: S311 - no secret
+        if writers:
+            found[cluster.endpoint] = found[writers[0].address]
     return {name: address for name, address in found.items() if address}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sandbox.real import images
 from sandbox.real.databases import Database
+from sandbox.real.postgresql_member import PostgresqlMember
 from sandbox.real.postgresql_server import PostgresqlServer
 
 _minor_versions: dict[str, str] = {}
@@ -22,6 +23,7 @@ class Engine:
         program: what the kinds of its images begin with.
         license_model: RDS's name of its licence.
         server: makes a real server.
+        is_clustered: its instances are members of clusters.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Engine:
     program: str
     license_model: str
     server: type[Database]
+    is_clustered: bool = False
 
     def majors(self) -> list[str]:
         """List the major versions that there are images of, newest first."""
@@ -72,6 +75,16 @@ class Engine:
 
 ENGINES = {
     engine.name: engine
-    for engine in (Engine("postgres", "PostgreSQL", "postgresql", "postgresql-license", PostgresqlServer),)
+    for engine in (
+        Engine("postgres", "PostgreSQL", "postgresql", "postgresql-license", PostgresqlServer),
+        Engine(
+            "aurora-postgresql",
+            "Aurora PostgreSQL",
+            "postgresql",
+            "postgresql-license",
+            PostgresqlMember,
+            is_clustered=True,
+        ),
+    )
 }
 """By RDS's name."""

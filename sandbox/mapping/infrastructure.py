@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox import account
 from sandbox.files import Files
+from sandbox.mapping.clusters import Clusters
 from sandbox.mapping.databases import Databases
 from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.images import Images
@@ -38,6 +39,7 @@ class Infrastructure:
         self.images = Images(files.clone, authority)
         self.hosts = Hosts(site, self.networks, self.images)
         self.databases = Databases(site, self.networks, authority)
+        self.clusters = Clusters(site, self.networks, authority)
 
     def public_addresses(self) -> list[str]:
         """List the addresses that stand for public ones."""
@@ -72,6 +74,7 @@ class Infrastructure:
     def close(self) -> None:
         """Remove everything."""
         self.hosts.close()
+        self.clusters.close()
         self.databases.close()
         self.networks.close()
         self.images.prune()

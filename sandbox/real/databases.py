@@ -253,12 +253,17 @@ class Database(abc.ABC):
             "--volume", f"{self._data}:/data",
             "--volume", f"{self._files / 'config'}:/config:ro",
             "--volume", f"{snapshots(self._site)}:/snapshots",
+            *self._more_options(),
             "--log-driver", "k8s-file",
             "--log-opt", f"path={self._files / 'log'}",
             *containers.limit_options(),
             self._image,
             "/usr/local/sbin/sandbox-database",
         )  # fmt: skip
+
+    def _more_options(self) -> tuple[str, ...]:
+        """Return podman's options for what its container needs besides, and make what they name."""
+        return ()
 
     def _configure(self, parameters: Mapping[str, str]) -> None:
         config = self._files / "config"

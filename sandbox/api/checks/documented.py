@@ -182,6 +182,15 @@ _CHANGED: Schema = {
     "MaxAllocatedStorage": _STORAGE_GIB,
     "MonitoringInterval": {"enum": [0, 1, 5, 10, 15, 30, 60]},
 }
+# Source: CreateDBCluster, RDS API reference.
+_OF_CLUSTER: Schema = {
+    "StorageType": {
+        "enum": ["aurora", "aurora-iopt1"],
+        "aws": ("StorageTypeNotSupported", "Invalid storage type: {value}"),
+    },
+    "EngineLifecycleSupport": _SUPPORT,
+    "Port": {"minimum": 1150, "maximum": 65535},
+}
 _NEW: Schema = {"KmsKeyId": _KEY_OF_DB, "Port": {"minimum": 1150, "maximum": 65535}}
 _SUBNET_GROUP_NAME = {
     "maxLength": 255,
@@ -258,6 +267,12 @@ PARAMETERS: dict[tuple[str, str], dict[str, Schema]] = {
     ("rds", "CreateDBInstance"): _CHANGED | _RESTORED | _NEW,
     ("rds", "RestoreDBInstanceFromDBSnapshot"): _RESTORED,
     ("rds", "ModifyDBInstance"): _CHANGED,
+    ("rds", "CreateDBCluster"): _OF_CLUSTER | {"KmsKeyId": _KEY_OF_DB},
+    ("rds", "ModifyDBCluster"): _OF_CLUSTER,
+    ("rds", "RestoreDBClusterFromSnapshot"): _OF_CLUSTER,
+    ("rds", "CreateDBClusterSnapshot"): {"DBClusterSnapshotIdentifier": _DB_NAME},
+    ("rds", "DeleteDBCluster"): {"FinalDBSnapshotIdentifier": _DB_NAME},
+    ("rds", "CreateDBClusterParameterGroup"): {"DBClusterParameterGroupName": _DB_NAME},
     ("rds", "CreateDBSnapshot"): {"DBSnapshotIdentifier": _DB_NAME},
     ("rds", "DeleteDBInstance"): {"FinalDBSnapshotIdentifier": _DB_NAME},
     ("rds", "CreateDBParameterGroup"): {"DBParameterGroupName": _DB_NAME},

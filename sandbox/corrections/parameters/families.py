@@ -8,11 +8,17 @@ from pathlib import Path
 
 from sandbox.api.refusal import unsupported
 from sandbox.corrections.parameters.parameter import Parameter
-from sandbox.corrections.parameters.postgres import POSTGRES
+from sandbox.corrections.parameters.postgres import AURORA_POSTGRES, AURORA_POSTGRES_BEFORE_17, POSTGRES
 
 _FILES = Path(__file__).parent
-_ENGINES = {"postgres": POSTGRES}
+_ENGINES = {
+    "postgres": POSTGRES,
+    "aurora-postgresql15": AURORA_POSTGRES_BEFORE_17,
+    "aurora-postgresql": AURORA_POSTGRES,
+}
 """By what the names of their families begin with."""
+_SAME = {"aurora-postgresql": "postgres"}
+"""Whose parameters a family has that has no file of its own."""
 
 
 @cache
@@ -28,7 +34,8 @@ def of_family(family: str) -> dict[str, Parameter]:
     Raises:
         Refusal: the sandbox does not know it.
     """
-    file = _FILES / f"{family}.tsv"
+    name = family.rstrip("0123456789.")
+    file = _FILES / f"{_SAME.get(name, name)}{family.removeprefix(name)}.tsv"
     engine = next((of for name, of in _ENGINES.items() if family.startswith(name)), None)
     if engine is None or not file.exists():
         raise unsupported(f"the parameters of {family}")

@@ -7,6 +7,8 @@ and ``max_val``; internal ones left out).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sandbox.corrections.parameters.parameter import OfEngine, Parameter
 
 _CONNECTIONS = "LEAST({DBInstanceClassMemory/9531392},5000)"
@@ -46,4 +48,8 @@ _FIXED = frozenset(
     }
 )
 
-POSTGRES = OfEngine(_OWN, _FIXED)
+POSTGRES = AURORA_POSTGRES = OfEngine(_OWN, _FIXED)
+AURORA_POSTGRES_BEFORE_17 = OfEngine(
+    tuple(replace(one, default="0") if one.name == "rds.force_ssl" else one for one in _OWN), _FIXED
+)
+"""Source: "Securing Aurora PostgreSQL data with SSL/TLS", Amazon Aurora User Guide."""

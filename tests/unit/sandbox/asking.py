@@ -47,3 +47,7 @@ def instance_of(instance):
 
 def database_of(identifier):
     return account.rds("us-east-1").databases[identifier]
+
+
+def cluster_of(identifier):
+    return account.rds("us-east-1").clusters[identifier]

@@ -55,7 +55,8 @@ class Infrastructure:
     """Stands for the networks, hosts and databases of a machine."""
 
     def __init__(self) -> None:
-        self.hosts, self.databases, self.networks, self.images = (Recorder() for _ in range(4))
+        self.hosts, self.databases, self.clusters = (Recorder() for _ in range(3))
+        self.networks, self.images = (Recorder() for _ in range(2))
 
     def public_addresses(self) -> list[str]:
         return [f"198.18.0.{last}" for last in range(10, 251)]
@@ -183,12 +184,18 @@ def launch(client, network):
 
 
 @pytest.fixture
-def create_database(client, network, unique):
-    """Create an instance with what the test says otherwise; its group of subnets is ``unique``."""
-    rds = client("rds")
-    rds.create_db_subnet_group(
+def subnet_group(client, network, unique):
+    """A group of subnets of the name ``unique``."""
+    client("rds").create_db_subnet_group(
         DBSubnetGroupName=unique, DBSubnetGroupDescription="d", SubnetIds=network.subnets
     )
+    return unique
+
+
+@pytest.fixture
+def create_database(client, network, unique, subnet_group):
+    """Create an instance with what the test says otherwise."""
+    rds = client("rds")
 
     def run(**changed):
         arguments = {
@@ -199,11 +206,53 @@ def create_database(client, network, unique):
             "AllocatedStorage": 20,
             "MasterUsername": "flowstead",
             "ManageMasterUserPassword": True,
-            "DBSubnetGroupName": unique,
+            "DBSubnetGroupName": subnet_group,
             "VpcSecurityGroupIds": [network.group],
         }
         given = {name: value for name, value in (arguments | changed).items() if value is not None}
         return rds.create_db_instance(**given)["DBInstance"]
+
+    return run
+
+
+@pytest.fixture
+def create_cluster(client, network, unique, subnet_group):
+    """Create a cluster with what the test says otherwise."""
+    rds = client("rds")
+
+    def run(**changed):
+        arguments = {
+            "DBClusterIdentifier": unique,
+            "Engine": "aurora-postgresql",
+            "EngineVersion": "17",
+            "ServerlessV2ScalingConfiguration": {"MinCapacity": 0.5, "MaxCapacity": 2},
+            "MasterUsername": "flowstead",
+            "ManageMasterUserPassword": True,
+            "DBSubnetGroupName": subnet_group,
+            "VpcSecurityGroupIds": [network.group],
+        }
+        given = {name: value for name, value in (arguments | changed).items() if value is not None}
+        made = rds.create_db_cluster(**given)["DBCluster"]
+        # Where nothing real stands for it, it would be made for ever.
+        account.rds("us-east-1").clusters[made["DBClusterIdentifier"]].status = "available"
+        return made
+
+    return run
+
+
+@pytest.fixture
+def add_member(client, unique):
+    """Add a member to the cluster with what the test says otherwise."""
+
+    def run(**changed):
+        arguments = {
+            "DBInstanceIdentifier": f"{unique}-1",
+            "DBClusterIdentifier": unique,
+            "DBInstanceClass": "db.serverless",
+            "Engine": "aurora-postgresql",
+        }
+        given = {name: value for name, value in (arguments | changed).items() if value is not None}
+        return client("rds").create_db_instance(**given)["DBInstance"]
 
     return run
 
@@ -220,10 +269,10 @@ def images(monkeypatch):
 
 
 @pytest.fixture
-def here(cloud, client, network, unique, launch, create_database):  # noqa: PLR0917 - fixtures
+def here(cloud, client, network, unique, launch, create_database, create_cluster, add_member):  # noqa: PLR0917 - fixtures
     """What a proof needs; ``asked`` names what was asked of real things since then, or since ``forget``."""
     real = cloud.infrastructure
-    parts = (real.networks, real.hosts, real.images, real.databases)
+    parts = (real.networks, real.hosts, real.images, real.databases, real.clusters)
     began = []
 
     def forget():
@@ -234,4 +283,5 @@ def here(cloud, client, network, unique, launch, create_database):  # noqa: PLR0
 
     forget()
     made = {"network": network, "launch": launch, "create": create_database}
+    made |= {"create_cluster": create_cluster, "add_member": add_member}
     return SimpleNamespace(client=client, name=unique, asked=asked, forget=forget, **made)

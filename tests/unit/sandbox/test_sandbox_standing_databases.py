@@ -99,21 +99,16 @@ def _(here):
     here.forget()
 
 
-@proves(REFUSED, "other engines, Aurora, replicas, proxies")
+@proves(REFUSED, "other engines, replicas, proxies")
 def _(here):
     rds, named = made(here)
-    cluster = {"DBClusterIdentifier": here.name, "Engine": "aurora-postgresql"}
     replica = {"DBInstanceIdentifier": "replica", "SourceDBInstanceIdentifier": here.name}
-    user = {"MasterUsername": "master", "MasterUserPassword": "password-password"}
     backup = {"SourceEngine": "mysql", "SourceEngineVersion": "8.0", "S3BucketName": "b"}
     role = "arn:aws:iam::123456789012:role/r"
     proxy = {"EngineFamily": "POSTGRESQL", "RoleArn": role, "VpcSubnetIds": here.network.subnets}
     of_s3 = {**backup, "S3IngestionRoleArn": role, "DBInstanceClass": "db.t4g.micro"}
     return [
         (here.create, {"Engine": "mysql", "EngineVersion": "8.0", "DBInstanceIdentifier": "other"}),
-        (rds.create_db_cluster, cluster | user),
-        (rds.restore_db_cluster_from_snapshot, cluster | {"SnapshotIdentifier": "s"}),
-        (rds.create_global_cluster, {"GlobalClusterIdentifier": here.name}),
         (rds.create_db_instance_read_replica, replica),
         (rds.restore_db_instance_from_s3, of_s3 | {"DBInstanceIdentifier": "s3", "Engine": "mysql"}),
         (rds.create_db_proxy, proxy | {"DBProxyName": here.name, "Auth": []}),
