@@ -84,6 +84,10 @@ _NEXT_STEPS = {
     f"or choose another server.instance_type. {_AGAIN}",
     "InsufficientDBInstanceCapacity": "AWS has no such database host free at present: wait a little, "
     f"or choose another database.instance_class. {_AGAIN}",
+    **dict.fromkeys(
+        ("InsufficientDBClusterCapacityFault", "InsufficientStorageClusterCapacity"),
+        f"AWS has no room for such a cluster at present: wait a little. {_AGAIN}",
+    ),
     # https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/free-tier-plans.html
     "FreeTierRestrictionError": "The account is on AWS's free plan, which does not allow that. "
     "If it is about backups, set database.backup_days: 1 in deployment.yml; if about a size, the default; "

@@ -81,8 +81,8 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
         )
     address, database, role = state[stack.entrance], state[stack.database], state[stack.servers.role]
     public_address = str(address.facts["PublicIp"])
-    endpoint = database.facts.get("Endpoint") or {}
-    if not endpoint.get("Address"):
+    endpoint = stack.database.endpoint(database)
+    if not endpoint:
         raise FlowsteadError(
             f"The database {database.id} has no endpoint yet: it is {database.status or 'being made'}.",
             next_step="Run python provision.py: it waits for it.",
@@ -113,8 +113,9 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
         storage=StorageOutputs(state[storage.bucket].id, storage.artifacts_prefix, storage.backups_prefix),
         database=DatabaseOutputs(
             identifier=database.id,
-            endpoint=str(endpoint["Address"]),
-            port=int(endpoint["Port"]),
+            is_cluster=stack.database.is_cluster,
+            endpoint=endpoint[0],
+            port=endpoint[1],
             ca_url=DATABASE_CA_URL,
             master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
             owner=login(secrets.database_owner),

@@ -73,8 +73,9 @@ class DatabaseOutputs:
     """Where runs, models and users are kept.
 
     Args:
-        identifier: the RDS instance's name.
-        endpoint: the name at which PostgreSQL answers.
+        identifier: the name of the RDS instance or cluster.
+        is_cluster: it is a cluster.
+        endpoint: the name at which PostgreSQL takes writes.
         port: its port.
         ca_url: the CAs that sign its certificate.
         master_secret_arn: the secret that RDS keeps for the master user.
@@ -84,6 +85,7 @@ class DatabaseOutputs:
     """
 
     identifier: str
+    is_cluster: bool
     endpoint: str
     port: int
     ca_url: str

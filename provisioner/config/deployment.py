@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     StrictBool,
@@ -20,7 +18,9 @@ from pydantic import (
 )
 
 from provisioner.config import bucket_rules, network_rules, rules
+from provisioner.config.database import Database, Postgresql
 from provisioner.config.file import ConfigurationError, Mistake, Source
+from provisioner.config.section import Section, Text
 from provisioner.systems import BAKED
 
 ADMIN = "admin"
@@ -28,13 +28,6 @@ ADMIN = "admin"
 LEAST_VOLUME_GIB = 8
 """The size of the publishers' images: https://wiki.debian.org/Cloud/AmazonEC2Image; no other is larger."""
 Cidr = Annotated[str, BeforeValidator(rules.text), AfterValidator(network_rules.cidr)]
-Text = Annotated[str, BeforeValidator(rules.text)]
-
-
-class Section(BaseModel):
-    """A part of deployment.yml: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Access(Section):
@@ -124,44 +117,6 @@ class Server(Section):
             return value
         base = (info.context or {}).get("directory", Path())
         return str(rules.public_key_file(base / Path(value).expanduser()))
-
-
-class Postgresql(Section):
-    """A PostgreSQL instance of Amazon RDS.
-
-    Args:
-        engine: what tells it from other engines, each with keys of its own.
-        engine_version: PostgreSQL version, "17" or "17.6".
-        instance_class: RDS instance class.
-        storage_gib: size at first.
-        max_storage_gib: size up to which RDS lets it grow by itself.
-        backup_days: days that automatic backups are kept.
-        multi_az: a standby in a second zone, at twice the price.
-        deletion_protection: refuse to delete it until this is false.
-        monitoring_s: seconds between two looks of RDS at the processes of its host; 0: it does not look.
-
-    """
-
-    engine: Literal["postgresql"] = "postgresql"
-    engine_version: Annotated[
-        str, BeforeValidator(rules.version_text), AfterValidator(rules.engine_version)
-    ] = "17"
-    instance_class: Annotated[Text, AfterValidator(rules.instance_class)] = "db.t4g.micro"
-    storage_gib: Annotated[StrictInt, Field(ge=20, le=65536)] = 20
-    max_storage_gib: Annotated[StrictInt, Field(ge=20, le=65536)] = 100
-    backup_days: Annotated[StrictInt, Field(ge=1, le=35)] = 7
-    multi_az: StrictBool = False
-    deletion_protection: StrictBool = True
-    monitoring_s: Literal[0, 1, 5, 10, 15, 30, 60] = 0
-
-    @model_validator(mode="after")
-    def _check_growth(self) -> Postgresql:
-        rules.refuse(rules.storage_growth(self.storage_gib, self.max_storage_gib))
-        return self
-
-
-Database = Annotated[Postgresql, BeforeValidator(rules.engine)]
-"""The database that keeps runs, models and users: the union of all engines, by `engine`; one so far."""
 
 
 class Artifacts(Section):

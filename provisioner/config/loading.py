@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from provisioner.config import bucket_rules, network_rules, rules
-from provisioner.config.deployment import (
-    Artifacts,
-    Backups,
-    Deployment,
-    Network,
-    Postgresql,
-    Section,
-    Server,
-)
+from provisioner.config.database import DEFAULT_ENGINE, ENGINES, engine_of
+from provisioner.config.deployment import Artifacts, Backups, Deployment, Network, Server
 from provisioner.config.file import Key, Mistake, dotted, read
 from provisioner.config.messages import explain
+from provisioner.config.section import Section
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def load(path: Path) -> Deployment:
@@ -39,31 +36,55 @@ def load(path: Path) -> Deployment:
     try:
         deployment = Deployment.model_validate(source.data, context={"directory": path.absolute().parent})
     except ValidationError as error:
-        raise source.error(dict.fromkeys([*_mistakes(error), *_across(source.data)])) from error
+        engine = engine_of(source.data.get("database"))
+        mistakes = [*_mistakes(error, engine), *_across(source.data, engine)]
+        raise source.error(dict.fromkeys(mistakes)) from error
     deployment._source = source  # noqa: SLF001 - our own class; pydantic's frozen models have no other way
     return deployment
 
 
-def allowed_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Return the keys of each section of deployment.yml, by the section's path."""
+def allowed_keys(engine: str = DEFAULT_ENGINE) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys of each section of deployment.yml, by the section's path.
+
+    Args:
+        engine: the database's, which decides about its keys; empty: none that there is.
+
+    """
     found: dict[tuple[str, ...], tuple[str, ...]] = {(): tuple(Deployment.model_fields)}
     for name, fields in Deployment.model_fields.items():
         if isinstance(fields.annotation, type) and issubclass(fields.annotation, Section):
             found[(name,)] = tuple(fields.annotation.model_fields)
+    if engine:
+        found["database",] = tuple(ENGINES[engine].model_fields)
     return found
 
 
-def _mistakes(error: ValidationError) -> Iterable[Mistake]:
+def _mistakes(error: ValidationError, engine: str) -> Iterable[Mistake]:
     for detail in error.errors(include_url=False):
+        if detail["loc"][:2] == ("database", engine):
+            # pydantic names the one of several kinds, too.
+            detail["loc"] = ("database", *detail["loc"][2:])
         inner: tuple[tuple[Key, str], ...] = detail.get("ctx", {}).get("mistakes", ())
         if inner:
             for key, text in inner:
                 yield Mistake(dotted((*detail["loc"], *key)), text)
         else:
-            yield Mistake(dotted(detail["loc"]), explain(detail, allowed_keys()))
+            yield Mistake(dotted(detail["loc"]), _explained(detail, engine))
 
 
-def _across(data: dict[str, Any]) -> Iterable[Mistake]:
+def _explained(detail: ErrorDetails, engine: str) -> str:
+    key = detail["loc"]
+    others = [
+        name for name, kind in ENGINES.items() if key[:1] == ("database",) and key[-1] in kind.model_fields
+    ]
+    if detail["type"] == "extra_forbidden" and others:
+        return (
+            f"is a key of {' and '.join(others)}; database.engine {engine} has no such key: remove the line"
+        )
+    return explain(detail, allowed_keys(engine))
+
+
+def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
     """Find what crosses values; pydantic stops short of it where one of the values is wrong by itself."""
 
     def section(name: str) -> dict[str, Any]:
@@ -74,9 +95,8 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
         return written if isinstance(written, list) else []
 
     access, network, database = section("access"), section("network"), section("database")
-    if not rules.is_known_engine(database):
-        # Its keys are another engine's.
-        database = {"engine_version": ""}
+    kind = ENGINES.get(engine)
+    versions = {"engine_version": kind.model_fields["engine_version"].default if kind else ""}
     artifacts, backups = section("artifacts"), section("backups")
     found: dict[Key, rules.Mistakes] = {
         ("access",): network_rules.access_width(
@@ -85,7 +105,7 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
         ("network",): network_rules.network_layout(
             network.get("cidr"), items(network.get("public_subnets")), items(network.get("private_subnets"))
         ),
-        ("database",): rules.storage_growth(database.get("storage_gib"), database.get("max_storage_gib")),
+        ("database",): kind.across(database) if kind else [],
         (): [
             *bucket_rules.folders(
                 artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
@@ -98,7 +118,7 @@ def _across(data: dict[str, Any]) -> Iterable[Mistake]:
             ),
             *rules.backup_tools(
                 section("server").get("image", Server().image),
-                str(database.get("engine_version", Postgresql().engine_version)),
+                str((versions | database if kind else versions)["engine_version"]),
             ),
         ],
     }

@@ -9,7 +9,6 @@ import importlib.resources
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic_core import PydanticCustomError
@@ -28,8 +27,6 @@ most_tags, most_tag_key, most_tag_value = 40, 128, 256
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html
 tag_pattern = re.compile(r"[\w .:/=+\-@]*")
 reserved_in_tags = ("aws:", "rds:")
-# Of databases; the first is the default.
-engines = ("postgresql",)
 # The owner of a database owns its schema `public` from here on; the role database_access builds on that:
 # https://www.postgresql.org/docs/15/release-15.html
 oldest_postgresql = 15
@@ -125,18 +122,6 @@ def count(value: int) -> int:
     return value
 
 
-def is_known_engine(database: Mapping[str, object]) -> bool:
-    """Tell whether a database as written is of an engine that there is."""
-    return database.get("engine", engines[0]) in engines
-
-
-def engine(value: object) -> object:
-    """Check a database's engine before its keys: another engine has others."""
-    if isinstance(value, dict) and not is_known_engine(value):
-        refuse([(("engine",), not_among(engines, value["engine"]))])
-    return value
-
-
 def engine_version(value: str) -> str:
     """Check the form of a PostgreSQL version; which ones RDS has, only AWS can tell."""
     major = _major(value)
@@ -190,6 +175,26 @@ def storage_growth(storage_gib: object, max_storage_gib: object) -> Mistakes:
         f"or equal to it to switch growth off; is {max_storage_gib}"
     )
     return [(("max_storage_gib",), text)]
+
+
+def capacity(value: object) -> float:
+    """Accept a number of Aurora's capacity units, which go in halves.
+
+    Source: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ServerlessV2ScalingConfiguration.html
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        kind = "must be a number in steps of 0.5, is {shown}"
+        raise PydanticCustomError("capacity", "{error}", {"error": kind.format(shown=shown(value))})
+    if value * 2 % 1:
+        raise PydanticCustomError("capacity", "{error}", {"error": f"must be in steps of 0.5, is {value:g}"})
+    return float(value)
+
+
+def capacities(min_acu: object, max_acu: object) -> Mistakes:
+    """Find a largest capacity that is below the smallest."""
+    if not isinstance(min_acu, int | float) or not isinstance(max_acu, int | float) or min_acu <= max_acu:
+        return []
+    return [(("max_acu",), f"must be at least min_acu {min_acu:g}, is {max_acu:g}")]
 
 
 def tags(value: dict[str, str]) -> dict[str, str]:

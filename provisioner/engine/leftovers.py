@@ -25,7 +25,7 @@ class Leftovers:
 
     Args:
         going: what goes.
-        staying: what stays, as it holds data and the user has not named it.
+        staying: what stays, as it holds data and the user has not named it; and what belongs to that.
         unknown: what no kind of ours accounts for, or what has lost the tag that names it.
         backups: copies of data, which stay.
 
@@ -43,6 +43,7 @@ class Leftovers:
             f"{resource} ({live.id}) is no longer wanted, and stays: it holds data. "
             f"To remove it too: provision.py --remove {live.id}"
             for resource, live in self.staying.items()
+            if resource.holds_data
         ]
 
 
@@ -80,6 +81,8 @@ def find(
             next_step="python provision.py plan shows what there is.",
         )
     staying = {resource: live for resource, live in data.items() if live.id not in remove}
+    kept = {live.id for live in staying.values()}
+    staying |= {resource: live for resource, live in found.items() if resource.belongs_to(live) in kept}
     return Leftovers(
         going={resource: live for resource, live in found.items() if resource not in staying},
         staying=staying,
@@ -98,10 +101,13 @@ class _Judged:
 
 def _judge(one: Tagged, graph: Graph, aws: Aws) -> _Judged:
     """Look at one: AWS's lists lag, and its own tags count."""
-    kind = BY_LISTING.get(one.kind)
-    if kind is None or (issubclass(kind, Ec2Resource) and (not one.resource or _is_wanted(one, kind, graph))):
+    kinds = BY_LISTING.get(one.kind, ())
+    if not kinds or any(
+        issubclass(kind, Ec2Resource) and (not one.resource or _is_wanted(one, kind, graph)) for kind in kinds
+    ):
         return _Judged(one, is_unknown=True)
-    live = kind.leftover(aws, one.resource, graph.owner).at(aws, one.handle)
+    looks = ((kind, kind.leftover(aws, one.resource, graph.owner).at(aws, one.handle)) for kind in kinds)
+    kind, live = next(((kind, live) for kind, live in looks if live), (kinds[0], None))
     if live is None or live.status == "deleting":
         return _Judged(one)
     if live.tags.get(DEPLOYMENT_TAG) != graph.deployment:

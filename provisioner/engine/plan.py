@@ -9,10 +9,11 @@ from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
 from provisioner.engine import leftovers, tagged
 from provisioner.engine.graph import Graph
+from provisioner.engine.leftovers import Leftovers
 from provisioner.engine.tagged import Tagged
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown
-from provisioner.resources.refusals import unchangeable
+from provisioner.resources.refusals import data_elsewhere, unchangeable
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 
@@ -82,7 +83,7 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
     Raises:
         UsageError: one of these is not there, or wanted.
         DriftError: something cannot be corrected in place, or is there twice; names all such cases.
-        NotOfferedError: AWS does not offer here what deployment.yml asks for.
+        NotOfferedError: AWS does not offer here what deployment.yml asks for, or the data are elsewhere.
         AwsError: AWS could not be asked.
 
     """
@@ -105,6 +106,7 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
         for notice in resource.notices(live, state)
     ]
     left = leftovers.find(graph, aws, listed, state.lives(), remove)
+    _check_store(graph, state, left)
     if left.going or any(change.action != "none" for change in changes):
         # IAM's lists are long, and what is left there comes with another change.
         listed += tagged.find_iam(aws, graph)
@@ -114,6 +116,14 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
     notices += [f"{text} is kept" for text in _remains(left.going.items(), teardown)]
     notices += [*left.notices, *(f"{one}: {_ADVICE}" for one in left.unknown)]
     return Plan(graph, tuple(changes), state, tuple(notices), left.unknown, teardown=teardown)
+
+
+def _check_store(graph: Graph, state: State, left: Leftovers) -> None:
+    """Refuse to begin with an empty store while another kind of store has the data."""
+    if any(resource.keeps_runs and resource not in state for resource in graph):
+        for resource, live in left.staying.items():
+            if resource.keeps_runs and not any(isinstance(one, type(resource)) for one in graph):
+                raise data_elsewhere(resource, live)
 
 
 def _compare(resource: Resource, state: State) -> Change:

@@ -13,7 +13,15 @@ from provisioner.resources.iam.role import role_prefix
 from provisioner.resources.tags import as_tags
 
 _BACKUPS = frozenset(
-    {"ec2/image", "ec2/snapshot", "rds/auto-backup", "rds/snapshot", "backup/recovery-point"}
+    {
+        "backup/recovery-point",
+        "ec2/image",
+        "ec2/snapshot",
+        "rds/auto-backup",
+        "rds/cluster-auto-backup",
+        "rds/cluster-snapshot",
+        "rds/snapshot",
+    }
 )
 """Copies carry the tags of what they were made of, wanted as they are:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html#USER_Tagging.CopyTags"""

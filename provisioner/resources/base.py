@@ -101,6 +101,8 @@ class Resource(ABC):
     """Service and kind in AWS's lists of what carries a tag ("ec2/subnet")."""
     holds_data: ClassVar[bool] = False
     """True: one that is no longer wanted goes only if the user names it."""
+    keeps_runs: ClassVar[bool] = False
+    """True: it keeps runs, models and users; a deployment has one such."""
     looked_up: ClassVar[bool] = False
     """True: chosen among what AWS offers, never made, changed or deleted."""
 
@@ -257,6 +259,10 @@ class Resource(ABC):
     def parts(self, live: Live) -> Collection[str]:
         """Give the ids of what AWS made with it and tags apart from it."""
         return ()
+
+    def belongs_to(self, live: Live) -> str:
+        """Give the id of what it stays with when nothing wants it any more; empty: of nothing."""
+        return ""
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find what would stop its deletion, with reading calls only.

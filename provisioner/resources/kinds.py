@@ -16,9 +16,11 @@ from provisioner.resources.ec2.subnet import Subnet
 from provisioner.resources.ec2.vpc import Vpc
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.iam.role import Role
+from provisioner.resources.rds.db_cluster import DbCluster
 from provisioner.resources.rds.db_instance import DbInstance
-from provisioner.resources.rds.db_parameter_group import DbParameterGroup
+from provisioner.resources.rds.db_member import DbMember
 from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
+from provisioner.resources.rds.parameter_group import DbClusterParameterGroup, DbParameterGroup
 from provisioner.resources.s3.bucket import Bucket
 from provisioner.resources.secretsmanager.secret import Secret
 
@@ -28,8 +30,11 @@ KINDS: tuple[type[Resource], ...] = (
     Instance,
     InstanceProfile,
     DbInstance,
+    DbMember,
+    DbCluster,
     DbSubnetGroup,
     DbParameterGroup,
+    DbClusterParameterGroup,
     Role,
     S3Endpoint,
     Bucket,
@@ -43,5 +48,7 @@ KINDS: tuple[type[Resource], ...] = (
 )
 """Each before what it may need: a test holds it against a whole deployment."""
 
-BY_LISTING: Mapping[str, type[Resource]] = MappingProxyType({kind.listed_as: kind for kind in KINDS})
-"""By AWS's word for it in lists of what carries a tag."""
+BY_LISTING: Mapping[str, tuple[type[Resource], ...]] = MappingProxyType(
+    {kind.listed_as: tuple(one for one in KINDS if one.listed_as == kind.listed_as) for kind in KINDS}
+)
+"""By AWS's word for them in lists of what carries a tag: a look at one tells which of them it is."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from provisioner.engine.graph import Graph
 from provisioner.resources.base import resources_in
 from provisioner.resources.ec2.elastic_ip import ElasticIp
-from provisioner.resources.rds.db_instance import DbInstance
+from provisioner.resources.rds.database import Database
 from provisioner.stack.bake_host import BakeHost, build_bake_host
 from provisioner.stack.context import Context
 from provisioner.stack.database import make_database
@@ -37,7 +37,7 @@ class Stack:
     graph: Graph
     servers: Servers
     entrance: ElasticIp
-    database: DbInstance
+    database: Database
     storage: Storage
     secrets: Secrets
 
@@ -53,8 +53,8 @@ def build(context: Context) -> Stack:
     storage = make_storage(context, network)
     secrets = make_secrets(context)
     servers = make_servers(context, network, storage, secrets)
-    database = make_database(context, network, servers, storage)
+    store = make_database(context, network, servers, storage)
     entrance = make_entrance(network, servers)
 
-    everything = resources_in((entrance, storage, network, database, secrets, servers))
-    return Stack(Graph(tuple(everything)), servers, entrance, database, storage, secrets)
+    everything = resources_in((entrance, storage, network, store, secrets, servers))
+    return Stack(Graph(tuple(everything)), servers, entrance, store.database, storage, secrets)

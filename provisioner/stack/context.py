@@ -9,6 +9,12 @@ from provisioner.resources.base import Owner
 from provisioner.resources.iam.role import role_prefix
 from provisioner.resources.rds.database_facts import Engine
 
+_ENGINES = {
+    "postgresql": ("postgres", "PostgreSQL", 5432),
+    "aurora-postgresql": ("aurora-postgresql", "Aurora PostgreSQL", 5432),
+}
+"""RDS's name, people's name and port, by database.engine."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -57,5 +63,7 @@ class Context:
     @property
     def engine(self) -> Engine:
         """Kind and version of the database as RDS has them."""
-        version = self.deployment.database.engine_version
-        return Engine("postgres", version, family=f"postgres{version.split('.')[0]}", shown="PostgreSQL")
+        database = self.deployment.database
+        name, shown, port = _ENGINES[database.engine]
+        major = database.engine_version.split(".")[0]
+        return Engine(name, database.engine_version, family=f"{name}{major}", shown=shown, port=port)

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.config.database import Aurora, Postgresql
 from provisioner.resources.ec2.security_group import Rule, SecurityGroup
 from provisioner.resources.iam.policy import Statement
 from provisioner.resources.iam.role import Role, Service
+from provisioner.resources.rds.database import Database
+from provisioner.resources.rds.db_cluster import DbCluster
 from provisioner.resources.rds.db_instance import DbInstance
-from provisioner.resources.rds.db_parameter_group import DbParameterGroup
+from provisioner.resources.rds.db_member import DbMember
 from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
+from provisioner.resources.rds.parameter_group import DbClusterParameterGroup, DbParameterGroup
 from provisioner.stack.context import Context
-from provisioner.stack.network import POSTGRESQL, Network
+from provisioner.stack.network import Network
 from provisioner.stack.servers import Servers
 from provisioner.stack.storage import Storage
 
+_FORCE_SSL = {"rds.force_ssl": "1"}
 
-def make_database(context: Context, network: Network, servers: Servers, storage: Storage) -> DbInstance:
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs, models and users are kept.
+
+    Args:
+        database: what has the data.
+        members: what answers for it, if that is something else.
+
+    """
+
+    database: Database
+    members: tuple[DbMember, ...] = ()
+
+
+def make_database(context: Context, network: Network, servers: Servers, storage: Storage) -> Store:
     """Compose the database.
 
     Args:
@@ -30,44 +53,86 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         owner,
         vpc=network.vpc,
         purpose="Database: PostgreSQL from the MLflow server only",
-        inbound=(Rule("tcp", POSTGRESQL, group=servers.firewall),),
+        inbound=(Rule("tcp", engine.port, group=servers.firewall),),
     )
-    parameters = DbParameterGroup(
-        "database_parameters",
-        owner,
-        engine=engine,
-        parameters={"rds.force_ssl": "1"},
-    )
+    common: dict[str, Any] = {
+        "identifier": context.database_identifier,
+        "engine": engine,
+        "backup_days": database.backup_days,
+        "deletion_protection": database.deletion_protection,
+        "subnets": DbSubnetGroup("database_subnets", owner, subnets=network.private),
+        "groups": (firewall,),
+        "artifacts": storage.artifacts,
+    }
+    if isinstance(database, Postgresql):
+        return Store(_instance(context, database, common))
+    return _aurora(context, database, network, common)
+
+
+def _instance(context: Context, database: Postgresql, common: dict[str, Any]) -> DbInstance:
+    owner = context.owner
     return DbInstance(
         "database",
         owner,
-        identifier=context.database_identifier,
-        engine=engine,
+        **common,
+        parameters=DbParameterGroup(
+            "database_parameters", owner, engine=context.engine, parameters=_FORCE_SSL
+        ),
         instance_class=database.instance_class,
         storage_gib=database.storage_gib,
         max_storage_gib=database.max_storage_gib,
-        backup_days=database.backup_days,
         multi_az=database.multi_az,
-        deletion_protection=database.deletion_protection,
-        subnets=DbSubnetGroup("database_subnets", owner, subnets=network.private),
-        groups=(firewall,),
-        parameters=parameters,
-        monitoring_role=_monitoring_role(context) if database.monitoring_s else None,
-        monitoring_s=database.monitoring_s,
-        artifacts=storage.artifacts,
+        **_monitoring(context, context.database_identifier),
     )
 
 
-def _monitoring_role(context: Context) -> Role:
+def _aurora(context: Context, database: Aurora, network: Network, common: dict[str, Any]) -> Store:
+    """Compose a cluster and its members, in one zone after the other."""
+    owner = context.owner
+    cluster = DbCluster(
+        "database",
+        owner,
+        **common,
+        parameters=DbClusterParameterGroup(
+            "database_parameters", owner, engine=context.engine, parameters=_FORCE_SSL
+        ),
+        min_acu=database.min_acu,
+        max_acu=database.max_acu,
+    )
+    monitoring = _monitoring(context, f"{context.database_identifier}-*")
+    members = tuple(
+        DbMember(
+            f"database_{number}",
+            owner,
+            identifier=f"{context.database_identifier}-{number}",
+            cluster=cluster,
+            zones=network.private[0].zones,
+            zone=(number - 1) % len(network.private),
+            **monitoring,
+        )
+        for number in range(1, database.readers + 2)
+    )
+    return Store(cluster, members)
+
+
+def _monitoring(context: Context, watched: str) -> dict[str, Any]:
     """Compose the role with which RDS writes its Enhanced Monitoring to CloudWatch Logs.
 
     What it may do is what AWS's own policy for it allows, in this region:
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Monitoring.OS.Enabling.html
+
+    Args:
+        context: what is wanted.
+        watched: the name of what it looks at; "*" in it stands for any text.
+
     """
     deployment, account = context.deployment, context.account_id
+    interval_s = deployment.database.monitoring_s
+    if not interval_s:
+        return {"monitoring_role": None, "monitoring_s": 0}
     logs = f"arn:aws:logs:{deployment.region}:{account}:log-group:RDS*"
     streams = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:GetLogEvents")
-    return Role(
+    role = Role(
         "monitoring_role",
         context.owner,
         role_name=context.role_name("monitor"),
@@ -75,10 +140,11 @@ def _monitoring_role(context: Context) -> Role:
             "monitoring.rds.amazonaws.com",
             "RDS for this database",
             source_account=account,
-            source_arn=f"arn:aws:rds:{deployment.region}:{account}:db:{context.database_identifier}",
+            source_arn=f"arn:aws:rds:{deployment.region}:{account}:db:{watched}",
         ),
         statements=(
             Statement("GroupOfRds", ("logs:CreateLogGroup", "logs:PutRetentionPolicy"), (logs,)),
             Statement("ItsStreams", streams, (f"{logs}:log-stream:*",)),
         ),
     )
+    return {"monitoring_role": role, "monitoring_s": interval_s}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from provisioner.config.database import Postgresql
 from provisioner.resources.ec2.flow_log import FlowLog
 from provisioner.resources.ec2.instance_offer import InstanceOffer
 from provisioner.resources.ec2.internet_gateway import InternetGateway
@@ -11,10 +12,10 @@ from provisioner.resources.ec2.route_table import RouteTable
 from provisioner.resources.ec2.subnet import Subnet
 from provisioner.resources.ec2.vpc import Vpc
 from provisioner.resources.ec2.zones import Zones
-from provisioner.resources.rds.database_offer import DatabaseOffer
+from provisioner.resources.rds.database_offer import ClassOffer, DatabaseOffer, ServerlessOffer
 from provisioner.stack.context import Context
 
-HTTPS, SSH, POSTGRESQL = 443, 22, 5432
+HTTPS, SSH = 443, 22
 WORLD = ("0.0.0.0/0",)
 
 
@@ -50,14 +51,14 @@ def make_network(context: Context) -> Network:
 
     """
     owner, deployment = context.owner, context.deployment
-    network, database = deployment.network, deployment.database
+    network = deployment.network
     zones = Zones(
         "zones",
         owner,
         subnets=(("public_1", "private_1"), ("public_2", "private_2")),
         offers=(
             InstanceOffer("server", deployment.server.instance_type),
-            DatabaseOffer("database", context.database_identifier, database.instance_class, context.engine),
+            _offer(context),
         ),
     )
     vpc = Vpc("network", owner, cidr=network.cidr)
@@ -80,3 +81,11 @@ def make_network(context: Context) -> Network:
         if (arn := network.flow_logs_arn)
         else None,
     )
+
+
+def _offer(context: Context) -> DatabaseOffer:
+    """Say what the zones must have for the database."""
+    database, identifier = context.deployment.database, context.database_identifier
+    if isinstance(database, Postgresql):
+        return ClassOffer("database", identifier, context.engine, database.instance_class)
+    return ServerlessOffer("database", identifier, context.engine, database.min_acu, database.max_acu)

@@ -34,6 +34,21 @@ CONFIGURATIONS = {
     "two servers": ("server: {count: 2}\n", "1: server.count", "one server so far"),
     "unknown entrance": ("entrance: load_balancer\n", "1: entrance", "elastic_ip"),
     "unknown engine": ("database: {engine: mysql}\n", "1: database.engine", "postgresql"),
+    "readers without Aurora": (
+        "name: a-team\ndatabase:\n  readers: 1\n",
+        "3: database.readers",
+        "is a key of aurora-postgresql",
+    ),
+    "capacities the wrong way round": (
+        "database:\n  engine: aurora-postgresql\n  min_acu: 4\n  max_acu: 2\n",
+        "4: database.max_acu",
+        "at least min_acu 4",
+    ),
+    "a quarter of a capacity unit": (
+        "database:\n  engine: aurora-postgresql\n  min_acu: 0.75\n",
+        "3: database.min_acu",
+        "steps of 0.5",
+    ),
     "unknown image": ("server: {image: debian-11}\n", "1: server.image", "debian-13"),
     "bad bucket": ("artifacts: {bucket: My_Bucket}\n", "1: artifacts.bucket", "small letters"),
     "key that is not there": (
@@ -49,6 +64,11 @@ CONFIGURATIONS = {
 # A class or type that AWS does not offer takes AWS to say so.
 NOT_OFFERED = {
     "instance class": ("database: {instance_class: db.t9.micro}\n", "database.instance_class", "db.t9.micro"),
+    "version of Aurora": (
+        "database: {engine: aurora-postgresql, engine_version: '16'}\n",
+        "database.engine_version",
+        "Aurora PostgreSQL 16",
+    ),
     "instance type": ("server: {instance_type: t9.small}\n", "server.instance_type", "t9.small"),
 }
 # Variables for site.yml, and words of the answer.

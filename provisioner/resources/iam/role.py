@@ -37,7 +37,7 @@ class Service:
         principal: its name ("ec2.amazonaws.com").
         shown: what it is called in a plan.
         source_account: the account that it must act for; empty: any, for a service that tells none.
-        source_arn: the resource that it must act for, likewise.
+        source_arn: the resource that it must act for, likewise; "*" in it stands for any text.
 
     """
 
@@ -51,8 +51,10 @@ class Service:
         """What the trust policy asks for."""
         if not self.source_arn:
             return {}
-        told = {"aws:SourceAccount": self.source_account, "aws:SourceArn": self.source_arn}
-        return {"Condition": {"StringEquals": told}}
+        account, arn = {"aws:SourceAccount": self.source_account}, {"aws:SourceArn": self.source_arn}
+        if "*" in self.source_arn:
+            return {"Condition": {"StringEquals": account, "ArnLike": arn}}
+        return {"Condition": {"StringEquals": account | arn}}
 
 
 EC2 = Service("ec2.amazonaws.com", "EC2")

@@ -8,6 +8,7 @@ from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError
 from provisioner.resources.base import Live, Teardown
 from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.rds.calls import CLUSTERS, INSTANCES
 from provisioner.resources.rds.database_facts import others
 from provisioner.resources.rds.kind import FIRST_USE, RdsResource
 from provisioner.resources.refusals import in_the_way
@@ -68,10 +69,17 @@ class DbSubnetGroup(RdsResource):
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find the databases of others in the deployment's network."""
-        for item in others(aws, own):
-            if item.get("DBSubnetGroup", {}).get("VpcId") == live.facts["VpcId"]:
-                what = f"the database {item['DBInstanceIdentifier']} is in the deployment's network"
-                yield in_the_way(self, live, what, "Remove it, or move it to another network")
+        instances, clusters = others(aws, INSTANCES, own), others(aws, CLUSTERS, own)
+        inside = [
+            item["DBInstanceIdentifier"]
+            for item in instances
+            if item.get("DBSubnetGroup", {}).get("VpcId") == live.facts["VpcId"]
+        ]
+        # A cluster names the group only, and may be without instances.
+        inside += [item["DBClusterIdentifier"] for item in clusters if item.get("DBSubnetGroup") == live.id]
+        for name in inside:
+            what = f"the database {name} is in the deployment's network"
+            yield in_the_way(self, live, what, "Remove it, or move it to another network")
 
     def delete(self, aws: Aws, live: Live, teardown: Teardown) -> None:
         """Delete it, once the database has let go of it."""

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from provisioner.config import Deployment
+from provisioner.config.database import ENGINES
 
 PROJECT = Path(__file__).resolve().parents[3]
 PLACES = ("*.md", "docs/*.md", "examples/*.md", "roles/*/README.md")
@@ -32,16 +33,23 @@ def defaults(model: BaseModel, above: str = "") -> dict[str, str]:
         elif isinstance(value, dict):
             found[above + name] = "none"
         else:
-            found[above + name] = f"`{str(value).lower() if isinstance(value, bool) else value}`"
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            found[above + name] = f"`{shown.lower() if isinstance(value, bool) else shown}`"
     return found
 
 
 def test_configuration_lists_every_key_with_its_default() -> None:
     text = (PROJECT / "docs/configuration.md").read_text(encoding="utf-8")
-    keys = text.partition("## deployment.yml")[2].partition("\n## ")[0]
-    rows = re.findall(r"^- \*\*([^*]+)\*\* \(([^)]+)\): ", keys, re.MULTILINE)
-    assert dict(rows) == defaults(Deployment())
-    assert len(rows) == len(dict(rows))
+    keys, *more = text.partition("## deployment.yml")[2].partition("\n## ")[0].split("\n### database, with ")
+    parts = {"postgresql": keys} | {part.split("`")[1]: part for part in more}
+    assert set(parts) == set(ENGINES)
+    for engine, part in parts.items():
+        rows = re.findall(r"^- \*\*([^*]+)\*\* \(([^)]+)\)(?:: |$)", part, re.MULTILINE)
+        wanted = defaults(
+            Deployment() if part is keys else ENGINES[engine](), "" if part is keys else "database."
+        )
+        assert dict(rows) == wanted
+        assert len(rows) == len(dict(rows))
 
 
 def title(page: Path) -> str:

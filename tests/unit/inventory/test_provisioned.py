@@ -22,7 +22,12 @@ DEFAULTS = {
     path.parts[-3]: yaml.safe_load(path.read_text()) or {}
     for path in sorted(PROJECT.glob("roles/*/defaults/main.yml"))
 }
-TYPES = {str: {"type": "str"}, int: {"type": "int"}, tuple[str, ...]: {"type": "list", "elements": "str"}}
+TYPES = {
+    bool: {"type": "bool"},
+    int: {"type": "int"},
+    str: {"type": "str"},
+    tuple[str, ...]: {"type": "list", "elements": "str"},
+}
 
 
 def specification(kind: type) -> dict[str, Any]:
@@ -42,7 +47,7 @@ def specification(kind: type) -> dict[str, Any]:
 def made_up(kind: type, name: str = "") -> Any:
     if dataclasses.is_dataclass(kind):
         return {one: made_up(of, one) for one, of in get_type_hints(kind).items()}
-    return {str: f"a-{name}", int: 7}.get(kind, [f"a-{name}"])
+    return {str: f"a-{name}", int: 7, bool: True}.get(kind, [f"a-{name}"])
 
 
 def named(value: object) -> Iterator[str]:

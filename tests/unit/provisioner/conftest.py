@@ -24,11 +24,13 @@ from moto.ec2.responses.key_pairs import KeyPairs
 from moto.rds.models import RDSBackend
 from moto.rds.responses import RDSResponse
 
+from tests.unit.provisioner.aurora_account import Aurora
 from tests.unit.provisioner.copies import Copies
 from tests.unit.provisioner.moto_account import (
     IMAGES,
     Account,
     associated_profile,
+    create_cluster,
     create_image,
     delete_key_pair,
     delete_security_group,
@@ -94,6 +96,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setattr(TagBackend, "describe_tags", describe_tags(TagBackend.describe_tags))
         original = RDSBackend.iter_tagged_resources
         monkeypatch.setattr(RDSBackend, "iter_tagged_resources", tagged_resources(original))
+        monkeypatch.setattr(RDSBackend, "create_db_cluster", create_cluster(RDSBackend.create_db_cluster))
         # A host may be terminated twice; moto looks for its interface each time.
         monkeypatch.setattr(
             NetworkInterface, "delete", lambda interface: interface.ec2_backend.enis.pop(interface.id, None)
@@ -119,7 +122,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield made
 
 
-_stack = Copies()
+_stack, _aurora = Copies(), Copies()
 
 
 @pytest.fixture
@@ -128,3 +131,12 @@ def stacked(account: Account) -> Account:
     _stack.begin(account.apply)
     account.calls.clear()
     return account
+
+
+@pytest.fixture
+def aurora(account: Account) -> Aurora:
+    """The account with a finished deployment on Aurora in it."""
+    made = Aurora(account)
+    _aurora.begin(made.apply)
+    account.calls.clear()
+    return made

@@ -12,6 +12,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.utils import random_ami_id
+from moto.rds.exceptions import RDSClientError
 
 from provisioner import stack
 from provisioner.aws import Aws
@@ -145,11 +146,26 @@ def tagged_resources(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def listed(self: Any) -> Any:
         yield from original(self)
-        for group in (*self.subnet_groups.values(), *self.db_parameter_groups.values()):
+        for group in (
+            *self.subnet_groups.values(),
+            *self.db_parameter_groups.values(),
+            *self.db_cluster_parameter_groups.values(),
+        ):
             tags = {tag["Key"]: tag["Value"] for tag in group.get_tags()}
             yield TaggedResource(group.arn, tags, f"rds:{group.resource_type}")
 
     return listed
+
+
+def create_cluster(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a second cluster of a name, as RDS does; moto puts it in the place of the first."""
+
+    def create(self: Any, wanted: dict[str, Any]) -> Any:
+        if wanted["db_cluster_identifier"] in self.clusters:
+            raise RDSClientError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+        return original(self, wanted)
+
+    return create
 
 
 def delete_key_pair(asked: Any) -> ActionResult:
@@ -194,6 +210,8 @@ class Account:
     Each command opens AWS anew, as each run of provision.py does.
 
     Attributes:
+        options: what RDS lets be ordered.
+        limits: the least and the most capacity of versions of Aurora that are not today's.
         hooks: told of each call before and after it ("after", "CreateVpc"), to raise something.
         edits: change answers.
         loses: tells whether the connection is cut when AWS has done what an operation asks.
@@ -212,6 +230,16 @@ class Account:
             for version in ("15.8", "17.4", "17.6")
             for size in ("t4g.micro", "t4g.small", "m7g.large", "m7g.xlarge")
         ]
+        self.options += [
+            {
+                "Engine": "aurora-postgresql",
+                "EngineVersion": version,
+                "DBInstanceClass": "db.serverless",
+                "AvailabilityZones": [{"Name": zone} for zone in ZONES],
+            }
+            for version in ("15.4", "15.10", "17.5")
+        ]
+        self.limits = {"15.4": (0.5, 128.0)}
         self.hooks: list[Callable[[str, str], None]] = []
         self.loses: Callable[[str], bool] = lambda _: False
         self.calling = threading.local()
@@ -220,19 +248,29 @@ class Account:
         self.user = self.open()
 
     def offered(self, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Give what RDS would let be ordered: moto knows nothing of PostgreSQL.
+        """Give what RDS would let be ordered: moto knows nothing of PostgreSQL, and too little of Aurora.
 
         Args:
             wanted: what the request asks for.
 
         """
-        keys = ("DBInstanceClass", "EngineVersion")
+        keys = ("Engine", "DBInstanceClass", "EngineVersion")
         return [one for one in self.options if all(wanted.get(key) in {None, one[key]} for key in keys)]
 
     def versions(self, family: str) -> list[dict[str, Any]]:
         """Give the versions that RDS would list of a family ("postgres17")."""
-        found = dict.fromkeys(one["EngineVersion"] for one in self.options)
-        return [{"EngineVersion": one} for one in found if f"postgres{one}".startswith(f"{family}.")]
+        found = dict.fromkeys((one["Engine"], one["EngineVersion"]) for one in self.options)
+        return [
+            {"EngineVersion": version, **self._scaling(engine, version)}
+            for engine, version in found
+            if f"{engine}{version}".startswith(f"{family}.")
+        ]
+
+    def _scaling(self, engine: str, version: str) -> dict[str, Any]:
+        if not engine.startswith("aurora"):
+            return {}
+        least, most = self.limits.get(version, (0.0, 256.0))
+        return {"ServerlessV2FeaturesSupport": {"MinCapacity": least, "MaxCapacity": most}}
 
     def open(self) -> Aws:
         """Open AWS as a new process does; boto3's clients are kept, for they take long to make."""

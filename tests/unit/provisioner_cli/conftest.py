@@ -32,7 +32,7 @@ def sample(**changes: Any) -> Outputs:
     def made_up(kind: type) -> Any:
         if is_dataclass(kind):
             return kind(**{name: made_up(of) for name, of in get_type_hints(kind).items()})
-        return {str: "made-up", int: 7}.get(kind, ())
+        return {str: "made-up", int: 7, bool: False}.get(kind, ())
 
     return replace(made_up(Outputs), **changes)
 

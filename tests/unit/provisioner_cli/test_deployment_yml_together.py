@@ -21,6 +21,13 @@ def test_another_engine_is_refused_in_one_sentence_whatever_its_keys(refused):
     assert len(refused(f"server: {{image: ubuntu-24.04}}\n{text}")) == 1
 
 
+def test_aurora_is_accepted_with_keys_of_its_own(accepted):
+    made = accepted("database: {engine: aurora-postgresql}\n").database
+    assert (made.engine_version, made.min_acu, made.max_acu, made.readers) == ("17", 0.5, 2, 0)
+    made = accepted("database: {engine: aurora-postgresql, min_acu: 0, max_acu: 256, readers: 15}\n").database
+    assert (made.min_acu, made.max_acu, made.readers) == (0, 256, 15)
+
+
 def test_a_folder_that_takes_in_the_default_one_is_named(refused):
     assert (
         "'backups' and artifacts.prefix 'backups/x' share" in refused("artifacts: {prefix: backups/x}\n")[0]
