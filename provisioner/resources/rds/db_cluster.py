@@ -41,7 +41,7 @@ class DbCluster(Database):
     @classmethod
     def is_kind_of(cls, item: Mapping[str, Any]) -> bool:
         """Tell it from a Multi-AZ cluster, which is none of Aurora's."""
-        return "DBClusterInstanceClass" not in item
+        return not item.get("DBClusterInstanceClass")
 
     @staticmethod
     def endpoint(live: Live) -> tuple[str, int] | None:
