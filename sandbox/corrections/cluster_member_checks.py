@@ -66,6 +66,8 @@ def _check_member(call: Call) -> None:
     zones = {one["SubnetAvailabilityZone"]["Name"] for one in group.subnets} if group is not None else {zone}
     if zone and zone not in zones:
         raise invalid(f"The subnet group has no subnet in {zone}: it has {', '.join(sorted(zones))}.")
+    if zone and zone not in cluster.availability_zones:
+        raise invalid(f"The cluster has no instances in {zone}: {', '.join(cluster.availability_zones)}.")
     if cluster.status not in USABLE:
         raise wrong_state(f"DbCluster {cluster.db_cluster_identifier} is in {cluster.status} state")
 

@@ -12,6 +12,7 @@ from sandbox.api.call import Call
 from sandbox.api.correction import Correction, substitute
 from sandbox.corrections.cluster_checks import cluster_of
 from sandbox.corrections.cluster_member_checks import member_of
+from sandbox.corrections.database_offers import zones
 from sandbox.corrections.databases import LIFECYCLE, mark_of, new_resource_id
 from sandbox.mapping.engines import ENGINES
 from sandbox.mapping.infrastructure import Infrastructure
@@ -20,6 +21,9 @@ correction = Correction()
 
 _KEPT = ("engine", "engine_version", "master_username", "port", "storage_encrypted", "kms_key_id")
 """What a restored cluster has from its snapshot, unless the call says otherwise."""
+
+_ZONES = 3
+"""Of a cluster. Source: AvailabilityZones of CreateDBCluster, RDS's API reference."""
 
 
 @correction.patch
@@ -65,6 +69,10 @@ def _create(call: Call, infrastructure: Infrastructure) -> None:
     cluster, params = cluster_of(call), call.params
     cluster.storage_type = params.get("StorageType") or "aurora"
     cluster.engine_lifecycle_support = params.get("EngineLifecycleSupport") or LIFECYCLE
+    named = params.get("AvailabilityZones") or []
+    # RDS chooses of all zones, and adds to those that are named until there are three.
+    others = [zone for zone in reversed(zones(call.region)) if zone not in named]
+    cluster.availability_zones = sorted([*named, *others][: max(_ZONES, len(named))])
     if call.action == "CreateDBCluster":
         # Filled in where the call left it out; moto has read the call as it came.
         cluster.engine_version = params["EngineVersion"]

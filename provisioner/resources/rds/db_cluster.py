@@ -70,7 +70,8 @@ class DbCluster(Database):
     def create(self, aws: Aws, state: State) -> Live:
         """Make it, without members; one that is being deleted is waited for.
 
-        RDS's documentation says nothing of a version without the minor one for Aurora PostgreSQL.
+        RDS's documentation says nothing of a version without the minor one for Aurora PostgreSQL. Of a
+        region's zones RDS chooses three for the members, but for those that the call names.
         """
         known = versions(aws, self.engine)
         if not known:
@@ -87,6 +88,7 @@ class DbCluster(Database):
             **self._made_with(state),
             **{_CAPACITY: self._capacity},
             EngineVersion=known[-1]["EngineVersion"],
+            AvailabilityZones=[one.zones.pick(state, one.zone) for one in self.subnets.subnets],
         )
         return self._read(aws, self.aws_name)
 

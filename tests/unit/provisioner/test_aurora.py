@@ -31,6 +31,7 @@ def test_everything_is_made_once_and_found_again(aurora: Aurora) -> None:
 def test_what_is_made_is_private_encrypted_and_in_two_zones(aurora: Aurora) -> None:
     (cluster,) = aurora.call("describe_db_clusters")["DBClusters"]
     assert cluster["EngineVersion"] == "17.5"
+    assert set(cluster["AvailabilityZones"]) == {"us-east-1a", "us-east-1b"}
     assert cluster["StorageEncrypted"]
     assert cluster["DeletionProtection"]
     assert cluster["CopyTagsToSnapshot"]

@@ -32,6 +32,18 @@ def test_a_serverless_member_needs_a_cluster_that_scales(create_cluster, add_mem
     assert code_of(add_member) == "InvalidParameterCombination"
 
 
+def test_a_member_is_in_a_zone_of_its_cluster(create_cluster, add_member, unique):
+    """Of six zones RDS has chosen three."""
+    shown = create_cluster()["AvailabilityZones"]
+    assert len(shown) == 3
+    assert "us-east-1a" not in shown
+    assert code_of(add_member, AvailabilityZone="us-east-1a") == "InvalidParameterValue"
+    named = create_cluster(DBClusterIdentifier=f"{unique}-b", AvailabilityZones=["us-east-1a"])
+    assert "us-east-1a" in named["AvailabilityZones"]
+    assert len(named["AvailabilityZones"]) == 3
+    add_member(DBClusterIdentifier=f"{unique}-b", AvailabilityZone="us-east-1a")
+
+
 def test_a_member_needs_a_cluster_that_is_there(create_cluster, add_member, unique):
     create_cluster()
     cluster_of(unique).status = "creating"
