@@ -66,9 +66,21 @@ def snapshots(deployment: Deployment, why: str) -> list[str]:
 
 def assert_nothing_changes(deployment: Deployment, *release: str) -> None:
     assert "nothing to do" in deployment.provision().stdout.lower()
-    recaps = RECAP.findall(deployment.playbook("site.yml", *release).stdout)
+    said = deployment.playbook("site.yml", *release).stdout
+    recaps = RECAP.findall(said)
     assert recaps
-    assert {(changed, unreachable, failed) for changed, unreachable, failed in recaps} == {("0", "0", "0")}
+    assert set(recaps) == {("0", "0", "0")}, changed_tasks(said)
+
+
+def changed_tasks(said: str) -> list[str]:
+    """Name the tasks of a playbook that changed something."""
+    task, found = "", list[str]()
+    for line in said.splitlines():
+        if line.startswith("TASK ["):
+            task = line.strip(" *")
+        elif line.startswith("changed: "):
+            found.append(task)
+    return found
 
 
 def test_the_two_commands_again_change_nothing(deployment: Deployment) -> None:
@@ -85,6 +97,10 @@ def test_an_upgrade_that_migrates_takes_a_snapshot_of_the_cluster(
     assert version(deployment.client_environment) == NEWEST
     (snapshot,) = snapshots(deployment, "before")
     assert f"Snapshot: {snapshot}" in " ".join(said.split())
+    # A rehearsal leaves its databases without the server's rights, whatever the engine: the next run gives
+    # them.
+    deployment.playbook("site.yml")
+    assert_nothing_changes(deployment)
 
 
 # Run as the server, with its settings; each name is tried under the cluster's, which the certificate has.
