@@ -1,6 +1,7 @@
-"""Day-2 commands: fab status, logs, tunnel, password, backups, gc, user.add and the like (fab --list).
+"""Day-2 commands: fab status, logs, tunnel, password, backups, gc, user.add, promote and others (fab --list).
 
-They learn everything from the inventory that provision.py wrote, and accept the pinned host key only.
+They learn everything from the inventory that provision.py wrote, and accept the pinned host key only. Those
+about versions of models need nothing but what an MLflow client is given.
 """
 
 import json
@@ -13,6 +14,7 @@ from invoke import Collection
 
 from day_two import tracking
 from day_two.api import ask
+from day_two.promotions import demote, promote, promotions
 from day_two.sentences import sentences
 from day_two.users import users
 from provisioner.aws import Aws
@@ -168,4 +170,6 @@ def collect_garbage(
         print("\n".join(report["told"]))
 
 
-namespace = Collection(status, logs, tunnel, password, backups, collect_garbage, users)
+namespace = Collection(
+    status, logs, tunnel, password, backups, collect_garbage, promote, demote, promotions, users
+)

@@ -1,23 +1,41 @@
-"""MLflow's REST API, as the admin asks it."""
+"""MLflow's REST API."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import email.utils
+import http.client
 import json
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
 
-from day_two.tracking import TrackingServer
 from provisioner.errors import FlowsteadError
 
 ANSWER_DEADLINE_S = 20
 # The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
 PROBE = "2.0/mlflow/experiments/get?experiment_id=0"
+
+
+class Server(Protocol):
+    """A tracking server, and a login that it knows."""
+
+    @property
+    def url(self) -> str:
+        """Where MLflow answers."""
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificate to trust; None for those that this machine trusts."""
+
+    def login(self) -> tuple[str, str]:
+        """Give the user and the password; both empty where MLflow asks for none."""
 
 
 class AnswerError(Exception):
@@ -36,11 +54,11 @@ class AnswerError(Exception):
         self.code = code
 
 
-def call(server: TrackingServer, path: str, method: str = "GET", **values: str) -> dict[str, Any]:
-    """Ask MLflow's REST API, as the admin.
+def call(server: Server, path: str, method: str = "GET", **values: str) -> dict[str, Any]:
+    """Ask MLflow's REST API.
 
     Args:
-        server: the tracking server.
+        server: the tracking server, and who asks.
         path: where below /api.
         method: HTTP's.
         values: what it is told; in the address with GET, as JSON otherwise.
@@ -50,12 +68,21 @@ def call(server: TrackingServer, path: str, method: str = "GET", **values: str) 
         OSError: it did not answer.
 
     """
-    login = base64.b64encode(f"{server.outputs.admin.username}:{server.password()}".encode()).decode()
+    return call_at(server, path, method, **values)[0]
+
+
+def call_at(server: Server, path: str, method: str = "GET", **values: str) -> tuple[dict[str, Any], datetime]:
+    """Ask as `call` does, and give the server's time as well: people's clocks differ.
+
+    Source: RFC 9110, 6.6.1 (`Date`), which nginx and uvicorn send with every answer.
+    """
     query = f"?{urllib.parse.urlencode(values)}" if values and method == "GET" else ""
-    request = urllib.request.Request(  # noqa: S310 - provision.py wrote the address: https
+    user, password = server.login()
+    login = base64.b64encode(f"{user}:{password}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 - provision.py wrote the address, or login.py looked at it
         f"{server.url}/api/{path}{query}",
         data=None if method == "GET" else json.dumps(values).encode(),
-        headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        headers={"Content-Type": "application/json"} | ({"Authorization": f"Basic {login}"} if user else {}),
         method=method,
     )
     context = ssl.create_default_context(cafile=server.ca_file)
@@ -63,7 +90,8 @@ def call(server: TrackingServer, path: str, method: str = "GET", **values: str) 
         with urllib.request.urlopen(  # noqa: S310 - as above
             request, timeout=ANSWER_DEADLINE_S, context=context
         ) as answer:
-            return dict(json.loads(answer.read() or b"{}"))
+            told = dict(json.loads(answer.read() or b"{}"))
+            return told, email.utils.parsedate_to_datetime(answer.headers["Date"])
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")
         try:
@@ -74,9 +102,11 @@ def call(server: TrackingServer, path: str, method: str = "GET", **values: str) 
         # After its own sentence MLflow quotes the SQL with all values, a password's hash among them.
         text = text.partition(" Error: ")[0].splitlines()[0].rstrip(".")
         raise AnswerError(error.code, told.get("error_code", ""), text) from error
+    except (ValueError, TypeError, http.client.HTTPException) as error:
+        raise AnswerError(0, "", f"{server.url} answers, but not as MLflow does") from error
 
 
-def ask(server: TrackingServer) -> str:
+def ask(server: Server) -> str:
     """Ask the server a real question, and say how it went in a few words."""
     try:
         name = call(server, PROBE)["experiment"]["name"]
@@ -88,8 +118,13 @@ def ask(server: TrackingServer) -> str:
 
 
 @contextlib.contextmanager
-def answers() -> Iterator[None]:
-    """Make a sentence of what MLflow or the network says."""
+def answers(next_step: str = "fab status") -> Iterator[None]:
+    """Make a sentence of what MLflow or the network says.
+
+    Args:
+        next_step: what to do if the server does not answer.
+
+    """
     try:
         yield
     except AnswerError as error:
@@ -98,5 +133,5 @@ def answers() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise FlowsteadError(
-            f"The server does not answer: {getattr(error, 'reason', None) or error}.", next_step="fab status"
+            f"The server does not answer: {getattr(error, 'reason', None) or error}.", next_step=next_step
         ) from error

@@ -55,6 +55,10 @@ class TrackingServer:
         """Read the admin's password from Secrets Manager."""
         return secret_value(Aws(self.outputs.region), self.outputs.admin.secret_arn, "password")
 
+    def login(self) -> tuple[str, str]:
+        """Give the admin's name and password."""
+        return self.outputs.admin.username, self.password()
+
     def connect(self) -> Connection:
         """Open an SSH connection."""
         address = self.outputs.public_address
