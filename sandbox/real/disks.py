@@ -16,7 +16,7 @@ from typing import Any
 
 from sandbox.real.clones import STORAGE
 from sandbox.real.commands import attempt, run
-from sandbox.real.images import LABEL, PREFIX
+from sandbox.real.images import LABEL, PREFIX, listed
 from sandbox.real.locks import exclusive_lock
 
 _FACTS = "flowstead.disk"
@@ -114,7 +114,7 @@ def _nameless() -> set[str]:
 
 
 def _images() -> list[dict[str, Any]]:
-    return list(json.loads(run("podman", "images", "--filter", f"label={LABEL}", "--format", "json")) or [])
+    return list(json.loads(listed("json")) or [])
 
 
 def _read(written: str) -> dict[str, Any] | None:

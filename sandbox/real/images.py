@@ -32,6 +32,7 @@ MACHINE_CAS = Path("/usr/local/share/ca-certificates")
 """Where Debian keeps the authorities a machine's owner added; the image trusts whom the machine trusts."""
 MACHINE_FILES = (Path("/etc/pip.conf"), Path("/etc/uv/uv.toml"))
 """The machine's settings for package indexes; an image gets them, as a company's own image would."""
+_LOOKS, _LOOK_PAUSE_S = 20, 0.2
 WORK = Path(__file__).resolve().parents[2] / ".cache" / "images"
 _PR_SET_PDEATHSIG = 1
 
@@ -129,11 +130,21 @@ def _use(ref: str) -> bool:
         return _exists(ref)
 
 
+def listed(form: str) -> str:
+    """List our images in one of podman's forms; it fails where one of them goes while it looks."""
+    for left in reversed(range(_LOOKS)):
+        try:
+            return run("podman", "images", "--filter", f"label={LABEL}", "--format", form)
+        except CommandError as error:
+            if not left or "image not known" not in error.output:
+                raise
+        time.sleep(_LOOK_PAUSE_S)
+    raise AssertionError
+
+
 def _all() -> set[str]:
     """Return our images, by name where they have one; an image goes only after those that build on it."""
-    lines = run(
-        "podman", "images", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"
-    )
+    lines = listed("{{.Repository}}:{{.Tag}} {{.ID}}")
     pairs = (line.split() for line in lines.splitlines())
     return {identity if "<none>" in name else name for name, identity in pairs}
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.real import disks
+from sandbox.real import disks, images
+from sandbox.real.commands import CommandError
 
 
 def is_held(directory: Path) -> bool:
@@ -31,7 +32,29 @@ def test_nobody_clears_away_while_an_image_has_no_name_yet(
 
     monkeypatch.setattr(disks, "STORAGE", tmp_path)
     monkeypatch.setattr(disks, "run", podman)
+    monkeypatch.setattr(images, "run", podman)
     disks.keep("host", "clone", ["ami-1", "snap-1"], {})
     disks.prune()
     assert held == {"commit": True, "tag": True, "images": True}
     assert not is_held(tmp_path)
+
+
+def test_an_image_that_goes_while_podman_looks_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [
+        CommandError(["podman"], 125, "Error: locating image with ID: image not known"),
+        CommandError(["podman"], 125, "Error: locating image with ID: image not known"),
+        "a:1 abc\n",
+        CommandError(["podman"], 125, "Error: no space left on device"),
+    ]
+
+    def podman(*_: str) -> str:
+        answer = said.pop(0)
+        if isinstance(answer, CommandError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(images, "run", podman)
+    monkeypatch.setattr(images, "_LOOK_PAUSE_S", 0)
+    assert images.listed("{{.ID}}") == "a:1 abc\n"
+    with pytest.raises(CommandError, match="no space left"):
+        images.listed("{{.ID}}")

@@ -78,7 +78,7 @@ def test_what_is_written_about_a_disk_is_read_as_it_was(monkeypatch):
     label = next(part for part in commit if part.startswith("LABEL flowstead.disk="))
     name, _, value = label.removeprefix("LABEL ").partition("=")
     listed = [{"Id": "1", "Names": [commit[-1], tag[-1]], "Labels": {name: value}}]
-    monkeypatch.setattr(disks, "run", lambda *_, **__: json.dumps(listed))
+    monkeypatch.setattr(images, "run", lambda *_, **__: json.dumps(listed))
     assert disks.kept("mine") == [disks.Disk(frozenset({"ami-1", "snap-1"}), facts)]
     assert disks.kept("other") == []
 
