@@ -6,6 +6,8 @@ The module of the same name has the documentation.
 from __future__ import annotations
 
 import difflib
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "facts": {"type": "list", "elements": "str", "default": []},
     "checks": {"type": "list", "elements": "dict", "default": []},
 }
+# What setup makes of /etc/os-release where the distribution's own Python is Ansible's, too: by its ID
+DISTRIBUTIONS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+KNOWN_SO = frozenset({"distribution", "pkg_mgr", "python"})
+LOOK = """
+import json, sys
+release = dict(line.rstrip().split("=", 1) for line in open("/etc/os-release") if "=" in line)
+print(json.dumps([release, sys.executable, sys.version_info[:2]]))
+"""
 # The one in C takes a tenth of the time; not every installation of PyYAML has it
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -81,17 +91,44 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """Learn what is not known of the host yet."""
         if variables.get("ansible_facts", {}).keys() >= set(facts):
             return {}
-        said = self._execute_module(
-            module_name="ansible.builtin.setup",
-            module_args={"gather_subset": ["!all", "!min", *facts]},
-            task_vars=variables,
-        )
-        if said.get("failed"):
-            raise AnsibleActionFail(f"The host's facts could not be gathered: {said.get('msg')}")
-        known = {name.removeprefix("ansible_"): value for name, value in said["ansible_facts"].items()}
+        found = self._seen(facts, variables)
+        if not found:
+            said = self._execute_module(
+                module_name="ansible.builtin.setup",
+                module_args={"gather_subset": ["!all", "!min", *facts]},
+                task_vars=variables,
+            )
+            if said.get("failed"):
+                raise AnsibleActionFail(f"The host's facts could not be gathered: {said.get('msg')}")
+            found = said["ansible_facts"]
+        known = {name.removeprefix("ansible_"): value for name, value in found.items()}
         known = variables.get("ansible_facts", {}) | known
         self._templar.available_variables = variables | {"ansible_facts": known}
-        return {"ansible_facts": said["ansible_facts"]}
+        return {"ansible_facts": found}
+
+    def _seen(self, facts: list[str], variables: dict[str, Any]) -> dict[str, Any]:
+        """Look at the host by a small command, in a tenth of setup's time; empty: setup has to do it."""
+        chosen = str(self._templar.template(variables.get("ansible_python_interpreter", "")))
+        python = chosen if chosen.startswith("/") else "/usr/bin/python3"
+        if not KNOWN_SO.issuperset(facts):
+            return {}
+        said = self._low_level_execute_command(shlex.join([python, "-I", "-c", LOOK]), in_data=b"\n")
+        try:
+            release, executable, (major, minor) = json.loads(said["stdout"].splitlines()[-1])
+        except (IndexError, ValueError):
+            return {}
+        release = {name: value.strip("\"'") for name, value in release.items()}
+        if release.get("ID") not in DISTRIBUTIONS:
+            return {}
+        return {
+            "ansible_distribution": DISTRIBUTIONS[release["ID"]],
+            "ansible_distribution_version": release.get("VERSION_ID", ""),
+            "ansible_distribution_major_version": release.get("VERSION_ID", "").partition(".")[0],
+            "ansible_distribution_release": release.get("VERSION_CODENAME", ""),
+            "ansible_os_family": "Debian",
+            "ansible_pkg_mgr": "apt",
+            "ansible_python": {"version": {"major": major, "minor": minor}},
+        } | ({} if chosen else {"discovered_interpreter_python": executable})
 
     def _failed(self, checks: list[dict[str, Any]]) -> list[str]:
         """Return the sentences of the checks that fail."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,7 @@ class Host:
         self.plugin = plugin
         self.args = {name: option.get("default") for name, option in plugin.OPTIONS.items()} | args
         self.gathered: list[list[str]] = []
+        self.release = ""
 
     def run(self, **variables: Any) -> dict[str, Any]:
         action = object.__new__(self.plugin.ActionModule)
@@ -51,9 +53,13 @@ class Host:
         action._play_context = None
         action._templar = Templar(loader=DataLoader(), variables=trusted(variables))
         action.validate_argument_spec = lambda _options: (None, self.args)
-        action._execute_module = self.setup
+        action._execute_module, action._low_level_execute_command = self.setup, self.look
         result: dict[str, Any] = action.run(None, trusted(variables))
         return result
+
+    def look(self, command: str, **_: Any) -> dict[str, Any]:
+        assert command.startswith("/usr/bin/python3 -I -c ")
+        return {"rc": 0, "stdout": self.release}
 
     def setup(self, *, module_args: dict[str, Any], **_: Any) -> dict[str, Any]:
         self.gathered.append(module_args["gather_subset"])
@@ -175,3 +181,23 @@ def test_the_mistakes_stand_in_the_sentence_that_is_given(host: Callable[..., Ho
     said = task.refusal(place={})
     assert said == "The file is not right: missing required arguments: port found in place. Write it again."
     assert task.refusal(place={"port": 1}) == ""
+
+
+def test_debian_is_known_by_a_look_and_another_system_by_setup(host: Callable[..., Host]) -> None:
+    checks = [
+        {"that": "ansible_facts['distribution_major_version'] == '13'", "fail_msg": "another"},
+        {"that": "ansible_facts['python']['version']['minor'] == 13", "fail_msg": "another"},
+    ]
+    task = host(role=str(ROLES / "python"), facts=["distribution", "pkg_mgr", "python"], checks=checks)
+    release = {"ID": "debian", "VERSION_ID": '"13"', "VERSION_CODENAME": "trixie"}
+    task.release = json.dumps([release, "/usr/bin/python3", [3, 13]])
+    found = task.run(ansible_facts={})["ansible_facts"]
+    assert (found["ansible_os_family"], found["discovered_interpreter_python"]) == (
+        "Debian",
+        "/usr/bin/python3",
+    )
+    assert task.gathered == []
+    task.release = json.dumps([release | {"ID": "amzn"}, "/usr/bin/python3", [3, 9]])
+    with pytest.raises(AnsibleError):
+        task.run(ansible_facts={})
+    assert task.gathered == [["!all", "!min", "distribution", "pkg_mgr", "python"]]
