@@ -102,6 +102,7 @@ DRIFT: dict[str, tuple[str, str, Callable[[Aurora], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRIFT)
 def test_drift_is_shown_and_set_right(aurora: Aurora, name: str) -> None:
     resource, setting, happen = DRIFT[name]

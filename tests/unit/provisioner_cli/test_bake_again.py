@@ -45,8 +45,8 @@ def killed(oven: Oven, when: str, operation: str) -> Iterator[None]:
     oven.account.hooks.clear()
 
 
-# What is killed before a call is what is killed after the one before it: make test tries it too.
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "after"])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("operation", [*_LOST_ANSWERS, *_LATER])
 def test_a_bake_after_one_that_was_killed_leaves_nothing_twice(oven: Oven, operation: str, when: str) -> None:
     with killed(oven, when, operation):
