@@ -9,6 +9,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -25,6 +26,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+RECAP = re.compile(r"ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 # The deepest question that changes nothing: gateway, login, MLflow and its database take part in the answer.
 PROBE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 # Values in secrets that are no secret.
@@ -65,6 +67,21 @@ def run(
             f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         )
     return done
+
+
+def changes(said: str) -> list[str]:
+    """Return the tasks that changed something in a playbook's run, which failed nowhere."""
+    recaps = RECAP.findall(said)
+    assert recaps
+    assert all((unreachable, failed) == ("0", "0") for _, unreachable, failed in recaps), said[-6000:]
+    task, found = "", list[str]()
+    for line in said.splitlines():
+        if line.startswith(("TASK [", "RUNNING HANDLER [")):
+            task = line.strip(" *")
+        elif line.startswith("changed: "):
+            found.append(task)
+    assert bool(found) == any(changed != "0" for changed, _, _ in recaps), said[-6000:]
+    return found
 
 
 def until(question: Callable[[], Any], what: str, timeout_s: float = 120, pause_s: float = 0.5) -> Any:

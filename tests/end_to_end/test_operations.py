@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import FirstRun
-from deployed import Deployment, ask, mutating, run, served, until
+from deployed import Deployment, ask, changes, mutating, run, served, until
 
 pytestmark = pytest.mark.timeout(1800)
 
 PATIENT = {"Delay": 1, "MaxAttempts": 300}
-RECAP = re.compile(r"ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 
 
 def main_process(deployment: Deployment) -> str:
@@ -24,9 +23,7 @@ def main_process(deployment: Deployment) -> str:
 
 def test_the_first_run_says_what_to_do_next(first_run: FirstRun) -> None:
     assert "ansible-playbook site.yml" in first_run.provision
-    recaps = RECAP.findall(first_run.site)
-    assert recaps
-    assert all((unreachable, failed) == ("0", "0") for _, _, unreachable, failed in recaps)
+    assert changes(first_run.site)
 
 
 def test_a_second_provision_changes_nothing_and_says_so(deployment: Deployment) -> None:
@@ -50,16 +47,12 @@ def test_plan_status_and_outputs_change_nothing(deployment: Deployment) -> None:
 
 def test_a_second_site_changes_nothing(deployment: Deployment) -> None:
     process = main_process(deployment)
-    recaps = RECAP.findall(deployment.playbook("site.yml").stdout)
-    assert recaps
-    assert all((changed, failed) == ("0", "0") for _, changed, _, failed in recaps)
+    assert changes(deployment.playbook("site.yml").stdout) == []
     assert main_process(deployment) == process
 
 
 def test_check_mode_works_on_a_configured_host(deployment: Deployment) -> None:
-    recaps = RECAP.findall(deployment.playbook("site.yml", "--check", "--diff").stdout)
-    assert recaps
-    assert all((changed, failed) == ("0", "0") for _, changed, _, failed in recaps)
+    assert changes(deployment.playbook("site.yml", "--check", "--diff").stdout) == []
 
 
 def test_a_security_group_opened_by_hand_is_set_right(deployment: Deployment) -> None:
@@ -114,9 +107,7 @@ def test_a_password_changed_in_mlflow_and_in_the_secret_is_taken_over_without_a_
         secrets.put_secret_value(SecretId=arn, SecretString=value)
         until(lambda old=before: ask(old)[0] == 401, "the old password forgotten", pause_s=5)  # type: ignore[misc]
         if password != old:
-            recaps = RECAP.findall(deployment.playbook("site.yml", "--tags", "mlflow").stdout)
-            assert recaps
-            assert all((changed, failed) == ("0", "0") for _, changed, _, failed in recaps)
+            assert changes(deployment.playbook("site.yml", "--tags", "mlflow").stdout) == []
     assert main_process(deployment) == process
     assert served(client_environment)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shlex
+import tempfile
 
 import pytest
 from flowstead_database_access.logins import Login
 from flowstead_database_access.server import Server
 
-from sandbox.real import images, namespaces
+from sandbox.real import containers, images, namespaces
 from sandbox.real.certificates import Authority
 from sandbox.real.postgresql_server import PostgresqlServer
 from sandbox.real.site import Site
@@ -47,6 +50,24 @@ def postgresql(request, authority, tmp_path_factory):
         database.run()
         with namespaces.entered(name):
             yield database
+
+
+@pytest.fixture
+def programs(postgresql, tmp_path_factory, tmp_path, monkeypatch):
+    """PostgreSQL's own programs, of the server's version, before all others on PATH."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    base = tmp_path_factory.getbasetemp()
+    image = images.ensure(f"postgresql-{postgresql.version().split('.')[0]}")
+    options = (*containers.runtime_options(), *containers.limit_options(), *containers.labels("unit", "unit"))
+    for name in ("pg_dump", "pg_restore", "psql"):
+        program = folder / name
+        words = ("podman", "run", "--rm", "--network=host", *options, f"--volume={base}:{base}")
+        words += ("--env=PGPASSFILE", "--env=PGAPPNAME", image, name)
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,12 @@ from flowstead_host.settings import Database
 from postgresql_server import ENDPOINT, MASTER
 
 # They may wait for images that somebody else makes.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("programs")]
 
 OWNER = Login("host_owner", "the owner's")
 APPLICATION = Login("host_application", "the application's")
 NAMES = ("store", "store_auth")
+COPIES = ("copy", "copy_auth")
 SETTINGS = (
     "SELECT unnest(setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase "
     "WHERE datname = 'store' ORDER BY 1"
@@ -46,7 +47,7 @@ def do(server):
 @pytest.fixture
 def engine(server, authority, do, tmp_path, monkeypatch):
     """The engine on two databases, each with a table with one row."""
-    desired = Desired((*NAMES, "copy", "copy_auth"), OWNER, APPLICATION)
+    desired = Desired((*NAMES, *COPIES), OWNER, APPLICATION)
     Convergence(server, desired, maintenance_database="postgres", check=False).run(lambda: MASTER)
     for login in (OWNER, APPLICATION):
         file = tmp_path / login.username
@@ -67,7 +68,7 @@ def engine(server, authority, do, tmp_path, monkeypatch):
             copy_uri=uri(APPLICATION, copy),
             copy_owner_uri=uri(OWNER, copy),
         )
-        for name, copy in zip(NAMES, ("copy", "copy_auth"), strict=True)
+        for name, copy in zip(NAMES, COPIES, strict=True)
     )
     settings = SimpleNamespace(databases=databases, owner_passfile=str(tmp_path / OWNER.username))
     one = postgresql.PostgreSQL(settings)
@@ -160,6 +161,25 @@ def test_an_empty_one_is_filled_by_a_script_and_open_to_the_application(engine, 
         engine.replace(engine.fresh_uri(database), script)
     engine.switch()
     assert rows(do) == [["restored"], ["restored"]]
+
+
+@pytest.mark.parametrize("depth", ["full", "schema"])
+def test_copies_for_rehearsals_keep_their_rights_when_they_are_emptied(engine, do, server, tmp_path, depth):
+    """Or the next run of database_access would change something after each rehearsal."""
+    for name in NAMES:
+        do("CREATE TABLE IF NOT EXISTS version (version_num text)", database=name)
+    for database in engine.databases:
+        engine.copy(database, depth, tmp_path)
+    kept = [["old"], ["old"]] if depth == "full" else [[], []]
+    assert [[what for (what,) in do("SELECT what FROM rows", OWNER, name)] for name in COPIES] == kept
+    for database in engine.databases:
+        engine.wipe(database)
+    for name in COPIES:
+        assert do("SELECT to_regclass('rows'), to_regclass('version')", database=name) == [(None, None)]
+    desired = Desired((*NAMES, *COPIES), OWNER, APPLICATION)
+    again = Convergence(server, desired, maintenance_database="postgres", check=True)
+    again.run(lambda: MASTER)
+    assert again.statements == []
 
 
 def test_sessions_that_were_left_behind_are_ended(engine, server):

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -252,8 +253,12 @@ class PostgreSQL:
         self.replace(database.copy_owner_uri, *scripts)
 
     def wipe(self, database: Database) -> None:
-        """Empty the copy for rehearsals."""
-        self.replace(database.copy_owner_uri)
+        """Empty the copy for rehearsals; who may do what in it stays as in the database that serves."""
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "rights.sql"
+            rights = ("--schema-only", "--exclude-table=*.*", "--no-owner")
+            self.run("pg_dump", *rights, f"--file={script}", f"--dbname={libpq(database.uri)}")
+            self.replace(database.copy_owner_uri, script)
 
     def replace(self, uri: str, *scripts: Path) -> None:
         """Put what SQL scripts make in place of a database's content, in one transaction.
