@@ -1,14 +1,17 @@
 """Tell what a run of the tests took: python scripts/timing.py begin | part NAME COMMAND... | report.
 
 `begin` forgets the last run, `part` runs a command and notes its seconds, `report` prints a table: the
-parts in the order in which they ended, the slowest tests, and how busy the machine's processors were. The
-tests are those in the JUnit files that pytest left (--junitxml=.cache/timing/NAME.xml).
+parts in the order in which they ended, the slowest tests, and how busy the machine's processors were; and
+last of all, where a CI shows it, what those that failed said. The tests are those in the JUnit files that
+pytest left (--junitxml=.cache/timing/NAME.xml).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +24,11 @@ from rich.table import Table
 
 NOTES = Path(__file__).resolve().parent.parent / ".cache" / "timing"
 SLOWEST = 15
+# Colours, the frame that Molecule puts around what Ansible prints, and where the next task begins there
+DECORATION = re.compile(r"\x1b\[[0-9;]*m|^ *│ ?", re.MULTILINE)
+NEXT = re.compile(r"^(?=TASK \[|RUNNING HANDLER \[|PLAY |\S+ +➜ )", re.MULTILINE)
+LINES_OF_ONE = 25
+LINES_OF_A_PART = 75
 
 
 def processors() -> dict[str, float]:
@@ -43,10 +51,17 @@ def begin() -> int:
 
 
 def part(name: str, command: list[str]) -> int:
-    """Run a command and note what it took; its exit status is ours."""
+    """Run a command; note what it took, and what it said where nobody looks on. Its status is ours."""
     NOTES.mkdir(parents=True, exist_ok=True)
     began = time.time()
-    status = subprocess.run(command, check=False).returncode
+    if sys.stdout.isatty():
+        status = subprocess.run(command, check=False).returncode
+    else:
+        # A file and no pipe: whoever outlives the command may hold it open.
+        with (NOTES / f"{name}.log").open("w+b") as log:
+            status = subprocess.run(command, check=False, stdout=log, stderr=subprocess.STDOUT).returncode
+            log.seek(0)
+            shutil.copyfileobj(log, sys.stdout.buffer)
     note = {"name": name, "began": began, "ended": time.time(), "status": status}
     (NOTES / f"{name}.json").write_text(json.dumps(note), encoding="utf-8")
     return status
@@ -68,8 +83,19 @@ def tests() -> list[tuple[float, str]]:
     return sorted(found, reverse=True)
 
 
+def complaints(said: str) -> list[str]:
+    """Return the lines of a part's output that say why it failed: Ansible's failed tasks, pytest's errors."""
+    plain = DECORATION.sub("", said)
+    found: list[str] = []
+    for block in NEXT.split(plain):
+        if re.search(r"^(fatal|failed): ", block, re.MULTILINE) and "...ignoring" not in block:
+            found += [line for line in block.splitlines() if line.strip()][:LINES_OF_ONE]
+    found += [line for line in plain.splitlines() if re.match(r"E  |(FAILED|ERROR) \S+::", line)]
+    return found[-LINES_OF_A_PART:] or plain.splitlines()[-LINES_OF_ONE:]
+
+
 def report() -> int:
-    """Print the table."""
+    """Print the table, and what went wrong."""
     first = noted(NOTES / "begin.json")
     parts = sorted(
         (noted(path) for path in NOTES.glob("*.json") if path.name != "begin.json"),
@@ -97,6 +123,12 @@ def report() -> int:
         f"taken by others on the machine's host {used['stolen']:.0f} s: {share:.0f} % used.",
         highlight=False,
     )
+    for one in (one for one in parts if one["status"] != 0):
+        console.print(f"\n{one['name']} failed:", highlight=False)
+        log = NOTES / f"{one['name']}.log"
+        if log.exists():
+            text = log.read_text(encoding="utf-8", errors="replace")
+            console.print(*complaints(text), sep="\n", markup=False, highlight=False)
     return 0
 
 
