@@ -4,6 +4,7 @@ Fails with a line for each request that was answered otherwise than it should ha
 """
 
 import base64
+import contextlib
 import gzip
 import http.client
 import json
@@ -30,9 +31,11 @@ def ask(line: str, *headers: str, body: bytes = b"", length: int | None = None) 
     """Return the status of an answer and what it says; the body may be shorter than its announced length."""
     size = len(body) if length is None else length
     lines = (f"{line} HTTP/1.1", f"Host: {parts.netloc}", f"Content-Length: {size}", *headers, "", "")
-    plain = socket.create_connection((parts.hostname, parts.port or 443), timeout=20)
+    plain = socket.create_connection((parts.hostname, parts.port or 443), timeout=60)
     with trusted.wrap_socket(plain, server_hostname=parts.hostname) as connection:
-        connection.sendall("\r\n".join(lines).encode() + body)
+        # What is refused may be refused, and the connection closed, before all of it is sent.
+        with contextlib.suppress(OSError):
+            connection.sendall("\r\n".join(lines).encode() + body)
         answer = http.client.HTTPResponse(connection)
         try:
             answer.begin()
