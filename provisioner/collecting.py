@@ -9,11 +9,20 @@ from pathlib import Path
 from provisioner.aws import Aws
 from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
-from provisioner.outputs import DatabaseOutputs, LoginOutputs, Outputs, ServerOutputs, StorageOutputs
+from provisioner.outputs import (
+    DatabaseOutputs,
+    LoginOutputs,
+    Outputs,
+    ServerOutputs,
+    StorageOutputs,
+    VolumeOutputs,
+)
 from provisioner.resources.base import Resource
+from provisioner.resources.ec2 import attachment
+from provisioner.resources.rds.database import Database
 from provisioner.resources.state import State
 from provisioner.stack import Stack
-from provisioner.stack.secrets import Login
+from provisioner.stack.secrets import DatabaseLogins, Login
 from provisioner.systems import systems
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.
@@ -79,19 +88,9 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             next_step="Run: python provision.py",
         )
-    address, database, role = state[stack.entrance], state[stack.database], state[stack.servers.role]
+    address, role = state[stack.entrance], state[stack.servers.role]
     public_address = str(address.facts["PublicIp"])
-    endpoint = stack.database.endpoint(database)
-    if not endpoint:
-        raise FlowsteadError(
-            f"The database {database.id} has no endpoint yet: it is {database.status or 'being made'}.",
-            next_step="Run python provision.py: it waits for it.",
-        )
     servers, storage, secrets = stack.servers, stack.storage, stack.secrets
-
-    def login(one: Login) -> LoginOutputs:
-        return LoginOutputs(one.username, state[one.secret].arn)
-
     return Outputs(
         deployment=deployment.name,
         region=deployment.region,
@@ -111,19 +110,44 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
             artifacts_role_arn=state[servers.artifacts_role].arn,
         ),
         storage=StorageOutputs(state[storage.bucket].id, storage.artifacts_prefix, storage.backups_prefix),
-        database=DatabaseOutputs(
-            identifier=database.id,
-            is_cluster=stack.database.is_cluster,
-            endpoint=endpoint[0],
-            port=endpoint[1],
-            ca_url=DATABASE_CA_URL,
-            master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
-            owner=login(secrets.database_owner),
-            application=login(secrets.database_application),
-        ),
-        admin=login(secrets.admin),
+        database=_database(deployment.database.engine, stack, state),
+        admin=_login(secrets.admin, state),
         server_keys_secret_arn=state[secrets.server_keys].arn,
     )
+
+
+def _database(engine: str, stack: Stack, state: State) -> DatabaseOutputs | VolumeOutputs:
+    if stack.volume:
+        return VolumeOutputs(engine, state[stack.volume].id, attachment.DEVICE)
+    if stack.database and stack.secrets.database:
+        return _service(engine, stack.database, stack.secrets.database, state)
+    message = "a deployment keeps its data in a database service or on a volume"
+    raise AssertionError(message)
+
+
+def _service(engine: str, service: Database, logins: DatabaseLogins, state: State) -> DatabaseOutputs:
+    database = state[service]
+    endpoint = service.endpoint(database)
+    if not endpoint:
+        raise FlowsteadError(
+            f"The database {database.id} has no endpoint yet: it is {database.status or 'being made'}.",
+            next_step="Run python provision.py: it waits for it.",
+        )
+    return DatabaseOutputs(
+        engine=engine,
+        identifier=database.id,
+        is_cluster=service.is_cluster,
+        endpoint=endpoint[0],
+        port=endpoint[1],
+        ca_url=DATABASE_CA_URL,
+        master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
+        owner=_login(logins.owner, state),
+        application=_login(logins.application, state),
+    )
+
+
+def _login(one: Login, state: State) -> LoginOutputs:
+    return LoginOutputs(one.username, state[one.secret].arn)
 
 
 def _needed(stack: Stack) -> tuple[Resource, ...]:
@@ -134,7 +158,7 @@ def _needed(stack: Stack) -> tuple[Resource, ...]:
         stack.entrance,
         servers.role,
         servers.artifacts_role,
-        stack.database,
+        *(one for one in (stack.database, stack.volume) if one),
         stack.storage.bucket,
         stack.secrets.tls_ca,
         *stack.secrets.of_hosts,

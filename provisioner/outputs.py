@@ -70,9 +70,10 @@ class StorageOutputs:
 
 @dataclass(frozen=True)
 class DatabaseOutputs:
-    """Where runs, models and users are kept.
+    """Where runs, models and users are kept: a database service.
 
     Args:
+        engine: deployment.yml's word for it.
         identifier: the name of the RDS instance or cluster.
         is_cluster: it is a cluster.
         endpoint: the name at which PostgreSQL takes writes.
@@ -84,6 +85,7 @@ class DatabaseOutputs:
 
     """
 
+    engine: str
     identifier: str
     is_cluster: bool
     endpoint: str
@@ -92,6 +94,22 @@ class DatabaseOutputs:
     master_secret_arn: str
     owner: LoginOutputs
     application: LoginOutputs
+
+
+@dataclass(frozen=True)
+class VolumeOutputs:
+    """Where runs, models and users are kept: SQLite's files on a volume that the server has.
+
+    Args:
+        engine: deployment.yml's word for it.
+        volume_id: the volume's EC2 id.
+        device: the name that it is attached by, which tells it where the host shows no ids.
+
+    """
+
+    engine: str
+    volume_id: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,7 @@ class Outputs:
     host_secret_arns: tuple[str, ...]
     server: ServerOutputs
     storage: StorageOutputs
-    database: DatabaseOutputs
+    database: DatabaseOutputs | VolumeOutputs
     admin: LoginOutputs
     server_keys_secret_arn: str
 

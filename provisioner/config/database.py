@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -111,17 +110,42 @@ class AuroraPostgresql(Aurora):
     engine_version: PostgresqlVersion = "17"
 
 
-ENGINES: Mapping[str, type[OfRds]] = MappingProxyType(
-    {"postgresql": Postgresql, "aurora-postgresql": AuroraPostgresql}
-)
-"""The kinds of database, by `engine`."""
+class Sqlite(Section):
+    """No database service: SQLite's files on a volume of their own, which outlives the host.
+
+    Args:
+        engine: what tells it from other engines.
+        volume_gib: size of the volume; it can grow.
+        snapshot_days: days that nightly snapshots of it are kept.
+        deletion_protection: refuse to delete it until this is false.
+
+    """
+
+    engine: Literal["none"] = "none"
+    volume_gib: Annotated[StrictInt, Field(ge=1, le=16384)] = 20
+    snapshot_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 7
+    deletion_protection: StrictBool = True
+
+    @staticmethod
+    def across(written: Mapping[str, object]) -> rules.Mistakes:
+        """Find what crosses values: nothing does."""
+        del written
+        return []
+
+
+ENGINES: Mapping[str, type[OfRds | Sqlite]] = {
+    "postgresql": Postgresql,
+    "aurora-postgresql": AuroraPostgresql,
+    # "none": Sqlite, once site.yml can use the volume.
+}
+"""The kinds of database that a deployment may have, by `engine`."""
 DEFAULT_ENGINE = "postgresql"
 
 
 def engine_of(written: object) -> str:
     """Tell which engine a database as written is of; empty: of none that there is."""
-    if isinstance(written, OfRds):
-        return next(name for name, kind in ENGINES.items() if isinstance(written, kind))
+    if isinstance(written, OfRds | Sqlite):
+        return written.engine
     engine = written.get("engine", DEFAULT_ENGINE) if isinstance(written, dict) else DEFAULT_ENGINE
     return engine if isinstance(engine, str) and engine in ENGINES else ""
 
@@ -134,8 +158,10 @@ def _check_engine(value: object) -> object:
 
 
 Database = Annotated[
-    Annotated[Postgresql, Tag("postgresql")] | Annotated[AuroraPostgresql, Tag("aurora-postgresql")],
+    Annotated[Postgresql, Tag("postgresql")]
+    | Annotated[AuroraPostgresql, Tag("aurora-postgresql")]
+    | Annotated[Sqlite, Tag("none")],
     Discriminator(engine_of),
     BeforeValidator(_check_engine),
 ]
-"""The database that keeps runs, models and users: the union of all engines."""
+"""What keeps runs, models and users: the union of all engines."""

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from provisioner.config import bucket_rules, network_rules, rules
-from provisioner.config.database import Database, Postgresql
+from provisioner.config.database import Database, Postgresql, Sqlite
 from provisioner.config.file import ConfigurationError, Mistake, Source
 from provisioner.config.section import Section, Text
 from provisioner.systems import BAKED
@@ -189,10 +189,15 @@ class Deployment(Section):
                 *bucket_rules.another_bucket(
                     self.network.flow_logs, self.artifacts.bucket, self.name, self.region
                 ),
-                *rules.backup_tools(self.server.image, self.database.engine_version),
+                *self._check_engine(),
             ]
         )
         return self
+
+    def _check_engine(self) -> rules.Mistakes:
+        if isinstance(self.database, Sqlite):
+            return rules.one_server(self.server.count)
+        return rules.backup_tools(self.server.image, self.database.engine_version)
 
     def refuse(self, *mistakes: Mistake) -> ConfigurationError:
         """Make the error for what only AWS could tell about a value, naming its file, line and key.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from provisioner.config import bucket_rules, network_rules, rules
-from provisioner.config.database import DEFAULT_ENGINE, ENGINES, engine_of
+from provisioner.config.database import DEFAULT_ENGINE, ENGINES, Sqlite, engine_of
 from provisioner.config.deployment import Artifacts, Backups, Deployment, Network, Server
 from provisioner.config.file import Key, Mistake, dotted, read
 from provisioner.config.messages import explain
@@ -96,7 +96,7 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
 
     access, network, database = section("access"), section("network"), section("database")
     kind = ENGINES.get(engine)
-    versions = {"engine_version": kind.model_fields["engine_version"].default if kind else ""}
+    version = kind.model_fields.get("engine_version") if kind else None
     artifacts, backups = section("artifacts"), section("backups")
     found: dict[Key, rules.Mistakes] = {
         ("access",): network_rules.access_width(
@@ -118,8 +118,9 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
             ),
             *rules.backup_tools(
                 section("server").get("image", Server().image),
-                str((versions | database if kind else versions)["engine_version"]),
+                str(database.get("engine_version", version.default)) if version else "",
             ),
+            *(rules.one_server(section("server").get("count")) if kind is Sqlite else ()),
         ],
     }
     for above, mistakes in found.items():

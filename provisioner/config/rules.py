@@ -122,6 +122,22 @@ def count(value: int) -> int:
     return value
 
 
+def one_server(count: object) -> Mistakes:
+    """Find more servers than one where they would share SQLite's files, which one host has.
+
+    Args:
+        count: server.count as written.
+
+    Returns:
+        The mistakes, keys from the top.
+
+    """
+    if not isinstance(count, int) or count <= 1:
+        return []
+    text = f"must be 1 with database.engine none, is {count}: only one host has the volume; choose postgresql"
+    return [(("server", "count"), text)]
+
+
 def engine_version(value: str) -> str:
     """Check the form of a PostgreSQL version; which ones RDS has, only AWS can tell."""
     major = _major(value)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from provisioner.resources.base import Resource
+from provisioner.resources.dlm.lifecycle_policy import LifecyclePolicy
 from provisioner.resources.ec2.elastic_ip import ElasticIp
 from provisioner.resources.ec2.flow_log import FlowLog
 from provisioner.resources.ec2.instance import Instance
@@ -13,6 +14,7 @@ from provisioner.resources.ec2.route_table import RouteTable
 from provisioner.resources.ec2.s3_endpoint import S3Endpoint
 from provisioner.resources.ec2.security_group import SecurityGroup
 from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.ec2.vpc import Vpc
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.iam.role import Role
@@ -26,8 +28,10 @@ from provisioner.resources.secretsmanager.secret import Secret
 
 KINDS: tuple[type[Resource], ...] = (
     FlowLog,
+    LifecyclePolicy,
     ElasticIp,
     Instance,
+    Volume,
     InstanceProfile,
     DbInstance,
     DbMember,

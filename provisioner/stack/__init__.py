@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from provisioner.engine.graph import Graph
 from provisioner.resources.base import resources_in
 from provisioner.resources.ec2.elastic_ip import ElasticIp
+from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.rds.database import Database
 from provisioner.stack.bake_host import BakeHost, build_bake_host
 from provisioner.stack.context import Context
@@ -16,6 +17,7 @@ from provisioner.stack.network import make_network
 from provisioner.stack.secrets import Secrets, make_secrets
 from provisioner.stack.servers import Servers, make_servers
 from provisioner.stack.storage import Storage, make_storage
+from provisioner.stack.volume import make_snapshots, make_volume
 
 __all__ = ["BakeHost", "Context", "Stack", "build", "build_bake_host"]
 
@@ -28,7 +30,8 @@ class Stack:
         graph: all of them, with what they need.
         servers: the hosts, and what they may do.
         entrance: where clients reach them.
-        database: the database.
+        database: the database service; None: the data are on the volume.
+        volume: the volume with the data; None: they are in the database service.
         storage: the artifacts' bucket.
         secrets: passwords and keys.
 
@@ -37,7 +40,8 @@ class Stack:
     graph: Graph
     servers: Servers
     entrance: ElasticIp
-    database: Database
+    database: Database | None
+    volume: Volume | None
     storage: Storage
     secrets: Secrets
 
@@ -51,10 +55,13 @@ def build(context: Context) -> Stack:
     """
     network = make_network(context)
     storage = make_storage(context, network)
-    secrets = make_secrets(context)
-    servers = make_servers(context, network, storage, secrets)
+    volume = make_volume(context, network, storage)
+    snapshots = make_snapshots(context, volume)
+    secrets = make_secrets(context, for_database=volume is None)
+    servers = make_servers(context, network, storage, secrets, volume)
     store = make_database(context, network, servers, storage)
     entrance = make_entrance(network, servers)
 
-    everything = resources_in((entrance, storage, network, store, secrets, servers))
-    return Stack(Graph(tuple(everything)), servers, entrance, store.database, storage, secrets)
+    everything = resources_in((entrance, storage, network, store, snapshots, secrets, servers))
+    database = store.database if store else None
+    return Stack(Graph(tuple(everything)), servers, entrance, database, volume, storage, secrets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.config import Deployment
+from provisioner.config.database import OfRds
 from provisioner.resources.base import Owner
 from provisioner.resources.iam.role import role_prefix
 from provisioner.resources.rds.database_facts import Engine
@@ -60,10 +61,14 @@ class Context:
         """The database's name in RDS."""
         return f"flowstead-{self.deployment.name}"
 
-    @property
-    def engine(self) -> Engine:
-        """Kind and version of the database as RDS has them."""
-        database = self.deployment.database
-        name, shown, port = _ENGINES[database.engine]
-        major = database.engine_version.split(".")[0]
-        return Engine(name, database.engine_version, family=f"{name}{major}", shown=shown, port=port)
+
+def engine_of(database: OfRds) -> Engine:
+    """Give kind and version of a database as RDS has them.
+
+    Args:
+        database: what is wanted.
+
+    """
+    name, shown, port = _ENGINES[database.engine]
+    major = database.engine_version.split(".")[0]
+    return Engine(name, database.engine_version, family=f"{name}{major}", shown=shown, port=port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.config.database import Aurora, Postgresql
+from provisioner.config.database import Aurora, Postgresql, Sqlite
 from provisioner.resources.ec2.security_group import Rule, SecurityGroup
 from provisioner.resources.iam.policy import Statement
 from provisioner.resources.iam.role import Role, Service
@@ -15,7 +15,7 @@ from provisioner.resources.rds.db_instance import DbInstance
 from provisioner.resources.rds.db_member import DbMember
 from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
 from provisioner.resources.rds.parameter_group import DbClusterParameterGroup, DbParameterGroup
-from provisioner.stack.context import Context
+from provisioner.stack.context import Context, engine_of
 from provisioner.stack.network import Network
 from provisioner.stack.servers import Servers
 from provisioner.stack.storage import Storage
@@ -37,7 +37,7 @@ class Store:
     members: tuple[DbMember, ...] = ()
 
 
-def make_database(context: Context, network: Network, servers: Servers, storage: Storage) -> Store:
+def make_database(context: Context, network: Network, servers: Servers, storage: Storage) -> Store | None:
     """Compose the database.
 
     Args:
@@ -46,8 +46,14 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         servers: who reaches it.
         storage: where the artifacts are of the runs that it lists.
 
+    Returns:
+        None where no service keeps the data, but a volume of the server's.
+
     """
-    owner, database, engine = context.owner, context.deployment.database, context.engine
+    owner, database = context.owner, context.deployment.database
+    if isinstance(database, Sqlite):
+        return None
+    engine = engine_of(database)
     firewall = SecurityGroup(
         "database_firewall",
         owner,
@@ -76,13 +82,13 @@ def _instance(context: Context, database: Postgresql, common: dict[str, Any]) ->
         owner,
         **common,
         parameters=DbParameterGroup(
-            "database_parameters", owner, engine=context.engine, parameters=_FORCE_SSL
+            "database_parameters", owner, engine=common["engine"], parameters=_FORCE_SSL
         ),
         instance_class=database.instance_class,
         storage_gib=database.storage_gib,
         max_storage_gib=database.max_storage_gib,
         multi_az=database.multi_az,
-        **_monitoring(context, context.database_identifier),
+        **_monitoring(context, context.database_identifier, database.monitoring_s),
     )
 
 
@@ -94,12 +100,12 @@ def _aurora(context: Context, database: Aurora, network: Network, common: dict[s
         owner,
         **common,
         parameters=DbClusterParameterGroup(
-            "database_parameters", owner, engine=context.engine, parameters=_FORCE_SSL
+            "database_parameters", owner, engine=common["engine"], parameters=_FORCE_SSL
         ),
         min_acu=database.min_acu,
         max_acu=database.max_acu,
     )
-    monitoring = _monitoring(context, f"{context.database_identifier}-*")
+    monitoring = _monitoring(context, f"{context.database_identifier}-*", database.monitoring_s)
     members = tuple(
         DbMember(
             f"database_{number}",
@@ -115,7 +121,7 @@ def _aurora(context: Context, database: Aurora, network: Network, common: dict[s
     return Store(cluster, members)
 
 
-def _monitoring(context: Context, watched: str) -> dict[str, Any]:
+def _monitoring(context: Context, watched: str, interval_s: int) -> dict[str, Any]:
     """Compose the role with which RDS writes its Enhanced Monitoring to CloudWatch Logs.
 
     What it may do is what AWS's own policy for it allows, in this region:
@@ -124,10 +130,10 @@ def _monitoring(context: Context, watched: str) -> dict[str, Any]:
     Args:
         context: what is wanted.
         watched: the name of what it looks at; "*" in it stands for any text.
+        interval_s: seconds between two looks; 0: it does not look.
 
     """
     deployment, account = context.deployment, context.account_id
-    interval_s = deployment.database.monitoring_s
     if not interval_s:
         return {"monitoring_role": None, "monitoring_s": 0}
     logs = f"arn:aws:logs:{deployment.region}:{account}:log-group:RDS*"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.config.database import Postgresql
+from provisioner.config.database import Postgresql, Sqlite
 from provisioner.resources.ec2.flow_log import FlowLog
 from provisioner.resources.ec2.instance_offer import InstanceOffer
 from provisioner.resources.ec2.internet_gateway import InternetGateway
@@ -13,7 +13,7 @@ from provisioner.resources.ec2.subnet import Subnet
 from provisioner.resources.ec2.vpc import Vpc
 from provisioner.resources.ec2.zones import Zones
 from provisioner.resources.rds.database_offer import ClassOffer, DatabaseOffer, ServerlessOffer
-from provisioner.stack.context import Context
+from provisioner.stack.context import Context, engine_of
 
 HTTPS, SSH = 443, 22
 WORLD = ("0.0.0.0/0",)
@@ -56,10 +56,7 @@ def make_network(context: Context) -> Network:
         "zones",
         owner,
         subnets=(("public_1", "private_1"), ("public_2", "private_2")),
-        offers=(
-            InstanceOffer("server", deployment.server.instance_type),
-            _offer(context),
-        ),
+        offers=(InstanceOffer("server", deployment.server.instance_type), *_database_offers(context)),
     )
     vpc = Vpc("network", owner, cidr=network.cidr)
     public, private = (
@@ -83,9 +80,12 @@ def make_network(context: Context) -> Network:
     )
 
 
-def _offer(context: Context) -> DatabaseOffer:
-    """Say what the zones must have for the database."""
+def _database_offers(context: Context) -> tuple[DatabaseOffer, ...]:
+    """Say what the zones must have for the database, if there is one."""
     database, identifier = context.deployment.database, context.database_identifier
+    if isinstance(database, Sqlite):
+        return ()
+    engine = engine_of(database)
     if isinstance(database, Postgresql):
-        return ClassOffer("database", identifier, context.engine, database.instance_class)
-    return ServerlessOffer("database", identifier, context.engine, database.min_acu, database.max_acu)
+        return (ClassOffer("database", identifier, engine, database.instance_class),)
+    return (ServerlessOffer("database", identifier, engine, database.min_acu, database.max_acu),)

@@ -26,20 +26,32 @@ class Login:
 
 
 @dataclass(frozen=True)
+class DatabaseLogins:
+    """Who uses the database.
+
+    Args:
+        owner: the login that migrates MLflow's schema.
+        application: the login of MLflow's server.
+
+    """
+
+    owner: Login
+    application: Login
+
+
+@dataclass(frozen=True)
 class Secrets:
     """A deployment's secrets.
 
     Args:
-        database_owner: the login that migrates MLflow's schema.
-        database_application: the login of MLflow's server at the database.
+        database: the logins at the database; None: SQLite has none.
         admin: the login of MLflow's first administrator.
         server_keys: what MLflow signs and encrypts with.
         tls_ca: the authority that signs the gateway's certificate.
 
     """
 
-    database_owner: Login
-    database_application: Login
+    database: DatabaseLogins | None
     admin: Login
     server_keys: Secret
     tls_ca: Secret
@@ -47,15 +59,16 @@ class Secrets:
     @property
     def of_hosts(self) -> tuple[Secret, ...]:
         """Those that the servers read: the authority's key stays where provision.py runs."""
-        logins = self.database_owner, self.database_application, self.admin
-        return *(login.secret for login in logins), self.server_keys
+        database = (self.database.owner, self.database.application) if self.database else ()
+        return *(login.secret for login in (*database, self.admin)), self.server_keys
 
 
-def make_secrets(context: Context) -> Secrets:
+def make_secrets(context: Context, *, for_database: bool) -> Secrets:
     """Compose the secrets; their policies name the roles of the servers, which read some of them.
 
     Args:
         context: what is wanted.
+        for_database: with the logins at a database service.
 
     """
     owner = context.owner
@@ -79,10 +92,14 @@ def make_secrets(context: Context) -> Secrets:
         return Login(secret(name, purpose, login(username)), username)
 
     return Secrets(
-        database_owner=for_login("database_owner", "Migrates MLflow's schema", "mlflow_owner"),
-        database_application=for_login(
-            "database_application", "MLflow's server at the database", "mlflow_application"
-        ),
+        database=DatabaseLogins(
+            owner=for_login("database_owner", "Migrates MLflow's schema", "mlflow_owner"),
+            application=for_login(
+                "database_application", "MLflow's server at the database", "mlflow_application"
+            ),
+        )
+        if for_database
+        else None,
         admin=for_login("admin", "MLflow's first administrator", ADMIN),
         server_keys=secret("server_keys", "Keys that MLflow signs and encrypts with", server_keys),
         tls_ca=secret(

@@ -8,6 +8,7 @@ from provisioner.resources.ec2.image import Image
 from provisioner.resources.ec2.instance import Instance
 from provisioner.resources.ec2.key_pair import KeyPair
 from provisioner.resources.ec2.security_group import Rule, SecurityGroup
+from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.iam.policy import Arn, Statement
 from provisioner.resources.iam.role import EC2, Role
@@ -36,7 +37,9 @@ class Servers:
     artifacts_role: Role
 
 
-def make_servers(context: Context, network: Network, storage: Storage, secrets: Secrets) -> Servers:
+def make_servers(
+    context: Context, network: Network, storage: Storage, secrets: Secrets, volume: Volume | None
+) -> Servers:
     """Compose the hosts.
 
     Args:
@@ -44,6 +47,7 @@ def make_servers(context: Context, network: Network, storage: Storage, secrets: 
         network: where they are.
         storage: what they keep files in.
         secrets: what they read.
+        volume: where the one host keeps its data; None: in a database service.
 
     """
     owner, server = context.owner, context.deployment.server
@@ -89,6 +93,7 @@ def make_servers(context: Context, network: Network, storage: Storage, secrets: 
         profile=InstanceProfile("server_profile", owner, role=role),
         routes=network.public_routes,
         user_data=context.user_data,
+        data=volume,
     )
     return Servers((host,), firewall, role, artifacts_role)
 

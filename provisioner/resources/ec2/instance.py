@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from provisioner.aws import Aws, RetryOn
 from provisioner.errors import AwsError, FlowsteadError
 from provisioner.resources.base import Live
+from provisioner.resources.ec2 import attachment
 from provisioner.resources.ec2.image import Image
 from provisioner.resources.ec2.instance_facts import GONE, architecture, instances_of
 from provisioner.resources.ec2.key_pair import KeyPair
@@ -18,6 +19,7 @@ from provisioner.resources.ec2.route_table import RouteTable
 from provisioner.resources.ec2.security_group import SecurityGroup
 from provisioner.resources.ec2.subnet import Subnet
 from provisioner.resources.ec2.twins import pick
+from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.refusals import foreign_key, in_the_way
 from provisioner.resources.setting import Setting
@@ -63,6 +65,7 @@ class Instance(Ec2Resource):
             https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode.html
         at_shutdown: what becomes of it when it shuts itself down.
         user_data: cloud-init's configuration, used at the first start only.
+        data: a volume that it has and that outlives it; None: there is none.
 
     """
 
@@ -88,6 +91,7 @@ class Instance(Ec2Resource):
     cpu_credits: Literal["standard", "unlimited"] = "standard"
     at_shutdown: Literal["stop", "terminate"] = "stop"
     user_data: str = ""
+    data: Volume | None = None
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -125,12 +129,14 @@ class Instance(Ec2Resource):
         return replace(live, ready=state in {"running", "stopped"}, status=state)
 
     def settings(self, live: Live, state: State) -> Iterable[Setting]:
-        """Place, image, disk, groups, profile, metadata service, size, and that it runs."""
+        """Place, image, disks, groups, profile, metadata service, size, and that it runs."""
         yield Setting("subnet", live.facts["SubnetId"], state.id(self.subnet))
         yield Setting("server.image", live.tags.get(IMAGE_TAG, self.image.system), self.image.system)
         yield from self._disk(live)
         yield from self._access(live, state)
         yield self._size(live)
+        if self.data:
+            yield from attachment.settings(self.data, live, state)
         is_running = live.status not in {"stopped", "stopping"}
         yield Setting("state", live.status, "running", self._start, is_wanted=is_running)
 

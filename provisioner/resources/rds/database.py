@@ -10,6 +10,7 @@ from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.resources.base import Live, Teardown
 from provisioner.resources.ec2.security_group import SecurityGroup
+from provisioner.resources.place_of_artifacts import ARTIFACTS_TAG, place_of_artifacts
 from provisioner.resources.rds.database_facts import Engine, is_version, parts
 from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
 from provisioner.resources.rds.parameter_group import ParameterGroup
@@ -25,9 +26,6 @@ MASTER_USER = "flowstead_master"
 _LIFECYCLE = "open-source-rds-extended-support-disabled"
 """RDS's own is to go on with a version after its end, for a fee by the hour and processor:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html"""
-
-ARTIFACTS_TAG = "flowstead:artifacts"
-"""Where the runs in the database say that their artifacts are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +99,7 @@ class Database(Served):
         yield Setting("engine", facts.get("Engine"), self.engine.name, note=ENGINE_STAYS)
         yield Setting("encryption", "on" if facts.get("StorageEncrypted") else "off", "on")
         yield Setting("subnet group", self._subnet_group(facts), self.subnets.aws_name)
-        note = "its runs name that place: set artifacts.bucket and artifacts.prefix back"
-        place = live.tags.get(ARTIFACTS_TAG, self.artifacts)
-        yield Setting("place of the artifacts", place, self.artifacts, note=note)
+        yield place_of_artifacts(live.tags, self.artifacts)
 
     def _version(self, facts: Mapping[str, Any]) -> Setting:
         has, wanted = str(facts["EngineVersion"]), self.engine.version

@@ -54,7 +54,7 @@ ALSO = {
 }
 
 
-SERVICES = ("ec2", "iam", "rds", "resourcegroupstaggingapi", "s3", "secretsmanager", "sts")
+SERVICES = ("dlm", "ec2", "iam", "rds", "resourcegroupstaggingapi", "s3", "secretsmanager", "sts")
 
 
 def actions(service: str) -> dict[str, str]:

@@ -7,10 +7,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
@@ -30,21 +32,38 @@ TYPES = {
 }
 
 
-def specification(kind: type) -> dict[str, Any]:
-    """Give the specification of a dictionary that has what a dataclass has."""
-    hints = get_type_hints(kind)
+def specification(kind: Any) -> dict[str, Any]:
+    """Give the specification of a value as a type hint says it: text, numbers, lists, dictionaries."""
+    if dataclasses.is_dataclass(kind):
+        options = {name: {"required": True} | specification(of) for name, of in get_type_hints(kind).items()}
+        return {"type": "dict", "options": options}
+    if get_origin(kind) is UnionType:
+        return one_of(get_args(kind))
+    return TYPES[kind]
+
+
+def one_of(kinds: tuple[Any, ...]) -> dict[str, Any]:
+    """Give the specification of a dictionary that has what one of several dataclasses has."""
+    hints = [get_type_hints(kind) for kind in kinds]
+    common = set.intersection(*(set(one) for one in hints))
+    own = [[name for name in one if name not in common] for one in hints]
+    options = {name: specification(of) for one in hints for name, of in one.items()}
+    firsts = [names[0] for names in own]
     return {
-        field.name: {"required": True}
-        | (
-            {"type": "dict", "options": specification(hints[field.name])}
-            if dataclasses.is_dataclass(hints[field.name])
-            else TYPES[hints[field.name]]
-        )
-        for field in dataclasses.fields(kind)
+        "type": "dict",
+        "options": {
+            name: ({"required": True} if name in common else {}) | of for name, of in options.items()
+        },
+        "required_together": own,
+        "required_one_of": [firsts],
+        "mutually_exclusive": [firsts],
     }
 
 
-def made_up(kind: type, name: str = "") -> Any:
+def made_up(kind: Any, name: str = "") -> Any:
+    """Give something of a kind, of several the first."""
+    if get_origin(kind) is UnionType:
+        kind = get_args(kind)[0]
     if dataclasses.is_dataclass(kind):
         return {one: made_up(of, one) for one, of in get_type_hints(kind).items()}
     return {str: f"a-{name}", int: 7, bool: True}.get(kind, [f"a-{name}"])
@@ -64,8 +83,24 @@ def test_the_playbooks_check_what_provision_py_writes() -> None:
         for task in play["tasks"]
         if "flowstead_inputs" in task
     ]
-    wanted = {"type": "dict", "required": True, "options": specification(Outputs)}
-    assert specifications == [{"flowstead": wanted}]
+    assert specifications == [{"flowstead": {"required": True} | specification(Outputs)}]
+
+
+@pytest.mark.parametrize(
+    ("database", "words"),
+    [
+        ({"engine": "none", "volume_id": "vol-1", "device": "/dev/sdf"}, ""),
+        ({"engine": "none", "volume_id": "vol-1"}, "parameters are required together: volume_id, device"),
+        ({"engine": "none"}, "one of the following is required: identifier, volume_id"),
+        ({"volume_id": "vol-1", "device": "/dev/sdf"}, "missing required arguments: engine"),
+    ],
+)
+def test_the_check_accepts_a_volume_in_a_databases_place(database: dict[str, str], words: str) -> None:
+    wanted = {"flowstead": {"required": True} | specification(Outputs)}
+    checked = ArgumentSpecValidator(wanted).validate({"flowstead": made_up(Outputs) | {"database": database}})
+    said = " ".join(checked.error_messages)
+    assert words in said
+    assert bool(words) == bool(said)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import functools
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import xmltodict
@@ -82,7 +83,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
         def one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
             with lock:
-                answer = process_request(self, request)
+                is_dlm = urlsplit(request.url).netloc.startswith("dlm.")
+                answer = made.policies.answer(request) if is_dlm else process_request(self, request)
             if made.loses(getattr(made.calling, "name", "")):
                 raise ConnectionClosedError(endpoint_url=request.url)
             return answer

@@ -22,6 +22,7 @@ from provisioner.engine.apply import apply
 from provisioner.engine.graph import Graph
 from provisioner.engine.plan import Plan
 from provisioner.resources.state import State
+from tests.unit.provisioner.lifecycle_policies import Policies
 
 REGION = "us-east-1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeF6byvStbrrEQchCHWax7+mnBVBO/31mhKJRbC2cA3 ops@example"
@@ -214,6 +215,7 @@ class Account:
         limits: the least and the most capacity of versions of Aurora that are not today's.
         hooks: told of each call before and after it ("after", "CreateVpc"), to raise something.
         edits: change answers.
+        policies: its policies of snapshots.
         loses: tells whether the connection is cut when AWS has done what an operation asks.
         calling: of the thread's present call: its `name`, and whether it `lists` by filters.
 
@@ -243,7 +245,8 @@ class Account:
         self.hooks: list[Callable[[str, str], None]] = []
         self.loses: Callable[[str], bool] = lambda _: False
         self.calling = threading.local()
-        self.edits: list[Callable[[str, dict[str, Any]], None]] = []
+        self.policies = Policies()
+        self.edits: list[Callable[[str, dict[str, Any]], None]] = [self.policies.show]
         self.calls: collections.Counter[str] = collections.Counter()
         self.user = self.open()
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -30,6 +31,8 @@ def sample(**changes: Any) -> Outputs:
     """Give outputs, made up but for some."""
 
     def made_up(kind: type) -> Any:
+        if get_origin(kind) is UnionType:
+            kind = get_args(kind)[0]
         if is_dataclass(kind):
             return kind(**{name: made_up(of) for name, of in get_type_hints(kind).items()})
         return {str: "made-up", int: 7, bool: False}.get(kind, ())
