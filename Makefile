@@ -19,7 +19,7 @@ upgrades := test_upgrade
 releases := test_releases
 operations := test_operations test_replacement test_lifecycle
 slow := test_slow_aws
-network := test_sandbox_network test_sandbox_hosts test_sandbox_databases test_sandbox_clusters
+network := test_sandbox_network test_sandbox_hosts test_sandbox_databases test_sandbox_clusters test_sandbox_volumes
 clients := $(filter-out test_bake $(upgrades) $(releases) $(operations) $(slow) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
 GROUPS := upgrades releases operations slow network clients
 # Jobs at a time. They wait for hosts, for databases and for each other's locks: two on each two processors would leave some idle.

@@ -270,6 +270,14 @@ def fault(  # noqa: PLR0917 - typer calls it by name
     typer.echo(json.dumps(ask(Files(name).socket, request)))
 
 
+@app.command()
+def night(name: Name = "demo") -> None:
+    """Let a night pass for the policies that take snapshots (for tests)."""
+    _facts(Files(name))
+    for what, snapshots in ask(Files(name).socket, {"do": "night"}).items():
+        typer.echo(f"{what}: {', '.join(snapshots) or 'none'}")
+
+
 @app.command("ways")
 def change_ways(
     changes: Annotated[list[str] | None, typer.Argument(help="What to change: NAME=NUMBER")] = None,

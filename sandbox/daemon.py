@@ -120,8 +120,8 @@ class Daemon:
         what = request.pop("do", "")
         if what == "ping":
             return {"ok": True}
-        if what == "status":
-            return dict(infrastructure.status())
+        if what in {"status", "night"}:
+            return dict(getattr(infrastructure, what)())
         if what == "take-images":
             take = infrastructure.images.take
             return {"images": [image for clone in request["clones"] for image in take(clone)]}

@@ -170,7 +170,14 @@ _EC2_KINDS = {
     "InternetGatewayId": "internet-gateway",
     "AllocationId": "elastic-ip",
     "KeyName": "key-pair",
+    "VolumeId": "volume",
+    "SnapshotId": "snapshot",
 }
+
+
+def _dlm(call: Call) -> list[Demand]:
+    role = call.params.get("ExecutionRoleArn")
+    return [(f"dlm:{call.action}", "*"), *([("iam:PassRole", str(role))] if role else [])]
 
 
 def _ec2(call: Call) -> list[Demand]:
@@ -243,6 +250,7 @@ _READERS: dict[str, Callable[[Call], list[Demand]]] = {
     "iam": _iam,
     "sts": _sts,
     "rds": _rds,
+    "dlm": _dlm,
     "ec2": _ec2,
 }
 _IAM_PREFIX = {"resourcegroupstaggingapi": "tag", "elbv2": "elasticloadbalancing"}

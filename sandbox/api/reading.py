@@ -253,4 +253,10 @@ class _Asked:
                 "url_params": uri_params,
             }
         )
-        return dict(_plain(dict(parsed)))
+        members = operation.input_shape.members if operation.input_shape else {}
+        # A query cannot say that a list is empty: the parser says so of each that it does not have.
+        in_query = {
+            name for name, one in members.items() if one.serialization.get("location") == "querystring"
+        }
+        plain = dict(_plain(dict(parsed)))
+        return {name: value for name, value in plain.items() if value != [] or name not in in_query}

@@ -42,6 +42,9 @@ class Hosts:
         site: its piece of the machine's network.
         networks: where they are plugged in.
         images: what they boot.
+
+    Attributes:
+        on_end: told of each instance (moto's) whose host is gone, before it is terminated.
     """
 
     def __init__(self, site: Site, networks: Networks, images: Images) -> None:
@@ -51,6 +54,22 @@ class Hosts:
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
         self._turns = Turns()
+        self.on_end: Callable[[Any], None] = lambda _: None
+
+    def of(self, instance_id: str) -> Host | None:
+        """Return the host of an instance, if it has one."""
+        with self._lock:
+            return self._hosts.get(instance_id)
+
+    def do(self, instance: Any, what: str, action: Callable[[], None]) -> None:
+        """Do something to a host when all else that was begun with it has ended.
+
+        Args:
+            instance: moto's instance.
+            what: what it is, for the log.
+            action: does it.
+        """
+        self._turns.begin(instance.id, what, action, lambda _: None)
 
     def _do(self, instance: Any, what: str, action: Callable[[], None]) -> None:
         """Do something to a host in a thread of its own."""
@@ -184,6 +203,7 @@ class Hosts:
             if host is not None:
                 host.remove()
                 self._images.prune()
+            self.on_end(instance)
             for nic_id in nics:
                 self._networks.detach(nic_id)
             set_state(instance, "terminated")
@@ -251,6 +271,15 @@ def release_interfaces(instance: Any) -> None:
         backend.enis.pop(nic.id, None)
         for item in nic.private_ip_addresses:
             nic.subnet.del_subnet_ip(item["PrivateIpAddress"])
+
+
+def is_nitro(instance_type: str) -> bool:
+    """Tell whether a type's disks are NVMe devices.
+
+    Args:
+        instance_type: e.g. ``t3.small``.
+    """
+    return bool(INSTANCE_TYPES[instance_type].get("Hypervisor") == "nitro")
 
 
 def size_of(instance_type: str) -> tuple[int, int]:

@@ -11,8 +11,10 @@ from sandbox.mapping.clusters import Clusters
 from sandbox.mapping.databases import Databases
 from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.images import Images
+from sandbox.mapping.lifecycle_policies import LifecyclePolicies
 from sandbox.mapping.networks import Networks
 from sandbox.mapping.topology import interfaces
+from sandbox.mapping.volumes import Volumes
 from sandbox.real.certificates import Authority
 from sandbox.real.site import PUBLIC, Site
 from sandbox.tls import Certificates
@@ -38,6 +40,8 @@ class Infrastructure:
         self.networks = Networks(site, certificates, self._answer, authority.ca_pem_path.read_bytes)
         self.images = Images(files.clone, authority)
         self.hosts = Hosts(site, self.networks, self.images)
+        self.volumes = Volumes(site, self.hosts)
+        self.lifecycle_policies = LifecyclePolicies(self.volumes)
         self.databases = Databases(site, self.networks, authority)
         self.clusters = Clusters(site, self.networks, authority)
 
@@ -70,6 +74,10 @@ class Infrastructure:
             "instances": self.hosts.status(),
             "databases": self.databases.status(),
         }
+
+    def night(self) -> dict[str, Any]:
+        """Let a night pass; says which snapshots it began and which it removed."""
+        return self.lifecycle_policies.night()
 
     def close(self) -> None:
         """Remove everything."""

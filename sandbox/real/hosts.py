@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.real import containers, disks
+from sandbox.real import containers, devices, disks, loops
 from sandbox.real.commands import CommandError, RealError, run
 from sandbox.real.site import Site
 
@@ -79,6 +79,7 @@ class Host:
         self._name = site.container(instance_id)
         self._files = site.state_dir / "hosts" / instance_id
         self._lock = threading.RLock()
+        self._disks: list[devices.Disk] = []
         self._boot_number = 0  # so that the watcher of a boot knows when its end was asked for
 
     @property
@@ -86,6 +87,10 @@ class Host:
         """The machine's process id of the host's systemd, or None when it does not run."""
         found = containers.inspect(self._name) or {}
         return int(found["Pid"]) if found.get("Status") == "running" else None
+
+    def _first_process(self) -> int:
+        """Return the process id of what was made ready to boot."""
+        return int((containers.inspect(self._name) or {})["Pid"])
 
     def run(self) -> None:
         """Make the host and boot it.
@@ -125,6 +130,40 @@ class Host:
             self._boot_number += 1
             containers.remove(self._name)
             shutil.rmtree(self._files, ignore_errors=True)
+
+    def attach(self, disk: devices.Disk) -> None:
+        """Give the host a disk, at once if it runs; it has it until it is removed, whatever boots.
+
+        Raises:
+            CommandError: the disk cannot be shown to the host.
+        """
+        with self._lock:
+            self._disks.append(disk)
+            if pid := self.pid:
+                disk.place(pid)
+
+    def is_using(self, disk: devices.Disk) -> bool:
+        """Tell whether a file system of a disk is mounted."""
+        pid = self.pid
+        return pid is not None and bool(disk.mounts(pid))
+
+    def mount_of(self, disk: devices.Disk) -> Path | None:
+        """Return where a disk is mounted, as this machine sees it."""
+        pid = self.pid
+        return next(iter(disk.mounts(pid)), None) if pid is not None else None
+
+    def unmount(self, disk: devices.Disk) -> None:
+        """Take a disk away from under whatever uses it on the host."""
+        if pid := self.pid:
+            disk.unmount(pid)
+
+    def detach(self, disk: devices.Disk) -> None:
+        """Take a disk away that the host does not use."""
+        with self._lock:
+            if disk in self._disks:
+                self._disks.remove(disk)
+            if pid := self.pid:
+                disk.take_away(pid)
 
     def keep_disk(self, clone: str, names: Sequence[str], facts: Mapping[str, Any]) -> None:
         """Keep the host's disk as it is now, as `disks.keep` does.
@@ -196,6 +235,7 @@ class Host:
             "--memory", f"{self._memory_mib}m",
             "--cpuset-cpus", f"{first}-{first + processors - 1}",
             "--volume", f"{self._files / 'meminfo'}:/proc/meminfo:ro",
+            *loops.container_options(),
             "--log-driver", "k8s-file",
             "--log-opt", f"path={self._files / 'console.log'}",
             *containers.limit_options(),
@@ -203,6 +243,11 @@ class Host:
         ]  # fmt: skip
 
     def _boot(self) -> None:
+        if self._disks:
+            # systemd mounts what fstab names as soon as it runs.
+            run("podman", "init", self._name)
+            for disk in self._disks:
+                disk.place(self._first_process())
         run("podman", "start", self._name)
         pid = self.pid
         if pid is None:

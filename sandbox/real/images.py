@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -200,7 +201,7 @@ def _build(recipe: Recipe, ref: str, say: Progress) -> None:
 def _debootstrap(recipe: Recipe, tar: Path) -> None:
     hooks = []
     for target, source in sorted(_files(recipe).items()):
-        mode = "0755" if "/sbin/" in target else "0644"
+        mode = "0755" if re.search("/sbin/|-generators/", target) else "0644"
         hooks.append(f'install -D -m {mode} {shlex.quote(str(source))} "$1"{shlex.quote(target)}')
     hooks.append('chroot "$1" update-ca-certificates')
     hooks.extend(recipe.setup)

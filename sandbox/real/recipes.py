@@ -15,8 +15,8 @@ An `.in` at a name's end is dropped: it keeps a host's program from being taken 
 
 _HOST_PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "python3", "python3-apt", "openssh-server", "sudo",
-    "ca-certificates", "iproute2", "iputils-ping", "procps", "cloud-init", "curl", "less", "locales",
-    "netbase", "unattended-upgrades", "wget",
+    "ca-certificates", "e2fsprogs", "iproute2", "iputils-ping", "procps", "cloud-init", "curl", "less",
+    "locales", "netbase", "unattended-upgrades", "wget",
 )  # fmt: skip
 
 _MASKED_UNITS = (

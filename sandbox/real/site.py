@@ -15,7 +15,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from sandbox.real import containers, namespaces
+from sandbox.real import containers, loops, namespaces
 from sandbox.real.commands import CommandError, RealError, attempt, run
 from sandbox.real.locks import exclusive_lock
 
@@ -27,6 +27,8 @@ PUBLIC = range(10, 251)
 MEMORY = Path("/run/flowstead")
 """What the machine was like before the first site; gone with the last."""
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+VOLUMES, SNAPSHOTS_OF_VOLUMES = "volumes", "volume-snapshots"
+"""Where a site's directory has them."""
 
 
 class AddressPool:
@@ -111,6 +113,7 @@ class Site:
     def clear(name: str, clone: str) -> None:
         """Remove all that a sandbox of that name left on the machine, however it ended."""
         containers.clear(name, clone)
+        loops.unplug_all(Site(name, Path(), clone, 0).container("vol-"))
         with exclusive_lock(MEMORY.parent):
             for index in _indexes(name, clone):
                 Site(name, Path(), clone, index)._take_down()  # noqa: SLF001 - its own
@@ -172,7 +175,7 @@ class Site:
 
     def _forget_files(self) -> None:
         """Remove data and consoles of hosts and databases; an account that is gone has no use for them."""
-        for part in ("databases", "snapshots", "hosts"):
+        for part in ("databases", "snapshots", "hosts", VOLUMES, SNAPSHOTS_OF_VOLUMES):
             shutil.rmtree(self.state_dir / part, ignore_errors=True)
 
     def _take_down(self) -> None:

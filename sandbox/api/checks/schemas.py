@@ -59,6 +59,8 @@ def _compiled(pattern: str, is_java: bool) -> regex.Pattern[str]:
         pattern = rf"(?V1)(?:{pattern.replace(chr(92) + 'w', '[0-9A-Za-z_]')})"
         # All characters beyond the first 65536, which Java writes as pairs.
         pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+        # Any character, as the models of some services write it.
+        pattern = pattern.replace(r"\p{all}", r"\s\S")
     return regex.compile(pattern)
 
 

@@ -56,7 +56,10 @@ class Infrastructure:
 
     def __init__(self) -> None:
         self.hosts, self.databases, self.clusters = (Recorder() for _ in range(3))
-        self.networks, self.images = (Recorder() for _ in range(2))
+        self.networks, self.images, self.volumes = (Recorder() for _ in range(3))
+        # moto reads its environment when it is imported.
+        policies = importlib.import_module("sandbox.mapping.lifecycle_policies")
+        self.lifecycle_policies = policies.LifecyclePolicies(self.volumes)
 
     def public_addresses(self) -> list[str]:
         return [f"198.18.0.{last}" for last in range(10, 251)]
@@ -272,7 +275,7 @@ def images(monkeypatch):
 def here(cloud, client, network, unique, launch, create_database, create_cluster, add_member):  # noqa: PLR0917 - fixtures
     """What a proof needs; ``asked`` names what was asked of real things since then, or since ``forget``."""
     real = cloud.infrastructure
-    parts = (real.networks, real.hosts, real.images, real.databases, real.clusters)
+    parts = (real.networks, real.hosts, real.images, real.databases, real.clusters, real.volumes)
     began = []
 
     def forget():
@@ -282,6 +285,6 @@ def here(cloud, client, network, unique, launch, create_database, create_cluster
         return [name for part, first in zip(parts, began, strict=True) for name in part.names()[first:]]
 
     forget()
-    made = {"network": network, "launch": launch, "create": create_database}
+    made = {"network": network, "launch": launch, "create": create_database, "infrastructure": real}
     made |= {"create_cluster": create_cluster, "add_member": add_member}
     return SimpleNamespace(client=client, name=unique, asked=asked, forget=forget, **made)

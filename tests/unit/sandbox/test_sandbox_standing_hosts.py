@@ -8,6 +8,7 @@ import pytest
 from asking import IMAGE, instance_of
 from standings import NO_EFFECT, REAL, REFUSED, Proofs, listed, prove, proving, standing_of
 
+from sandbox import account
 from sandbox.mapping.hosts import set_state
 
 PAGE = Path(__file__).parents[3] / "docs/sandbox.md"
@@ -74,24 +75,55 @@ def _(here):
     here.forget()
 
 
-@proves(NO_EFFECT, "size, type and encryption of volumes")
+@proves(REAL, "volumes: create, attach, detach, grow, delete")
 def _(here):
     ec2, instance_id = here.client("ec2"), running(here)
-    ec2.modify_volume(VolumeId=root_of(here, instance_id), Size=40, VolumeType="gp3")
-    ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, Encrypted=True)
+    one = {"VolumeId": ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]}
+    ec2.attach_volume(**one, InstanceId=instance_id, Device="/dev/sdf")
+    ec2.modify_volume(**one, Size=2)
+    ec2.detach_volume(**one)
+    account.ec2("us-east-1").volumes[one["VolumeId"]].attachment = None
+    ec2.delete_volume(**one)
+    wanted = ["create", "attach", "grow", "detach", "remove"]
+    return [name for name in here.asked() if name in wanted] == wanted
 
 
-@proves(REFUSED, "a second volume or network interface of an instance")
+@proves(REAL, "snapshots of volumes, by hand and every night (Data Lifecycle Manager)")
+def _(here):
+    ec2, infrastructure = here.client("ec2"), here.infrastructure
+    tags = [{"Key": "nightly", "Value": here.name}]
+    specification = [{"ResourceType": "volume", "Tags": tags}]
+    made = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=specification)
+    ec2.create_snapshot(VolumeId=made["VolumeId"])
+    infrastructure.lifecycle_policies.by_region["us-east-1"][here.name] = {
+        "PolicyId": here.name,
+        "State": "ENABLED",
+        "PolicyDetails": {
+            "TargetTags": tags,
+            "Schedules": [{"Name": "n", "RetainRule": {"Interval": 1}}],
+        },
+    }
+    infrastructure.lifecycle_policies.night()
+    del infrastructure.lifecycle_policies.by_region["us-east-1"][here.name]
+    return here.asked().count("snapshot") == 2
+
+
+@proves(NO_EFFECT, "type and encryption of volumes, and the size of root volumes")
+def _(here):
+    instance_id = running(here)
+    root = root_of(here, instance_id)
+    here.client("ec2").modify_volume(VolumeId=root, Size=40, VolumeType="gp3")
+
+
+@proves(REFUSED, "a second volume in the call that launches, a second network interface")
 def _(here):
     ec2, instance_id = here.client("ec2"), running(here)
     disk = {"DeviceName": "/dev/xvdf", "Ebs": {"VolumeSize": 5}}
     cards = [{"DeviceIndex": n, "SubnetId": here.network.subnets[0]} for n in (0, 1)]
-    attached = {"InstanceId": instance_id, "VolumeId": "vol-1", "Device": "/dev/xvdf"}
     plugged = {"InstanceId": instance_id, "NetworkInterfaceId": "eni-1", "DeviceIndex": 1}
     return [
         (here.launch, {"BlockDeviceMappings": [disk]}),
         (ec2.run_instances, {"ImageId": IMAGE, "MinCount": 1, "MaxCount": 1, "NetworkInterfaces": cards}),
-        (ec2.attach_volume, attached),
         (ec2.attach_network_interface, plugged),
     ]
 
@@ -118,7 +150,7 @@ def _(here):
     ]
 
 
-@proves(REFUSED, "images that are copied, registered or made with other volumes; snapshots of volumes")
+@proves(REFUSED, "images that are copied, registered or made with other volumes; snapshots of root volumes")
 def _(here):
     ec2, instance_id = here.client("ec2"), running(here)
     snapshot = {"SourceRegion": "us-east-1", "SourceSnapshotId": "snap-1"}
@@ -129,7 +161,7 @@ def _(here):
         (ec2.register_image, {"Name": "copy"}),
         (ec2.create_image, disks),
         (ec2.deregister_image, {"ImageId": "ami-12345678", "DeleteAssociatedSnapshots": True}),
-        (ec2.create_snapshot, {"VolumeId": "vol-1"}),
+        (ec2.create_snapshot, {"VolumeId": root_of(here, instance_id)}),
         (ec2.create_snapshots, several),
         (ec2.copy_snapshot, snapshot),
     ]
