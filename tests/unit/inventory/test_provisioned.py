@@ -61,9 +61,9 @@ def one_of(kinds: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def made_up(kind: Any, name: str = "") -> Any:
-    """Give something of a kind, of several the first."""
+    """Give something of a kind, of several all together."""
     if get_origin(kind) is UnionType:
-        kind = get_args(kind)[0]
+        return {key: value for one in get_args(kind) for key, value in made_up(one).items()}
     if dataclasses.is_dataclass(kind):
         return {one: made_up(of, one) for one, of in get_type_hints(kind).items()}
     return {str: f"a-{name}", int: 7, bool: True}.get(kind, [f"a-{name}"])

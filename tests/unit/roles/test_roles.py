@@ -18,6 +18,7 @@ ROLES = (
     "iam_credentials",
     "mlflow_release",
     "database_access",
+    "data_volume",
     "mlflow_server",
     "mlflow_data",
     "gateway",
