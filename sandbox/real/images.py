@@ -212,7 +212,7 @@ def _debootstrap(recipe: Recipe, tar: Path) -> None:
         "--mode=root",
         "--variant=minbase",
         f"--include={','.join(recipe.packages)}",
-        *(f"--aptopt={option}" for option in _apt_options()),
+        *(f"--aptopt={option}" for option in (*_apt_options(), *recipe.options)),
         *(f"--customize-hook={hook}" for hook in hooks),
         recipe.suite,
         str(tar),
@@ -280,9 +280,9 @@ def _say(step: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Build the images of the kinds named, or all; print the reference of each."""
+    """Build the images of the kinds named, or all that are needed early; print the reference of each."""
     try:
-        for kind in arguments or kinds():
+        for kind in arguments or (one.kind for one in RECIPES.values() if one.is_early):
             sys.stdout.write(ensure(kind, _say) + "\n")
     except RealError as error:
         sys.stderr.write(f"{error}\n")

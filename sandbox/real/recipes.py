@@ -57,6 +57,10 @@ _DATABASE_SETUP = (
 )  # fmt: skip
 
 
+# Debian's stable releases have no MySQL server.
+_MYSQL = "mysql-9"
+_MYSQL_SETUP = ('rm -rf "$1"/var/lib/mysql',)
+
 _DATABASES = {"postgresql-17": "debian-13", "postgresql-15": "debian-12"}
 """The package of each database server, and the system that has it."""
 
@@ -71,6 +75,8 @@ class Recipe:
         packages: what is installed beyond the minimal system.
         files: the directory below `image_files/` whose files go in.
         setup: shell lines run at the end, `$1` the new root.
+        options: apt's, for this image alone.
+        is_early: built ahead of need with the others; otherwise when it is asked for by name.
     """
 
     kind: str
@@ -78,6 +84,9 @@ class Recipe:
     packages: tuple[str, ...]
     files: str
     setup: tuple[str, ...]
+    # Images that have none of these keep their names.
+    options: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    is_early: bool = dataclasses.field(default=True, repr=False)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -90,6 +99,16 @@ RECIPES: dict[str, Recipe] = {
         *(
             Recipe(kind, SYSTEMS[system].suite, (kind, "ca-certificates"), "database", _DATABASE_SETUP)
             for kind, system in _DATABASES.items()
+        ),
+        Recipe(
+            _MYSQL,
+            "sid",
+            ("mysql-server", "ca-certificates"),
+            "mysql",
+            _MYSQL_SETUP,
+            # A mirror may have last been given a list of sid's packages some days ago.
+            options=('Acquire::Check-Valid-Until "false"',),
+            is_early=False,
         ),
     )
 }
