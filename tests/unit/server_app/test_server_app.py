@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import socket
+import sys
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -146,6 +147,27 @@ def test_an_mlflow_that_has_changed_is_refused_in_a_sentence(monkeypatch: pytest
         around_mlflow.AnotherMlflowError, match=re.escape("does not know MLflow 9.9.9: json.create_app")
     ):
         around_mlflow.check()
+
+
+@pytest.mark.parametrize(
+    ("store", "driver"),
+    [
+        ("postgresql+psycopg2://db/mlflow", "psycopg2"),
+        ("mysql+pymysql://db/mlflow", "pymysql"),
+        ("sqlite:////data/mlflow.db", None),
+        ("", "psycopg2"),
+    ],
+)
+def test_a_release_without_the_driver_of_its_store_is_refused(
+    monkeypatch: pytest.MonkeyPatch, store: str, driver: str | None
+) -> None:
+    if store:
+        monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", store)
+    monkeypatch.setattr(around_mlflow, "NEEDED", ())
+    for module in ("psycopg2", "pymysql"):
+        monkeypatch.setitem(sys.modules, module, None)
+    missing = [one for one in around_mlflow.differences() if re.match("psycopg2:|pymysql:", one)]
+    assert [one.partition(":")[0] for one in missing] == ([driver] if driver else [])
 
 
 def test_every_file_of_the_app_comes_into_a_release() -> None:

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -214,17 +215,17 @@ def test_it_imports_says_so_waits_and_opens_nothing_before(
     told.touch()
     monkeypatch.setenv(start.WAIT, str(told))
     monkeypatch.setattr(start, "load", lambda: done.append("imported"))
+    monkeypatch.setattr(start, "replace", lambda: done.append("in place"))
     monkeypatch.setattr(start, "prepare", lambda: done.append("stores opened"))
     monkeypatch.setattr(start, "taken", lambda *_: lambda words: done.append(words[0]))
-    monkeypatch.setitem(sys.modules, "mlflow.server", start)
     serving = threading.Thread(target=start.serve, daemon=True)
     serving.start()
     assert systemd.recv(1000).decode() == f"STATUS=imported; waits for {told} to go"
-    assert done == ["imported"]
+    assert done == ["imported", "in place"]
     assert serving.is_alive()
     told.unlink()
     serving.join(30)
-    assert done == ["imported", "stores opened", "server"]
+    assert done == ["imported", "in place", "stores opened", "server"]
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["is not there", "is not named"])
@@ -271,7 +272,19 @@ def test_an_mlflow_that_starts_otherwise_is_refused() -> None:
     assert ("uvicorn.supervisors.multiprocess", "get_subprocess", 3) in around_mlflow.CALLS
 
 
+def test_a_server_changes_no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {name: ModuleType(name) for name in ("mlflow.server", *(one for one, *_ in start.MIGRATIONS))}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(around_mlflow, "version", lambda _: "1.2.3")
+    start.replace()
+    for name, function, arguments in start.MIGRATIONS:
+        with pytest.raises(around_mlflow.AnotherSchemaError, match=r"another schema than MLflow 1\.2\.3"):
+            getattr(modules[name], function)(*[None] * arguments)
+
+
 def test_workers_find_in_place_what_they_know() -> None:
     """They ask what `check` asks, where the replacements are."""
-    for function, arguments in ((start.start_uvicorn, 1), (start.worker, 3)):
+    replaced = [(start.never_migrate, arguments) for *_, arguments in start.MIGRATIONS]
+    for function, arguments in ((start.start_uvicorn, 1), (start.worker, 3), *replaced):
         inspect.signature(function).bind(*[None] * arguments)

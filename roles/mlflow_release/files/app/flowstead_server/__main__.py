@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flowstead_server.around_mlflow import AnotherMlflowError, check
+from flowstead_server.around_mlflow import AnotherMlflowError, AnotherSchemaError, check
 from flowstead_server.start import serve
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
         arguments: none, or ``check``.
 
     Returns:
-        The exit code: 0, or 1 with a sentence where this MLflow is not known.
+        The exit code: 0, or 1 with a sentence where this MLflow is not known, or not for these databases.
 
     """
     try:
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
             check()
             return 0
         serve()
-    except AnotherMlflowError as error:
+    except (AnotherMlflowError, AnotherSchemaError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

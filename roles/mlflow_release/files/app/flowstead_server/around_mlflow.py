@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import secrets
 import tempfile
 from functools import reduce
@@ -24,8 +25,14 @@ from flowstead_server.settings import CHANGES, Settings
 # What this app calls, and with how many arguments. `create_app` makes the app with its login; the next is
 # what `mlflow server` does before it has workers for the name basic-auth, and no other; the next three look a
 # login up, and remember it for MLflow's own check; then how workers are started (start.py); the last ones are
-# about the bucket (artifacts.py).
+# about the bucket (artifacts.py), and what changes tables.
 _S3 = "mlflow.store.artifact.s3_artifact_repo"
+# What MLflow changes tables with when a server starts, where it looks it up.
+MIGRATIONS: tuple[tuple[str, str, int], ...] = (
+    ("mlflow.store.db.utils", "_initialize_tables", 1),
+    ("mlflow.store.model_registry.sqlalchemy_store", "_initialize_tables", 1),
+    ("mlflow.server.auth.db.utils", "upgrade", 2),
+)
 CALLS: tuple[tuple[str, str, int], ...] = (
     ("mlflow.server.auth", "create_app", 0),
     ("mlflow.server", "_bootstrap_basic_auth", 0),
@@ -42,12 +49,20 @@ CALLS: tuple[tuple[str, str, int], ...] = (
     (_S3, "S3ArtifactRepository.parse_s3_compliant_uri", 2),
     (_S3, "S3ArtifactRepository._get_s3_client", 1),
     ("mlflow.utils.mime_type_utils", "_guess_mime_type", 1),
+    *MIGRATIONS,
 )
 # What the server needs in addition to MLflow: a lock of one's own may lack it.
-NEEDED = ("boto3", "psycopg2", "uvicorn")
+NEEDED = ("boto3", "uvicorn")
+# By the address of the store, its driver.
+DRIVERS = {"postgresql": "psycopg2", "mysql": "pymysql"}
+STORE = "MLFLOW_BACKEND_STORE_URI"
 # What such a server tells its workers (mlflow/environment_variables.py).
 BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"
 INTERNAL_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - a name
+
+
+class AnotherSchemaError(Exception):
+    """The databases have another schema than the release that is to serve them."""
 
 
 class AnotherMlflowError(Exception):
@@ -62,7 +77,9 @@ def taken(module: str, name: str) -> Any:
 def differences() -> list[str]:
     """Say where this MLflow is not as this app knows it."""
     found = []
-    for module in NEEDED:
+    # Where a release is installed, no store is known yet.
+    engine = re.split("[+:]", os.environ.get(STORE, "postgresql:"))[0]
+    for module in (*NEEDED, *filter(None, [DRIVERS.get(engine)])):
         try:
             importlib.import_module(module)
         except ImportError as error:
@@ -92,6 +109,19 @@ def check() -> None:
             f"Flowstead's server app does not know MLflow {version('mlflow')}: {'; '.join(found)}."
             " Stay with the release that serves until there is a Flowstead for this one."
         )
+
+
+def never_migrate(*_: Any) -> None:
+    """Be called in place of what changes tables: a server's rights may not prevent it, as a file knows none.
+
+    Raises:
+        AnotherSchemaError: always.
+
+    """
+    raise AnotherSchemaError(
+        f"The databases have another schema than MLflow {version('mlflow')}, which must not change it while"
+        " it starts. Run site.yml: it migrates a copy of them, with a way back."
+    )
 
 
 def prepare() -> None:

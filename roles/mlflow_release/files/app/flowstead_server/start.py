@@ -19,7 +19,7 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-from flowstead_server.around_mlflow import check, prepare, taken
+from flowstead_server.around_mlflow import MIGRATIONS, check, never_migrate, prepare, taken
 
 # Names the file that is made before a server is started for later, and removed when it should serve.
 WAIT = "FLOWSTEAD_WAIT_FILE"
@@ -91,10 +91,17 @@ def wait(pause: Callable[[float], None] = time.sleep) -> None:
 def serve() -> None:
     """Be `mlflow server`, with workers that share what was imported."""
     load()
+    replace()
     wait()
     prepare()
-    instead("mlflow.server", "_exec_cmd", start_uvicorn)
     taken("mlflow.cli", "cli")(["server", "--app-name", "flowstead"])
+
+
+def replace() -> None:
+    """Have MLflow start its workers otherwise, and change no tables."""
+    for module, name, _ in MIGRATIONS:
+        instead(module, name, never_migrate)
+    instead("mlflow.server", "_exec_cmd", start_uvicorn)
 
 
 def instead(module: str, name: str, function: Callable[..., Any]) -> None:
