@@ -18,10 +18,19 @@ LOCKS = Path(__file__).resolve().parent.parent / "roles" / "mlflow_release" / "f
 # The oldest Python of a supported host: Ubuntu 22.04's.
 OLDEST_PYTHON = "3.10"
 
-# What the server needs besides MLflow itself: its login (Flask-WTF), the database driver of the store URI
-# (postgresql+psycopg2), the S3 client, what the app around MLflow counts wrong logins with (limits), and the
-# event loop and HTTP parser that uvicorn takes when they are there. None is in MLflow's plain installation.
-REQUIREMENTS = ("mlflow[auth]=={version}", "psycopg2-binary", "boto3", "limits", "uvloop", "httptools")
+# What the server needs besides MLflow itself: its login (Flask-WTF), the drivers of its stores' addresses
+# (postgresql+psycopg2, and mysql+pymysql, 46 kB of Python), the S3 client, what the app around MLflow counts
+# wrong logins with (limits), and the event loop and HTTP parser that uvicorn takes when they are there. None
+# is in MLflow's plain installation.
+REQUIREMENTS = (
+    "mlflow[auth]=={version}",
+    "psycopg2-binary",
+    "pymysql",
+    "boto3",
+    "limits",
+    "uvloop",
+    "httptools",
+)
 
 
 def compile_lock(version: str, lock: Path) -> str:
