@@ -22,7 +22,9 @@ sys.path.insert(0, str(PLUGIN.parents[2] / "mlflow_data/files/host"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have one database server for all tests that need one."""
-    import postgresql_server  # noqa: PLC0415 - it needs what has been loaded above
+    """Have one database server of each kind for all tests that need one."""
+    import mysql_server  # noqa: PLC0415 - they need what has been loaded above
+    import postgresql_server  # noqa: PLC0415
 
     config.pluginmanager.register(postgresql_server)
+    config.pluginmanager.register(mysql_server)

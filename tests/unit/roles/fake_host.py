@@ -158,7 +158,7 @@ class FakeHost(Host):
         if "copies" in addresses:
             self.act("migrate the copies", lambda: setattr(world, "copies", self.world.schemas[version]))
             return
-        fresh = [addresses[name] for name in NAMES]
+        fresh = list(addresses.values())
 
         def migrate(names: list[str]) -> None:
             world.databases.update(
@@ -234,8 +234,15 @@ class FakeHost(Host):
                 half and (lambda name=name: half(name)),  # type: ignore[misc]
             )
 
+    def data_prepare(self, _backup: str) -> dict[str, Any]:
+        fresh = self.world.databases
+        self.each("make fresh", lambda name: fresh.update({f"{name}_fresh": ("", "")}))
+        # One has rows alone in its dumps.
+        return {"addresses": {NAMES[0]: f"{NAMES[0]}_fresh"}}
+
     def data_restore(self, backup: str) -> None:
         fresh = self.world.databases
+        assert fresh[f"{NAMES[0]}_fresh"][0] == self.world.schemas[OLD]
         self.each(
             "restore",
             lambda name: fresh.update({f"{name}_fresh": (self.world.schemas[OLD], f"of {backup}")}),

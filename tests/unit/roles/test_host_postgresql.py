@@ -62,6 +62,7 @@ def engine(server, authority, do, tmp_path, monkeypatch):
     databases = tuple(
         Database(
             name=name,
+            engine="postgresql",
             version_table="version",
             uri=uri(APPLICATION, name),
             owner_uri=uri(OWNER, name),

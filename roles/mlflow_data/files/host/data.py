@@ -10,13 +10,13 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from flowstead_host.engines import Engine, engine_of
+from flowstead_host.engines import Engines
 from flowstead_host.errors import ChangeError
-from flowstead_host.settings import SPOOL, Settings, read_settings
+from flowstead_host.settings import SPOOL, Database, Settings, read_settings
 
 if TYPE_CHECKING:
     from flowstead_host.backups import Backups
@@ -31,18 +31,18 @@ class Data:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.engine: Engine = engine_of(settings)
+        self.engines = Engines(settings)
 
     @cached_property
     def backups(self) -> Backups:
         """The backups; their libraries take a while to load, which not every question needs."""
         from flowstead_host.backups import Backups  # noqa: PLC0415 - only where it is needed
 
-        return Backups(self.settings, self.engine)
+        return Backups(self.settings, self.engines)
 
     def check(self) -> dict[str, Any]:
         """See that a change of the data will work, before anything is held up for it."""
-        self.engine.check()
+        self.engines.check()
         return {"database_mib": self.backups.check_room() >> 20}
 
     def dump(self, reason: str, version: str, *, tidy: bool) -> dict[str, Any]:
@@ -58,12 +58,20 @@ class Data:
 
     def fresh(self) -> dict[str, Any]:
         """Copy the databases as they are; return the copies' addresses."""
-        self.engine.make_fresh(copied=True)
-        return self.addresses(self.engine.fresh_uri(one) for one in self.settings.databases)
+        self.engines.make_fresh(copied=True)
+        return self.fresh_addresses(self.settings.databases)
 
-    def addresses(self, uris: Any) -> dict[str, Any]:
-        """Return addresses by what MLflow has there."""
-        return dict(zip(STORES, uris))
+    def prepare(self, name: str) -> dict[str, Any]:
+        """Have a backup and fresh databases for it; return the addresses of those that need tables first."""
+        return {"addresses": self.fresh_addresses(self.backups.prepare(name))}
+
+    def fresh_addresses(self, databases: Container[Database]) -> dict[str, Any]:
+        """Return addresses of fresh databases, by what MLflow has there."""
+        return {
+            store: self.engines.of(one).fresh_uri(one)
+            for store, one in zip(STORES, self.settings.databases)
+            if one in databases
+        }
 
     def copy(self, depth: str) -> dict[str, Any]:
         """Fill the copies for rehearsals."""
@@ -71,42 +79,43 @@ class Data:
             self.backups.check_room()
         COPIES.mkdir(exist_ok=True)
         for database in self.settings.databases:
-            self.engine.copy(database, depth, COPIES)
+            self.engines.of(database).copy(database, depth, COPIES)
         shutil.rmtree(COPIES)
         uris = (one.copy_owner_uri for one in self.settings.databases)
-        return {"copied": depth, "addresses": self.addresses(uris)}
+        return {"copied": depth, "addresses": dict(zip(STORES, uris))}
 
     def wipe(self) -> dict[str, Any]:
         """Empty the copies for rehearsals."""
         for database in self.settings.databases:
-            self.engine.wipe(database)
+            self.engines.of(database).wipe(database)
         shutil.rmtree(COPIES, ignore_errors=True)
         return {}
 
     def drop_fresh(self) -> dict[str, Any]:
         """Remove fresh databases."""
-        self.engine.drop_fresh()
+        self.engines.drop_fresh()
         return {}
 
     def drop_old(self) -> dict[str, Any]:
         """Remove what served before a switch."""
-        self.engine.drop_old()
+        self.engines.drop_old()
         return {}
 
     def answer(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Do what was asked."""
-        engine = self.engine
+        engines = self.engines
         asked: dict[str, Callable[[], dict[str, Any]]] = {
             "check": self.check,
             "take": lambda: {"name": self.backups.take(arguments.reason, arguments.version)},
             "keep": lambda: self.backups.keep(arguments.name),
             "dump": lambda: self.dump(arguments.reason, arguments.version, tidy=arguments.tidy),
+            "prepare": lambda: self.prepare(arguments.name),
             "restore": lambda: self.backups.restore(arguments.name),
             "show": lambda: self.backups.manifest(arguments.name),
             "list": lambda: {"backups": self.backups.names()},
             "fresh": self.fresh,
-            "switch": lambda: {"switched": engine.switch()},
-            "switch-back": lambda: {"switched": engine.switch_back()},
+            "switch": lambda: {"switched": engines.switch()},
+            "switch-back": lambda: {"switched": engines.switch_back()},
             "drop-fresh": self.drop_fresh,
             "drop-old": self.drop_old,
             "copy": lambda: self.copy(arguments.depth),
@@ -127,7 +136,7 @@ def parse() -> argparse.Namespace:
         taking.add_argument("reason")
         taking.add_argument("version")
     taking.add_argument("--tidy", action="store_true", help="keep no copy on this host")
-    for word in ("keep", "restore", "show"):
+    for word in ("keep", "prepare", "restore", "show"):
         asked.add_parser(word).add_argument("name")
     asked.add_parser("copy").add_argument("depth", choices=["schema", "full"])
     return parser.parse_args()

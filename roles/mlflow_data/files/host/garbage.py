@@ -32,6 +32,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun, SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -117,6 +118,7 @@ class Garbage:
     def take(self, kind: str, name: Any) -> None:
         """Remove one thing and what belongs to it; nothing of it if somebody has restored it meanwhile."""
         with Session(self.store.engine) as session, session.begin():
+            lock(session)
             key, title, place, _ = COLUMNS[kind]
             query = session.query(title, place).filter(key == name)
             row = self.old(kind, query).with_for_update().one_or_none()
@@ -193,6 +195,14 @@ class Garbage:
         if self.elsewhere:
             told.append(f"Left alone, as they are not among the artifacts: {self.elsewhere} folders.")
         return {"counts": self.counts, "told": told}
+
+
+def lock(session: Session) -> None:
+    """Lock everything where no row can be locked: in SQLite one writes at a time, from the first look on."""
+    if session.get_bind().dialect.name == "sqlite":
+        # With what MLflow's own sessions begin with (mlflow/store/db/utils.py).
+        for statement in ("PRAGMA foreign_keys = ON", "PRAGMA busy_timeout = 20000", "BEGIN IMMEDIATE"):
+            session.execute(text(statement))
 
 
 def in_use(session: Session) -> dict[str, str]:

@@ -3,7 +3,7 @@
 
 Run with the release's own Python. Prints JSON: state is "same", "older" (the databases must be migrated;
 also: empty) or "newer" (made by a release that this one does not know); server and pg_dump are the major
-versions of the database server and of what would back it up.
+versions of PostgreSQL and of what would back it up, 0 where no database is in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from flowstead_host.engines import engine_of
+from flowstead_host.engines import Engines
 from flowstead_host.errors import ChangeError
 from flowstead_host.settings import read_settings
 
@@ -52,18 +52,18 @@ def main() -> None:
         raise ChangeError(f"{sys.executable} has no MLflow")
     mlflow = Path(specification.origin).parent
     settings = read_settings()
-    engine = engine_of(settings)
+    engines = Engines(settings)
     states, databases, release = [], [], []
     for database, folder in zip(settings.databases, MIGRATIONS):
         known, heads = revisions(mlflow / folder)
-        present = engine.revision(database)
+        present = engines.of(database).revision(database)
         databases.append(present or "empty")
         release.extend(sorted(heads))
         states.append(
             "same" if present in heads else "older" if present is None or present in known else "newer"
         )
     state = "newer" if "newer" in states else "older" if "older" in states else "same"
-    print(json.dumps({"state": state, "databases": databases, "release": release, **engine.versions()}))
+    print(json.dumps({"state": state, "databases": databases, "release": release, **engines.versions()}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ import boto3
 import boto3.exceptions
 import botocore.exceptions
 
-from flowstead_host.engines import Engine
+from flowstead_host.engines import Engines
 from flowstead_host.errors import ChangeError
-from flowstead_host.settings import SPOOL, Settings
+from flowstead_host.settings import SPOOL, Database, Settings
 
 # So many backups are named to a caller who asks for one that is not there.
 NAMED = 5
@@ -44,9 +45,9 @@ def must_be_new(params: dict[str, Any], **_: Any) -> None:
 class Backups:
     """The backups of MLflow's databases."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engines: Engines) -> None:
         self.databases = settings.databases
-        self.engine = engine
+        self.engines = engines
         self.region = settings.backups.region
         self.bucket = settings.backups.bucket
         self.prefix = settings.backups.prefix.strip("/")
@@ -62,7 +63,7 @@ class Backups:
 
     def check_room(self) -> int:
         """See that there is room for a dump and for what is made of it to put it back; return the size."""
-        size = self.engine.size()
+        size = self.engines.size()
         free = shutil.disk_usage(SPOOL).free
         if free < 2 * size:
             raise ChangeError(
@@ -78,11 +79,19 @@ class Backups:
         folder.mkdir(parents=True)
         files = []
         for database in self.databases:
-            rows = self.engine.dump(database, folder / f"{database.name}.dump")
+            engine = self.engines.of(database)
+            rows = engine.dump(database, folder / f"{database.name}.dump")
             if not rows:
                 shutil.rmtree(folder)
                 return ""
-            files.append({"database": database.name, "schema": self.engine.revision(database), "rows": rows})
+            files.append(
+                {
+                    "database": database.name,
+                    "engine": database.engine,
+                    "schema": engine.revision(database),
+                    "rows": rows,
+                }
+            )
         manifest = {"name": name, "mlflow_version": version, "reason": reason, "files": files}
         (folder / "taken.json").write_text(json.dumps(manifest))
         return name
@@ -91,9 +100,9 @@ class Backups:
         """Prove that a backup can be read back whole, and put it into the bucket."""
         folder = SPOOL / name
         manifest: dict[str, Any] = json.loads((folder / "taken.json").read_text())
-        for file in manifest["files"]:
-            path = folder / f"{file['database']}.dump"
-            found, rows = self.engine.verify(path), file["rows"]
+        for database, file in self.matched(manifest):
+            path = folder / f"{database.name}.dump"
+            found, rows = self.engines.of(database).verify(path), file["rows"]
             if found != rows:
                 wrong = sorted(table for table in rows if rows[table] != found.get(table))
                 raise ChangeError(
@@ -125,19 +134,36 @@ class Backups:
         """Keep no copy on this host."""
         shutil.rmtree(SPOOL / name)
 
-    def restore(self, name: str) -> dict[str, Any]:
-        """Fill fresh databases with a backup's data."""
+    def prepare(self, name: str) -> list[Database]:
+        """Have a backup here, and fresh databases for it; return those whose tables the release must make."""
         # Of one that was killed; they may fill the disk.
         for left in SPOOL.glob("*/*.sql"):
             left.unlink()
+        self.fetch(name)
+        self.engines.make_fresh(copied=False)
+        return [one for one in self.databases if self.engines.of(one).restores_rows]
+
+    def restore(self, name: str) -> dict[str, Any]:
+        """Fill the fresh databases with a backup's data."""
         folder, manifest = self.fetch(name)
-        for database in self.databases:
-            if database.name not in {file["database"] for file in manifest["files"]}:
-                raise ChangeError(f"The backup {name} has no dump of {database.name}")
-        self.engine.make_fresh(copied=False)
-        for database in self.databases:
-            self.engine.restore(database, folder / f"{database.name}.dump")
+        for database, _ in self.matched(manifest):
+            self.engines.of(database).restore(database, folder / f"{database.name}.dump")
         return {"name": name, "mlflow_version": manifest["mlflow_version"]}
+
+    def matched(self, manifest: Mapping[str, Any]) -> list[tuple[Database, dict[str, Any]]]:
+        """Return each database with what a manifest says of its dump; raise ChangeError where they differ."""
+        files = {file["database"]: file for file in manifest["files"]}
+        for database in self.databases:
+            if database.name not in files:
+                raise ChangeError(f"The backup {manifest['name']} has no dump of {database.name}")
+            # Those of an earlier Flowstead do not say it.
+            engine = files[database.name].get("engine", "postgresql")
+            if engine != database.engine:
+                raise ChangeError(
+                    f"The backup {manifest['name']} has a dump of {engine} for {database.name}, which is in "
+                    f"{database.engine} now. Restore it where {engine} still is"
+                )
+        return [(database, files[database.name]) for database in self.databases]
 
     def fetch(self, name: str) -> tuple[Path, dict[str, Any]]:
         """Return a backup's folder and manifest, from this host or the bucket, every hash checked."""
@@ -175,6 +201,7 @@ class Backups:
             key = f"{self.prefix}/{name}/manifest.json"
             text = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         manifest: dict[str, Any] = json.loads(text)
+        self.matched(manifest)
         return manifest
 
     def names(self) -> list[str]:

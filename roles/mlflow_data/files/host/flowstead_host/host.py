@@ -254,7 +254,9 @@ class Host:
         shutil.rmtree(SPOOL, ignore_errors=True)
 
     def begin_owner(self) -> None:
-        """Begin to fetch the owner's password, while other things are done."""
+        """Begin to fetch the owner's password, while other things are done; where there is one."""
+        if not self.settings.owner_passfile_unit:
+            return
         what = "The password of the databases' owner could not be fetched"
         self.waiting["owner"] = Program("systemctl", "start", self.settings.owner_passfile_unit, what=what)
 
@@ -275,6 +277,8 @@ class Host:
 
     def forget_owner(self) -> None:
         """Remove the owner's password."""
+        if not self.settings.owner_passfile:
+            return
         Path(self.settings.owner_passfile).unlink(missing_ok=True)
 
     # Time

@@ -27,10 +27,11 @@ class Gateway:
 class Database:
     """One of MLflow's databases: its addresses for the server and for the owner, and those of its copy.
 
-    `version_table` is where Alembic notes the revision of its schema.
+    `engine` is a module in engines/; `version_table` is where Alembic notes the revision of its schema.
     """
 
     name: str
+    engine: str
     version_table: str
     uri: str
     owner_uri: str
@@ -49,7 +50,10 @@ class Backups:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the role tells the programs; no secret is among it."""
+    """Everything that the role tells the programs; no secret is among it.
+
+    The files of the owner's password are empty names where no database has an owner of its own.
+    """
 
     home: str
     config_dir: str
@@ -65,7 +69,6 @@ class Settings:
     room_for_two: bool
     garbage_age: str
     rehearsal_port: int
-    engine: str
     gateway: Gateway
     databases: tuple[Database, ...]
     backups: Backups

@@ -21,6 +21,7 @@ from psycopg2 import sql
 
 from flowstead_host.engines import postgresql_names as names
 from flowstead_host.engines import postgresql_scripts
+from flowstead_host.engines.names import fresh, old
 from flowstead_host.errors import ChangeError
 from flowstead_host.programs import command
 from flowstead_host.settings import Database, Settings
@@ -43,6 +44,8 @@ def libpq(uri: str) -> str:
 
 class PostgreSQL:
     """The databases on a PostgreSQL server."""
+
+    restores_rows = False
 
     def __init__(self, settings: Settings) -> None:
         self.databases = settings.databases
@@ -190,27 +193,27 @@ class PostgreSQL:
         head, mark, tail = database.owner_uri.rpartition(f"/{database.name}?")
         if not mark:
             raise ChangeError(f"the address {database.owner_uri} does not name the database {database.name}")
-        return f"{head}/{names.fresh(database.name)}?{tail}"
+        return f"{head}/{fresh(database.name)}?{tail}"
 
     def switch(self) -> bool:
         """Give fresh databases the names of those that serve, all in one transaction."""
-        self.leave(*names.of(self.databases, names.fresh))
+        self.leave(*names.of(self.databases, fresh))
         with self.beside() as cursor:
             return names.switch(cursor, self.databases)
 
     def switch_back(self) -> bool:
         """Take that back, in one transaction."""
-        self.leave(*names.of(self.databases, names.old, names.fresh))
+        self.leave(*names.of(self.databases, old, fresh))
         with self.beside() as cursor:
             return names.switch_back(cursor, self.databases)
 
     def drop_fresh(self) -> None:
         """Remove fresh databases that did not get the others' names."""
-        self.drop(*(names.fresh(database.name) for database in self.databases))
+        self.drop(*(fresh(database.name) for database in self.databases))
 
     def drop_old(self) -> None:
         """Remove what served before a switch; it is gone then."""
-        self.drop(*(names.old(database.name) for database in self.databases))
+        self.drop(*(old(database.name) for database in self.databases))
 
     def drop(self, *databases: str) -> None:
         """Remove databases, where they are there."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg2 import sql
 
+from flowstead_host.engines.names import fresh, old
 from flowstead_host.errors import ChangeError
 from flowstead_host.settings import Database
 
@@ -36,16 +37,6 @@ OTHERS = """
 SELECT DISTINCT usename FROM pg_stat_activity
  WHERE datname = ANY(%s) AND usename IS NOT NULL AND usename <> 'rdsadmin' ORDER BY 1
 """
-
-
-def fresh(name: str) -> str:
-    """Return the name of the database that is filled to take another's place."""
-    return f"{name}_fresh"
-
-
-def old(name: str) -> str:
-    """Return the name of the database that served before a switch."""
-    return f"{name}_old"
 
 
 def of(databases: Iterable[Database], *others: Callable[[str], str]) -> Iterator[str]:
