@@ -70,7 +70,7 @@ def older(
         "systemctl start flowstead-secrets@pgpass-owner; cd /usr/local/lib/flowstead/mlflow; "
         f"/opt/mlflow/releases/{NEWEST}/bin/python -B -c '"
         "import data; one = data.Data(data.read_settings()); "
-        "[one.engine.replace(base.owner_uri) for base in one.settings.databases]'; "
+        "[one.engines.of(base).replace(base.owner_uri) for base in one.settings.databases]'; "
         "rm /run/flowstead/pgpass-owner"
     )
     deployment.playbook("site.yml", *use(OLDER_SCHEMA))
