@@ -25,9 +25,16 @@ CONNECTIONS = """
 cd /etc/mlflow
 settings=$(sed -n 's/.*"version": "\\([^"]*\\)".*/\\1/p' serving.json).env
 value() { sed -n "s/^$1=//p" "$settings"; }
+uri=$(value MLFLOW_BACKEND_STORE_URI)
+case $uri in sqlite:*)
+    folder=$(dirname "${uri#sqlite:///}")
+    echo "none: the databases are files in $folder"
+    df -h --output=used,avail,pcent,target "$folder"
+    exit;;
+esac
 pool=$(($(value MLFLOW_SQLALCHEMYSTORE_POOL_SIZE) + $(value MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW)))
 export PGPASSFILE=$(value PGPASSFILE)
-psql --no-psqlrc --tuples-only --no-align "$(value MLFLOW_BACKEND_STORE_URI | sed s/+psycopg2//)" --command="
+psql --no-psqlrc --tuples-only --no-align "$(echo "$uri" | sed s/+psycopg2//)" --command="
 SELECT format('%s open by MLflow, which takes %s at most; %s by all, of the database''s %s',
 count(*) FILTER (WHERE usename = current_user) - 1, $((3 * $(value MLFLOW_WORKERS) * pool)),
 count(*) - 1, current_setting('max_connections'))

@@ -16,9 +16,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-from provisioner.outputs import Outputs
+from provisioner.outputs import DatabaseOutputs, Outputs, VolumeOutputs
 
 PROJECT = Path(__file__).resolve().parents[3]
+ROLES_FACTS = ("mlflow_release_facts", "mlflow_server_facts")
 GIVEN = yaml.safe_load((PROJECT / "inventory" / "group_vars" / "tracking_servers.yml").read_text())
 DEFAULTS = {
     path.parts[-3]: yaml.safe_load(path.read_text()) or {}
@@ -127,8 +128,38 @@ def test_where_nothing_is_known_better_a_name_is_the_roles_own() -> None:
     by_roles = {name for name, value in GIVEN.items() if name in own and not any(named(value))}
     values = {name: templar.template(variables[name]) for name in by_roles}
     assert values["database_access_databases"] == ["mlflow", "mlflow_auth"]
-    # Only with a gateway is there an authority to check it by.
-    assert {name for name in by_roles if values[name] != own[name]} == {"mlflow_server_gateway_ca_file"}
+    # Only a gateway has an authority to check it by, and only MLflow a user whose the files are.
+    assert {name for name in by_roles if values[name] != own[name]} == {
+        "mlflow_server_gateway_ca_file",
+        "data_volume_owner",
+        "data_volume_group",
+        "data_volume_mode",
+    }
+
+
+PARTS = {kind: made_up(kind) for kind in (DatabaseOutputs, VolumeOutputs)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "path", "refused"),
+    [
+        (DatabaseOutputs, "database_access", "", ["a-master_secret_arn", "a-ca_secret_arn"]),
+        (VolumeOutputs, "data_volume", "/var/lib/mlflow-data", ["a-ca_secret_arn"]),
+    ],
+)
+def test_the_roles_of_either_kind_of_deployment_are_told_all(
+    kind: type, role: str, path: str, refused: list[str]
+) -> None:
+    outputs = {**made_up(Outputs), "database": PARTS[kind]}
+    facts = {name: {"served": [], "serving_port": 1, "config_dir": ""} for name in ROLES_FACTS}
+    variables = {name: trust(value) for name, value in {**GIVEN, "flowstead": outputs, **facts}.items()}
+    templar = Templar(loader=DataLoader(), variables=variables)
+    others = {"data_volume", "database_access"} - {role}
+    values = {name: templar.template(variables[name]) for name in GIVEN if not name.startswith(tuple(others))}
+    assert values["tracking_server_database_role"] == role
+    assert values["mlflow_server_database_path"] == path
+    assert bool(values["mlflow_server_database_host"]) != bool(path)
+    assert values["iam_credentials_refused_secret_arns"] == refused
 
 
 def trust(value: Any) -> Any:
