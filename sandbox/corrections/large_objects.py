@@ -1,8 +1,8 @@
 """S3: large objects live in files, and are read as far as they are asked for.
 
 moto reads all of an object for each range of it. It keeps one in a temporary file that is memory at first,
-and copies it to answer or to join it. Here one that has outgrown memory is a map of its file (mmap), which
-can be cut, hashed and written like bytes.
+and copies it to answer, to join it, or to list its versions. Here one that has outgrown memory is a map of
+its file (mmap), which can be cut, hashed and written like bytes.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class _Whole(mmap.mmap):
 def _patch(_: Infrastructure) -> None:
     """Replace what reads, joins and answers objects."""
     substitute(FakeKey, "value", property(_read, _write))
+    substitute(FakeKey, "__deepcopy__", _twin)
     substitute(FakeMultipart, "complete", _join)
     substitute(S3Response, "key_response", _unread(S3Response.key_response))
 
@@ -75,6 +76,13 @@ def _write(key: Any, value: Any) -> None:
         file = tempfile.TemporaryFile() if large else tempfile.SpooledTemporaryFile()  # noqa: SIM115 - the key closes it
         file.write(value)
     key._value_buffer, key.contentsize = file, len(value)  # noqa: SLF001 - moto's own
+
+
+def _twin(key: Any, _: Any) -> Any:
+    """Copy what is said of an object, for a list of versions; the content stays where it is."""
+    twin = object.__new__(type(key))
+    twin.__dict__.update(key.__dict__)
+    return twin
 
 
 def _join(upload: Any, body: Iterable[tuple[int, str]]) -> tuple[Any, str, Any]:

@@ -86,3 +86,21 @@ def test_an_object_in_one_piece_is_read_while_it_is_replaced(client, unique):
     assert begun + body.read() == old
     assert s3.get_object(**named)["Body"].read() == new
     assert s3.get_object(**named, PartNumber=1)["Body"].read() == new
+
+
+def test_the_versions_of_a_large_object_are_listed_and_deleted(client, unique):
+    s3, named = client("s3"), {"Bucket": unique, "Key": "large"}
+    s3.create_bucket(Bucket=unique)
+    s3.put_bucket_versioning(Bucket=unique, VersioningConfiguration={"Status": "Enabled"})
+    for size in (2 * MIB, 3 * MIB):
+        s3.put_object(**named, Body=bytes(size))
+    s3.delete_object(**named)
+    listed = s3.list_object_versions(Bucket=unique)
+    assert [(one["Size"], one["IsLatest"]) for one in listed["Versions"]] == [
+        (3 * MIB, False),
+        (2 * MIB, False),
+    ]
+    assert [one["IsLatest"] for one in listed["DeleteMarkers"]] == [True]
+    for one in (*listed["Versions"], *listed["DeleteMarkers"]):
+        s3.delete_object(**named, VersionId=one["VersionId"])
+    s3.delete_bucket(Bucket=unique)
