@@ -43,6 +43,14 @@ fi
 findmnt --fstab --noheadings --raw --output SOURCE,FSTYPE,OPTIONS "$path" | sed 's/^/fstab=/'
 true
 """
+# On another host the user's name may have another number: what was that user's is so again. The directory
+# comes last, so that this is done again if it was interrupted
+GIVE = r"""
+was=$(stat -c %u "$1")
+if [ "$was" != 0 ] && [ "$was" != "$(id -u "$2")" ]; then
+    find "$1" -xdev -mindepth 1 -uid "$was" -exec chown --no-dereference "$2:$3" {} +
+fi
+"""
 
 
 class VolumeError(Exception):
@@ -211,5 +219,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if "size" in found:
             do("community.general.filesystem", dev=device, fstype=FILE_SYSTEM, resizefs=True)
         if "directory" in found:
+            give = shlex.join(["sh", "-c", GIVE, "-", wanted.path, args["owner"], args["group"]])
+            said = self._low_level_execute_command(give, in_data=b"\n")
+            if said["rc"]:
+                raise VolumeError(
+                    f"The files in {wanted.path} cannot be given to {args['owner']}: {said['stderr']}"
+                )
             directory = {name: args[name] for name in ("path", "owner", "group", "mode")}
             do("ansible.builtin.file", state="directory", **directory)

@@ -10,7 +10,8 @@ description:
   - Finds the volume by its id, or by the name that it is attached by where the host shows no ids (instance
     types that are not of the Nitro system).
   - Makes an ext4 file system on a volume that has nothing on it, mounts it by its UUID and enters it in
-    C(/etc/fstab), grows it when the volume has grown, and gives its directory an owner.
+    C(/etc/fstab), grows it when the volume has grown, and gives its directory an owner. If the directory had
+    another one, who is not root, that one's files in it are given away with it.
     M(community.general.filesystem), M(ansible.posix.mount) and M(ansible.builtin.file) do so; they are sent
     only where something differs.
   - Never makes a file system where there is something else, and never hides files below a mount.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,6 +167,41 @@ def test_a_volume_that_has_grown_is_grown_into_and_nothing_else(run: Any) -> Non
     _, ansible = run([{**AS_WANTED, "size": str(40 * 1024**3)}])
     ((name, words),) = ansible.sent
     assert (name, words["resizefs"]) == ("community.general.filesystem", True)
+
+
+def test_files_of_the_directorys_former_owner_go_with_it_and_nobody_elses(
+    volume: Any, tmp_path: Path
+) -> None:
+    """A host's user of a name has another number than another host's."""
+    if os.geteuid() != 0:
+        pytest.skip("to give files away needs root")
+    inside = tmp_path / "directory"
+    inside.mkdir()
+    owners = {"mine": 4242, "roots": 0, "others": 4243, "directory/mine": 4242}
+    for name, uid in owners.items():
+        (tmp_path / name).touch()
+        os.chown(tmp_path / name, uid, uid)
+    (tmp_path / "link").symlink_to("others")
+    for name in ("link", ".", "directory"):
+        os.chown(tmp_path / name, 4242, 4242, follow_symlinks=False)
+    give = ["sh", "-c", volume.GIVE, "-", str(tmp_path), "daemon", "daemon"]
+    subprocess.run(give, check=True)
+    daemon = pwd.getpwnam("daemon").pw_uid
+    names = (*owners, "link", "directory", ".")
+    found = {name: (tmp_path / name).lstat().st_uid for name in names}
+    given = dict.fromkeys(("mine", "directory/mine", "link", "directory"), daemon)
+    # The directory itself is a module's.
+    assert found == {"roots": 0, "others": 4243, ".": 4242} | given
+    os.chown(tmp_path, 0, 0)
+    os.chown(tmp_path / "roots", 0, 0)
+    subprocess.run(give, check=True)
+    assert (tmp_path / "roots").stat().st_uid == 0
+
+
+def test_files_are_given_away_before_the_directory(run: Any) -> None:
+    _, ansible = run([{**AS_WANTED, "stat": "750 UNKNOWN UNKNOWN"}])
+    assert "chown" in ansible.commands[-1]
+    assert [name for name, _ in ansible.sent] == ["ansible.builtin.file"]
 
 
 def test_check_mode_shows_what_would_change_and_sends_nothing(run: Any) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from provisioner.config.database import ENGINES, Sqlite
 from provisioner.engine import plan
 from provisioner.engine.apply import apply
 from provisioner.engine.plan import Plan
@@ -16,11 +15,6 @@ from tests.unit.provisioner.copies import Copies
 from tests.unit.provisioner.moto_account import Account
 
 NONE: dict[str, Any] = {"database": {"engine": "none", "deletion_protection": False}}
-
-
-@pytest.fixture(autouse=True)
-def offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENGINES, "none", Sqlite)  # type: ignore[arg-type]  # it is a dict
 
 
 _stack, _policies = Copies(), dict[str, Any]()

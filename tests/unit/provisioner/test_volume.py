@@ -15,12 +15,11 @@ from tests.unit.provisioner.on_a_volume import (
     NONE,
     kept,
     live,
-    offered,
     sized,
     snapshots,
 )
 
-__all__ = ["kept", "offered"]
+__all__ = ["kept"]
 
 
 def test_there_is_no_database_service_and_nothing_of_one(kept: Account) -> None:

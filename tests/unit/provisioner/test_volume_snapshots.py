@@ -14,13 +14,12 @@ from tests.unit.provisioner.on_a_volume import (
     destroy,
     kept,
     live,
-    offered,
     snapshot,
     snapshots,
     state_of,
 )
 
-__all__ = ["kept", "offered"]
+__all__ = ["kept"]
 
 
 def test_a_destroy_takes_a_last_snapshot_first_and_deletes_the_nightly_ones(kept: Account) -> None:

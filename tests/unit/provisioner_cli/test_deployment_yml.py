@@ -104,7 +104,11 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         ("server: {count: 2}\n", 1, "server.count: must be 1, is the number 2: Flowstead makes one server"),
         ("server: {count: true}\n", 1, "server.count: must be a whole number, is true"),
         ("entrance: load_balancer\n", 1, "entrance: must be elastic_ip, is the text 'load_balancer'"),
-        ("database: {engine: mysql}\n", 1, "must be one of postgresql, aurora-postgresql, is the text 'm"),
+        (
+            "database: {engine: mysql}\n",
+            1,
+            "must be one of postgresql, aurora-postgresql, none, is the text 'm",
+        ),
         (
             "database: {readers: 1}\n",
             1,
@@ -160,7 +164,7 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
             1,
             "pg_dump 17 of server.image debian-13 cannot back up database.engine_version 18",
         ),
-        ("database: {engine: [a]}\n", 1, "must be one of postgresql, aurora-postgresql, is a list"),
+        ("database: {engine: [a]}\n", 1, "must be one of postgresql, aurora-postgresql, none, is a list"),
         ("server: {image: debain-13}\n", 1, "must be one of debian-13, debian-12, ubuntu"),
         ("server: {instance_type: db.t3.small}\n", 1, "is not an EC2 instance type"),
         ("database: {instance_class: t4g.micro}\n", 1, "did you forget `db.` before it?"),

@@ -1,27 +1,17 @@
 """deployment.yml and the commands where the data are on a volume, and in no database service."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from provisioner.config.database import ENGINES, Sqlite
+from provisioner import config
 from tests.unit.provisioner_cli.conftest import files
 
+PROJECT = Path(__file__).resolve().parents[3]
 NONE = "database: {engine: none, deletion_protection: false}\n"
 
 
-@pytest.fixture
-def _offered(monkeypatch):
-    monkeypatch.setitem(ENGINES, "none", Sqlite)
-
-
-def test_it_is_refused_until_the_hosts_can_use_it(refused):
-    assert refused(NONE) == [
-        "deployment.yml:1: database.engine: must be one of postgresql, aurora-postgresql, is the text 'none'",
-    ]
-
-
-@pytest.mark.usefixtures("_offered")
 def test_its_keys_have_defaults(accepted):
     database = accepted("database: {engine: none}\n").database
     assert database.model_dump() == {
@@ -34,7 +24,6 @@ def test_its_keys_have_defaults(accepted):
     assert accepted("server: {image: debian-12}\ndatabase: {engine: none}\n")
 
 
-@pytest.mark.usefixtures("_offered")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -69,14 +58,12 @@ def test_what_it_has_not_is_refused(refused, text, words):
     assert line.startswith(f"deployment.yml:{words}")
 
 
-@pytest.mark.usefixtures("_offered")
 def test_one_volume_is_for_one_server(refused):
     lines = refused("server: {count: 2}\ndatabase: {engine: none}\n")
     assert any("server.count: must be 1 with database.engine none, is 2" in line for line in lines)
     assert not any("database.engine none" in line for line in refused("server: {count: 2}\n"))
 
 
-@pytest.mark.usefixtures("_offered")
 def test_the_host_learns_which_volume_it_is_and_nothing_of_a_database(machine):
     machine.configure(NONE)
     planned = machine.run("plan", "--json").data
@@ -95,7 +82,6 @@ def test_the_host_learns_which_volume_it_is_and_nothing_of_a_database(machine):
     assert f"database.volume_id: {volume['VolumeId']}" in lines
 
 
-@pytest.mark.usefixtures("_offered")
 def test_a_destroy_says_what_it_keeps(machine):
     machine.configure(NONE)
     machine.account.apply(database={"engine": "none", "deletion_protection": False})
@@ -104,3 +90,12 @@ def test_a_destroy_says_what_it_keeps(machine):
     assert "kept: final snapshot flowstead-flowstead-data-volume-final-" in done.out
     assert not files(machine)
     assert json.dumps(machine.account.policies.kept) == "{}"
+
+
+def test_the_example_is_a_deployment_on_a_volume(machine):
+    example = PROJECT / "examples/deployments/s3_only.yml"
+    assert config.load(example).database.engine == "none"
+    machine.configure(example.read_text().removeprefix("---\n"))
+    made = {one["resource"] for one in machine.run("plan", "--json").data["changes"]}
+    assert {"server", "data_volume", "nightly_snapshots", "artifacts"} <= made
+    assert "database" not in made
