@@ -136,7 +136,7 @@ class Sqlite(Section):
 ENGINES: Mapping[str, type[OfRds | Sqlite]] = {
     "postgresql": Postgresql,
     "aurora-postgresql": AuroraPostgresql,
-    # "none": Sqlite, once site.yml can use the volume.
+    "none": Sqlite,
 }
 """The kinds of database that a deployment may have, by `engine`."""
 DEFAULT_ENGINE = "postgresql"

@@ -81,6 +81,7 @@ VARIABLES = {
         "gateway_certificate_key",
     ),
     "permission that does not exist": ("mlflow_server_default_permission=ALL", "NO_PERMISSIONS"),
+    "a database's server and files": ("mlflow_server_database_path=/srv/data", "where the databases are"),
 }
 
 

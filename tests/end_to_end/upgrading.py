@@ -67,7 +67,9 @@ def settled(deployment: Deployment) -> str:
     return str(json.loads(said)["version"])
 
 
-def begin_change(deployment: Deployment, wanted: str, *words: str, step: str, then: str = "") -> None:
+def begin_change(
+    deployment: Deployment, wanted: str, *words: str, step: str, then: str = "", change: str = "upgrade"
+) -> None:
     """Have the host itself begin a change, as a run does, and do something as soon as it is at a step.
 
     To cut the power ends the connection too, and so never succeeds.
@@ -75,7 +77,7 @@ def begin_change(deployment: Deployment, wanted: str, *words: str, step: str, th
     unit = f"mlflow-change-test-{time.time_ns()}"
     deployment.host(
         f"systemd-run --quiet --collect --property=OnFailure=mlflow-recover.service --unit={unit} "
-        f"{PROGRAM} upgrade {wanted} {' '.join(words)}; for i in $(seq 20000); do "
+        f"{PROGRAM} {change} {wanted} {' '.join(words)}; for i in $(seq 20000); do "
         f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null && break; sleep 0.02; done; '
         f'grep -q \'"step": "{step}"\' {JOURNAL} || exit 9; {then.format(unit=unit)}',
         check=then != CUT_POWER,
