@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sandbox import account
 from sandbox.mapping import database_objects as objects
@@ -16,7 +16,7 @@ from sandbox.real import images
 from sandbox.real.certificates import Authority
 from sandbox.real.clusters import Cluster
 from sandbox.real.databases import remove_snapshot
-from sandbox.real.postgresql_member import PostgresqlMember
+from sandbox.real.members import Member
 from sandbox.real.site import Site
 
 log = logging.getLogger(__name__)
@@ -94,13 +94,13 @@ class Clusters:
             self._real[_key(cluster)].add(server, password)
             self._secrets[_key(cluster)] = password
             self._show_writer(cluster)
-            ENGINES[cluster.engine].note(version := server.version())
+            version = ENGINES[cluster.engine].note(server.version())
             with account.lock:
                 cluster.engine_version = version
 
         self._do(member, "creating", act)
 
-    def _describe(self, member: Any, nic_id: str) -> PostgresqlMember:
+    def _describe(self, member: Any, nic_id: str) -> Member:
         cluster = member.cluster
         image = images.ensure(
             ENGINES[cluster.engine].image(str(cluster.engine_version)),
@@ -119,7 +119,8 @@ class Clusters:
                 "port": int(cluster.port),
             }
         certificate, key = self._authority.issue(names, [])
-        return PostgresqlMember(
+        server = cast("type[Member]", ENGINES[cluster.engine].server)
+        return server(
             self._site,
             member.db_instance_identifier,
             netns,

@@ -107,7 +107,7 @@ class Databases:
                 real.set_password(password)
             with self._lock:
                 self._real[database.db_instance_identifier] = _Real(real, nic.id, password)
-            engine.note(version := real.version())
+            version = engine.note(real.version())
             with account.lock:
                 database.engine_version = version
 

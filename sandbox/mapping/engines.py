@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sandbox.real import images
 from sandbox.real.databases import Database
+from sandbox.real.members import Member
+from sandbox.real.mysql_member import MysqlMember
 from sandbox.real.postgresql_member import PostgresqlMember
 from sandbox.real.postgresql_server import PostgresqlServer
 
@@ -23,7 +25,6 @@ class Engine:
         program: what the kinds of its images begin with.
         license_model: RDS's name of its licence.
         server: makes a real server.
-        is_clustered: its instances are members of clusters.
     """
 
     name: str
@@ -31,7 +32,11 @@ class Engine:
     program: str
     license_model: str
     server: type[Database]
-    is_clustered: bool = False
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether its instances are members of clusters."""
+        return issubclass(self.server, Member)
 
     def majors(self) -> list[str]:
         """List the major versions that there are images of, newest first."""
@@ -64,13 +69,49 @@ class Engine:
         """Return the kind of image that a server of a version runs from, e.g. ``postgresql-17``."""
         return f"{self.program}-{self.major(version)}"
 
-    def note(self, version: str) -> None:
+    def note(self, version: str) -> str:
         """Learn which minor version the image of its major one holds.
 
         Args:
             version: as a server says it.
+
+        Returns:
+            The version as RDS says it.
         """
         _minor_versions[self.image(version)] = version
+        return version
+
+
+class AuroraMysql(Engine):
+    """Aurora MySQL, for which one server stands that is newer: Debian has none of its version."""
+
+    _MAJOR = "8.0"
+    _VERSION = "8.0.mysql_aurora.3.10.0"
+    """Source: "Aurora MySQL version 3.10 (compatible with MySQL 8.0.42)", Release Notes for Aurora MySQL."""
+
+    def majors(self) -> list[str]:
+        """List the major versions, as `Engine.majors` says."""
+        return [self._MAJOR]
+
+    def versions(self) -> list[str]:
+        """List the versions, as `Engine.versions` says."""
+        return [self._VERSION]
+
+    def major(self, version: str) -> str:
+        """Return the major version, as `Engine.major` says."""
+        del version
+        return self._MAJOR
+
+    def image(self, version: str) -> str:
+        """Return the kind of image, as `Engine.image` says."""
+        del version
+        (only,) = images.versions(self.program)
+        return f"{self.program}-{only}"
+
+    def note(self, version: str) -> str:
+        """Return the version that RDS says, as `Engine.note` says."""
+        del version
+        return self._VERSION
 
 
 ENGINES = {
@@ -83,7 +124,13 @@ ENGINES = {
             "postgresql",
             "postgresql-license",
             PostgresqlMember,
-            is_clustered=True,
+        ),
+        AuroraMysql(
+            "aurora-mysql",
+            "Aurora MySQL",
+            "mysql",
+            "general-public-license",
+            MysqlMember,
         ),
     )
 }

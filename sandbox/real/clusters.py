@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.real.commands import run
 from sandbox.real.databases import remove_snapshot, snapshots
-from sandbox.real.postgresql_member import PostgresqlMember
+from sandbox.real.members import Member
 from sandbox.real.site import Site
 
 
@@ -25,7 +25,7 @@ class Cluster:
     """
 
     def __init__(self, site: Site, identifier: str) -> None:
-        self.members: dict[str, PostgresqlMember] = {}
+        self.members: dict[str, Member] = {}
         self.writer = ""
         self.directory = site.state_dir / "clusters" / identifier
         self._site = site
@@ -35,7 +35,7 @@ class Cluster:
         """Where the data are while there is no member."""
         return self.directory / "volume"
 
-    def add(self, server: PostgresqlMember, password: str) -> None:
+    def add(self, server: Member, password: str) -> None:
         """Make a member: the first one has the cluster's data and writes, each other follows.
 
         Args:
@@ -66,11 +66,10 @@ class Cluster:
         handed_over()
         old.join(self.members[target])
 
-    def _hand_over(self, target: str) -> PostgresqlMember:
+    def _hand_over(self, target: str) -> Member:
         """End the member that writes, with all that it has sent to the others, and have another one write."""
         old, new = self.members[self.writer], self.members[target]
-        old.stop()
-        new.promote()
+        old.hand_over(new)
         self.writer = target
         for name, member in self.members.items():
             if name not in {old.identifier, target}:

@@ -1,21 +1,14 @@
-"""A PostgreSQL server that shares its data with others, as a member of an Aurora cluster does.
-
-Aurora's members share their storage. Here each has data of its own, and those that read follow the one that
-writes by streaming replication, through sockets in a directory that all of them see: a VPC's security groups
-do not let a database in to another.
-"""
+"""A PostgreSQL server that is a member of an Aurora cluster: streaming replication."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Self
 
-from sandbox.real.databases import remove_snapshot
+from sandbox.real.members import Member
 from sandbox.real.postgresql_server import PostgresqlServer
 
-_INSIDE = "/cluster"
 _STANDBY = "standby.signal"
 """The file that makes a server follow. Source: "Hot Standby", PostgreSQL's documentation."""
 _PROMOTION_S = 60
@@ -27,39 +20,19 @@ _SETTINGS = {
 }
 
 
-class PostgresqlMember(PostgresqlServer):
-    """A member's real server.
+class PostgresqlMember(Member, PostgresqlServer):
+    """A member's real server, with PostgreSQL."""
 
-    Attributes:
-        directory: what its cluster has; set before the server is made.
-    """
+    def _follow_first(self) -> None:
+        signal, owner = self._data / _STANDBY, self._data.stat()
+        signal.touch()
+        os.chown(signal, owner.st_uid, owner.st_gid)
+        self.run()
 
-    directory: Path
-    _upstream: str = ""
-    """The member that it follows; none: it writes."""
-
-    def join(self, writer: PostgresqlMember) -> None:
-        """Begin anew with a copy of another member's data, and follow it.
-
-        Args:
-            writer: the member that writes; must run.
-
-        Raises:
-            RealError: the server does not start; with the last lines of its log.
-        """
-        with self._lock:
-            self.remove()
-            copy = f".{self.identifier}.join"
-            writer.snapshot(copy)
-            try:
-                self.restore(copy)
-            finally:
-                remove_snapshot(self._site, copy)
-            signal, owner = self._data / _STANDBY, self._data.stat()
-            signal.touch()
-            os.chown(signal, owner.st_uid, owner.st_gid)
-            self._upstream = writer.identifier
-            self.run()
+    def hand_over(self, other: Self) -> None:
+        """End as `Member.hand_over` says: it sends the last of what it wrote before it is down."""
+        self.stop()
+        other.promote()
 
     def promote(self) -> None:
         """Take writes from now on, with all that has arrived; returns when it does."""
@@ -68,45 +41,19 @@ class PostgresqlMember(PostgresqlServer):
             self._upstream = ""
             self._configure(self._parameters)
 
-    def follow(self, writer: PostgresqlMember) -> None:
+    def follow(self, writer: Self) -> None:
         """Follow another member that has just been promoted."""
         with self._lock:
             self._upstream = writer.identifier
             self._configure(self._parameters)
             self._reload()
 
-    def leave_data(self, volume: Path) -> None:
-        """End the server, and leave its data in a directory for whoever is next."""
-        with self._lock:
-            self.stop()
-            self.remove(keep_data=True)
-            volume.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(volume, ignore_errors=True)
-            if self._has_data():
-                self._data.rename(volume)
-            shutil.rmtree(self._files, ignore_errors=True)
-
-    def take_data(self, volume: Path) -> None:
-        """Begin with the data in a directory, if there are any; then `run`."""
-        with self._lock:
-            if volume.exists():
-                shutil.rmtree(self._data, ignore_errors=True)
-                self._data.parent.mkdir(parents=True, exist_ok=True)
-                volume.rename(self._data)
-
-    def _more_options(self) -> tuple[str, ...]:
-        sockets = self.directory / "sockets"
-        own = sockets / self.identifier
-        own.mkdir(parents=True, exist_ok=True)
-        # The server makes its socket there, under a user that only its image knows.
-        own.chmod(0o1777)
-        return ("--volume", f"{sockets}:{_INSIDE}")
-
     def _config_files(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
         files = dict(super()._config_files(parameters))
-        more = _SETTINGS | {"unix_socket_directories": f"/run/postgresql,{_INSIDE}/{self.identifier}"}
+        sockets = f"/run/postgresql,{self._INSIDE}/{self.identifier}"
+        more = _SETTINGS | {"unix_socket_directories": sockets}
         if self._upstream:
-            host = f"{_INSIDE}/{self._upstream}"
+            host = f"{self._INSIDE}/{self._upstream}"
             more["primary_conninfo"] = (
                 f"host={host} port={self._port} user=rdsadmin application_name={self.identifier}"
             )

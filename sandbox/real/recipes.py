@@ -103,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             _MYSQL,
             "sid",
-            ("mysql-server", "ca-certificates"),
+            ("mysql-server", "ca-certificates", "socat"),
             "mysql",
             _MYSQL_SETUP,
             # A mirror may have last been given a list of sid's packages some days ago.

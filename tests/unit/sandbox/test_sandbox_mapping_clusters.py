@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import pytest
 from sandbox import account
 from sandbox.mapping import clusters as mapping
 from sandbox.mapping.clusters import Clusters
+from sandbox.mapping.engines import ENGINES, Engine
 from sandbox.real import images
 
 END_S = 10
@@ -76,7 +78,9 @@ class Cluster:
 def real(monkeypatch: pytest.MonkeyPatch) -> Clusters:
     monkeypatch.setattr(Cluster, "made", [])
     monkeypatch.setattr(mapping, "Cluster", Cluster)
-    monkeypatch.setattr(mapping, "PostgresqlMember", Server)
+    engine = replace(ENGINES["aurora-postgresql"], server=Server)  # type: ignore[arg-type]
+    monkeypatch.setattr(Engine, "is_clustered", True)
+    monkeypatch.setitem(ENGINES, "aurora-postgresql", engine)
     monkeypatch.setattr(images, "ensure", lambda kind, *_, **__: f"image of {kind}")
     authority: Any = SimpleNamespace(ca_pem_path=None, issue=lambda names, _: (names, "key"))
     networks: Any = SimpleNamespace(
