@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from sandbox.api.refusal import unsupported
+from sandbox.corrections.parameters.mysql import AURORA_MYSQL
 from sandbox.corrections.parameters.parameter import Parameter
 from sandbox.corrections.parameters.postgres import AURORA_POSTGRES, AURORA_POSTGRES_BEFORE_17, POSTGRES
 
@@ -15,6 +16,7 @@ _ENGINES = {
     "postgres": POSTGRES,
     "aurora-postgresql15": AURORA_POSTGRES_BEFORE_17,
     "aurora-postgresql": AURORA_POSTGRES,
+    "aurora-mysql": AURORA_MYSQL,
 }
 """By what the names of their families begin with."""
 _SAME = {"aurora-postgresql": "postgres"}

@@ -16,7 +16,8 @@ from sandbox.mapping.database_objects import password_of
     ("changed", "code"),
     [
         ({"EngineVersion": "16.1"}, "InvalidParameterCombination"),
-        ({"Engine": "aurora-mysql"}, "UnsupportedInSandbox"),
+        ({"Engine": "aurora-mysql"}, "InvalidParameterCombination"),
+        ({"Engine": "neptune"}, "UnsupportedInSandbox"),
         ({"Engine": "postgres"}, "UnsupportedInSandbox"),
         ({"ScalingConfiguration": {"MinCapacity": 2}}, "UnsupportedInSandbox"),
         ({"BackupRetentionPeriod": 0}, "InvalidParameterValue"),
@@ -67,6 +68,29 @@ def test_a_new_cluster_is_shown_as_rds_shows_it(create_cluster, client, unique):
     secret = client("secretsmanager").get_secret_value(SecretId=made["MasterUserSecret"]["SecretArn"])
     content = json.loads(secret["SecretString"])
     assert content == {"username": "flowstead", "password": password_of(cluster_of(unique))}
+
+
+def test_mysqls_versions_and_families_are_named_by_two_numbers(create_cluster, client, unique):
+    rds, group = client("rds"), {"DBClusterParameterGroupName": unique}
+    rds.create_db_cluster_parameter_group(
+        **group, DBParameterGroupFamily="aurora-mysql8.0", Description="for a test"
+    )
+    wanted = {
+        "ParameterName": "log_bin_trust_function_creators",
+        "ParameterValue": "1",
+        "ApplyMethod": "immediate",
+    }
+    rds.modify_db_cluster_parameter_group(**group, Parameters=[wanted])
+    wrong = wanted | {"ParameterName": "require_secure_transport"}
+    code = code_of(rds.modify_db_cluster_parameter_group, **group, Parameters=[wrong])
+    assert code == "InvalidParameterValue"
+    made = create_cluster(Engine="aurora-mysql", EngineVersion="8.0", **group)
+    assert (made["Port"], made["DBClusterParameterGroup"]) == (3306, unique)
+    (offered,) = rds.describe_db_engine_versions(Engine="aurora-mysql")["DBEngineVersions"]
+    assert offered["EngineVersion"].startswith("8.0.mysql_aurora.3.")
+    assert offered["DBParameterGroupFamily"] == "aurora-mysql8.0"
+    other = {"DBClusterIdentifier": f"{unique}-other", "Engine": "aurora-mysql", "EngineVersion": "5.7"}
+    assert code_of(create_cluster, **other) == "InvalidParameterCombination"
 
 
 def test_what_the_call_leaves_out_is_filled_in(create_cluster, client):
