@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def file_of(name: str, table: str, folder: Path) -> Database:
     return Database(name, "sqlite", table, uri, uri, copy, copy)
 
 
-def on_server(server: Any, name: str, folder: Path) -> Database:
+def on_server(server: Any, name: str, table: str, folder: Path) -> Database:
     """An empty database on a server, as the role that gives a team its databases leaves it."""
     copy = f"{name}_copy"
     everything = tuple(f"{one}{end}" for one in (name, copy) for end in ("", "_fresh", "_old"))
@@ -37,19 +38,19 @@ def on_server(server: Any, name: str, folder: Path) -> Database:
         "app": server.make_user("app", "SELECT, INSERT, UPDATE, DELETE", (name, copy), folder),
         "own": server.make_user("own", "ALL PRIVILEGES", everything, folder),
     }
-    server.do(f"CREATE DATABASE {name}; CREATE DATABASE {copy}")
+    # Names that differ in the case of a letter are two names, as on other engines.
+    for one in (name, copy):
+        server.do(f"CREATE DATABASE {one} CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin")
     uris = [server.uri(one, user, file) for one in (name, copy) for user, file in users.items()]
-    return Database(name, "mysql", "alembic_version", *uris)
+    return Database(name, "mysql", table, *uris)
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
 def databases(request, tmp_path):
     """MLflow's two databases, not made yet."""
     (tmp_path / "data").mkdir(mode=0o700)
-    store = file_of("mlflow", "alembic_version", tmp_path)
-    if request.param == "mysql":
-        store = on_server(request.getfixturevalue("mysql"), "mlflow", tmp_path)
-    return store, file_of("mlflow_auth", "alembic_version_auth", tmp_path)
+    make = file_of if request.param == "sqlite" else partial(on_server, request.getfixturevalue("mysql"))
+    return make("mlflow", "alembic_version", tmp_path), make("mlflow_auth", "alembic_version_auth", tmp_path)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import json
 import sys
+from typing import Any
 
 # `mlflow db upgrade`, `python -m mlflow.server.auth db upgrade`, and what they load only when they run.
 LOADED = (
@@ -23,6 +24,24 @@ LOADED = (
 )
 # One of them is what the addresses need.
 DRIVERS = ("psycopg2", "pymysql")
+
+
+def leave_foreign_keys_unnamed() -> None:
+    """Have MySQL name all foreign keys that are made: MLflow gives two tables of logins one of a name.
+
+    In MySQL a name is a database's, in others a table's. No migration of the logins asks for one by its name.
+    https://dev.mysql.com/doc/refman/8.4/en/create-table-foreign-keys.html
+    """
+    constraint_type = importlib.import_module("sqlalchemy.schema").ForeignKeyConstraint
+    compiles = importlib.import_module("sqlalchemy.ext.compiler").compiles
+
+    @compiles(constraint_type, "mysql")  # type: ignore[untyped-decorator]  # SQLAlchemy is not here
+    def unnamed(constraint: Any, compiler: Any, **options: Any) -> str:
+        name, constraint.name = constraint.name, None
+        try:
+            return str(compiler.visit_foreign_key_constraint(constraint, **options))
+        finally:
+            constraint.name = name
 
 
 def main() -> None:
@@ -40,6 +59,8 @@ def main() -> None:
         ("tracking", "mlflow.db", ["upgrade"]),
         ("login", "mlflow.server.auth.cli", ["db", "upgrade", "--url"]),
     ):
+        if store == "login":
+            leave_foreign_keys_unnamed()
         if store in addresses:
             modules[module].commands.main([*argv, addresses[store]], standalone_mode=False)
 
