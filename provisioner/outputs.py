@@ -76,7 +76,7 @@ class DatabaseOutputs:
         engine: deployment.yml's word for it.
         identifier: the name of the RDS instance or cluster.
         is_cluster: it is a cluster.
-        endpoint: the name at which PostgreSQL takes writes.
+        endpoint: the name at which it takes writes.
         port: its port.
         ca_url: the CAs that sign its certificate.
         master_secret_arn: the secret that RDS keeps for the master user.

@@ -22,6 +22,9 @@ from provisioner.config.messages import not_among
 from provisioner.config.section import Section, Text
 
 PostgresqlVersion = Annotated[str, BeforeValidator(rules.version_text), AfterValidator(rules.engine_version)]
+AuroraMysqlVersion = Annotated[
+    str, BeforeValidator(rules.version_text), AfterValidator(rules.aurora_mysql_version)
+]
 
 
 class OfRds(Section):
@@ -110,6 +113,18 @@ class AuroraPostgresql(Aurora):
     engine_version: PostgresqlVersion = "17"
 
 
+class AuroraMysql(Aurora):
+    """A cluster of Aurora with MySQL.
+
+    Args:
+        engine_version: "8.0" or "8.0.mysql_aurora.3.10.0".
+
+    """
+
+    engine: Literal["aurora-mysql"] = "aurora-mysql"
+    engine_version: AuroraMysqlVersion = "8.0"
+
+
 class Sqlite(Section):
     """No database service: SQLite's files on a volume of their own, which outlives the host.
 
@@ -160,6 +175,7 @@ def _check_engine(value: object) -> object:
 Database = Annotated[
     Annotated[Postgresql, Tag("postgresql")]
     | Annotated[AuroraPostgresql, Tag("aurora-postgresql")]
+    | Annotated[AuroraMysql, Tag("aurora-mysql")]
     | Annotated[Sqlite, Tag("none")],
     Discriminator(engine_of),
     BeforeValidator(_check_engine),

@@ -148,6 +148,14 @@ def engine_version(value: str) -> str:
     return value
 
 
+def aurora_mysql_version(value: str) -> str:
+    """Check the form of a version of Aurora MySQL; which ones RDS has, only AWS can tell."""
+    if not re.fullmatch(r"8\.[0-9](\.mysql_aurora\.[0-9]{1,2}(\.[0-9]{1,2}){2})?", value):
+        text = 'write it like "8.0" or "8.0.mysql_aurora.3.10.0"'
+        raise ValueError(f"{value!r} is not a version of Aurora MySQL that works here; {text}")
+    return value
+
+
 def _major(version: object) -> int | None:
     match = re.fullmatch(r"([1-9][0-9])(\.[0-9]{1,2})?", version if isinstance(version, str) else "")
     return int(match[1]) if match else None

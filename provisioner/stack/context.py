@@ -13,6 +13,7 @@ from provisioner.resources.rds.database_facts import Engine
 _ENGINES = {
     "postgresql": ("postgres", "PostgreSQL", 5432),
     "aurora-postgresql": ("aurora-postgresql", "Aurora PostgreSQL", 5432),
+    "aurora-mysql": ("aurora-mysql", "Aurora MySQL", 3306),
 }
 """RDS's name, people's name and port, by database.engine."""
 
@@ -70,5 +71,7 @@ def engine_of(database: OfRds) -> Engine:
 
     """
     name, shown, port = _ENGINES[database.engine]
-    major = database.engine_version.split(".")[0]
+    parts = database.engine_version.split(".")
+    # MySQL's major versions have two numbers.
+    major = ".".join(parts[:2]) if database.engine == "aurora-mysql" else parts[0]
     return Engine(name, database.engine_version, family=f"{name}{major}", shown=shown, port=port)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.config.database import Aurora, Postgresql, Sqlite
+from provisioner.config.database import Aurora, AuroraMysql, Postgresql, Sqlite
 from provisioner.resources.ec2.security_group import Rule, SecurityGroup
 from provisioner.resources.iam.policy import Statement
 from provisioner.resources.iam.role import Role, Service
@@ -20,7 +21,12 @@ from provisioner.stack.network import Network
 from provisioner.stack.servers import Servers
 from provisioner.stack.storage import Storage
 
-_FORCE_SSL = {"rds.force_ssl": "1"}
+_POSTGRESQL = {"rds.force_ssl": "1"}
+_MYSQL = {
+    # MLflow's migrations make a trigger, and who makes one is no superuser.
+    "log_bin_trust_function_creators": "1",
+    "require_secure_transport": "ON",
+}
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,12 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
     if isinstance(database, Sqlite):
         return None
     engine = engine_of(database)
+    is_mysql = isinstance(database, AuroraMysql)
     firewall = SecurityGroup(
         "database_firewall",
         owner,
         vpc=network.vpc,
-        purpose="Database: PostgreSQL from the MLflow server only",
+        purpose=f"Database: {'MySQL' if is_mysql else 'PostgreSQL'} from the MLflow server only",
         inbound=(Rule("tcp", engine.port, group=servers.firewall),),
     )
     common: dict[str, Any] = {
@@ -72,7 +79,7 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
     }
     if isinstance(database, Postgresql):
         return Store(_instance(context, database, common))
-    return _aurora(context, database, network, common)
+    return _aurora(context, database, network, common, _MYSQL if is_mysql else _POSTGRESQL)
 
 
 def _instance(context: Context, database: Postgresql, common: dict[str, Any]) -> DbInstance:
@@ -82,7 +89,7 @@ def _instance(context: Context, database: Postgresql, common: dict[str, Any]) ->
         owner,
         **common,
         parameters=DbParameterGroup(
-            "database_parameters", owner, engine=common["engine"], parameters=_FORCE_SSL
+            "database_parameters", owner, engine=common["engine"], parameters=_POSTGRESQL
         ),
         instance_class=database.instance_class,
         storage_gib=database.storage_gib,
@@ -92,7 +99,13 @@ def _instance(context: Context, database: Postgresql, common: dict[str, Any]) ->
     )
 
 
-def _aurora(context: Context, database: Aurora, network: Network, common: dict[str, Any]) -> Store:
+def _aurora(
+    context: Context,
+    database: Aurora,
+    network: Network,
+    common: dict[str, Any],
+    parameters: Mapping[str, str],
+) -> Store:
     """Compose a cluster and its members, in one zone after the other."""
     owner = context.owner
     cluster = DbCluster(
@@ -100,7 +113,7 @@ def _aurora(context: Context, database: Aurora, network: Network, common: dict[s
         owner,
         **common,
         parameters=DbClusterParameterGroup(
-            "database_parameters", owner, engine=common["engine"], parameters=_FORCE_SSL
+            "database_parameters", owner, engine=common["engine"], parameters=parameters
         ),
         min_acu=database.min_acu,
         max_acu=database.max_acu,

@@ -6,9 +6,10 @@ and go straight into the connections: never into a variable, an argument, a diff
 is sent SCRAM verifiers only. The master's secret is read only when a statement needs the master.
 
 Arguments: region, endpoint, port, ca_file (on the host), master_secret_arn, owner_secret_arn,
-application_secret_arn, databases (list), maintenance_database. Returns `changed`, `statements` (those that
-were, or in check mode would be, run) and `diff`. Needs PostgreSQL 15 or later: there the owner of a database
-owns its schema `public` too.
+application_secret_arn, databases (list), maintenance_database, engine (postgresql or mysql). Returns
+`changed`, `statements` (those that were, or in check mode would be, run) and `diff`. Needs PostgreSQL 15 or
+later: there the owner of a database owns its schema `public` too. MySQL is sent the passwords themselves,
+under TLS.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 import boto3
 import psycopg2
+import pymysql
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
@@ -40,6 +42,7 @@ if PACKAGE not in sys.modules:
 from flowstead_database_access.convergence import Convergence, Desired  # noqa: E402 - it is found from here on
 from flowstead_database_access.errors import DatabaseAccessError, one_line  # noqa: E402
 from flowstead_database_access.logins import read_login  # noqa: E402
+from flowstead_database_access.mysql import MysqlConvergence, MysqlServer  # noqa: E402
 from flowstead_database_access.server import Server  # noqa: E402
 from flowstead_database_access.tunnel import tunnel  # noqa: E402
 
@@ -66,6 +69,7 @@ class ActionModule(ActionBase):
             {name: {"type": "str", "required": True} for name in TEXT_ARGUMENTS}
             | {
                 "port": {"type": "int", "required": True},
+                "engine": {"type": "str", "choices": ["postgresql", "mysql"], "default": "postgresql"},
                 "databases": {"type": "list", "elements": "str", "required": True},
             }
         )
@@ -77,7 +81,7 @@ class ActionModule(ActionBase):
             return self._converge(args)
         except DatabaseAccessError as error:
             raise AnsibleActionFail(str(error)) from error
-        except psycopg2.Error as error:
+        except (psycopg2.Error, pymysql.MySQLError) as error:
             raise AnsibleActionFail(
                 f"The database server {args['endpoint']} refused: {one_line(error)}"
             ) from error
@@ -103,13 +107,16 @@ class ActionModule(ActionBase):
             with tempfile.NamedTemporaryFile(prefix="flowstead-ca-") as ca:
                 ca.write(answer["stdout"].encode())
                 ca.flush()
-                server = Server(endpoint=args["endpoint"], local_port=opened(), ca_path=Path(ca.name))
-                convergence = Convergence(
-                    server,
-                    desired,
-                    maintenance_database=args["maintenance_database"],
-                    check=self._task.check_mode,
-                )
+                where = {"endpoint": args["endpoint"], "local_port": opened(), "ca_path": Path(ca.name)}
+                is_checked = self._task.check_mode
+                convergence: Convergence | MysqlConvergence
+                if args["engine"] == "mysql":
+                    convergence = MysqlConvergence(MysqlServer(**where), desired, check=is_checked)
+                else:
+                    maintenance = args["maintenance_database"]
+                    convergence = Convergence(
+                        Server(**where), desired, maintenance_database=maintenance, check=is_checked
+                    )
                 convergence.run(lambda: read_login(secrets, args["master_secret_arn"]))
         shown = [f"{database}: {statement.sql}" for database, statement in convergence.statements]
         diff = {"before": "", "after": "".join(f"{line}\n" for line in shown)} if shown else {}

@@ -10,6 +10,7 @@ What to write stands in /etc/flowstead/secrets.d/NAME.json (no secret in it):
     owner, group, mode   of that file, the mode as an octal string
     format   pgpass  entries {secret_arn, host, port, database}: lines of a libpq password file, user and
                      password from the keys "username" and "password" of the secret's JSON
+             mysql   one entry {secret_arn}: an option file of MySQL's clients, with the same
              env     entries {secret_arn, key, variable}: lines of a systemd EnvironmentFile
              file    entries {secret_arn, key}: the values as they are, one after the other
              role    one entry {role_arn}: credentials of that role, as botocore's credential_process gives
@@ -52,6 +53,7 @@ RETRY_PAUSE_S = 3.0
 T = TypeVar("T")
 ENTRY_KEYS = {
     "pgpass": {"secret_arn", "host", "port", "database"},
+    "mysql": {"secret_arn"},
     "env": {"secret_arn", "key", "variable"},
     "file": {"secret_arn", "key"},
     "role": {"role_arn"},
@@ -204,18 +206,21 @@ def render(target: Target, secrets: dict[str, dict[str, str]]) -> bytes:
     lines = []
     for entry in target.entries:
         arn = entry["secret_arn"]
-        if target.format == "pgpass":
+        if target.format in {"pgpass", "mysql"}:
             login = [_value(secrets, arn, "username"), _value(secrets, arn, "password")]
-            line = _pgpass_line([entry["host"], str(entry["port"]), entry["database"], *login])
+        if target.format == "pgpass":
+            made = [_pgpass_line([entry["host"], str(entry["port"]), entry["database"], *login])]
+        elif target.format == "mysql":
+            made = ["[client]", f'user = "{login[0]}"', f'password = "{login[1]}"']
         elif target.format == "env":
-            line = _env_line(entry["variable"], _value(secrets, arn, entry["key"]))
+            made = [_env_line(entry["variable"], _value(secrets, arn, entry["key"]))]
         else:
-            line = _value(secrets, arn, entry["key"]).removesuffix("\n")
-        if target.format != "file" and "\n" in line:
+            made = [_value(secrets, arn, entry["key"]).removesuffix("\n")]
+        if target.format != "file" and any("\n" in line for line in made):
             raise SecretsError(
                 f"a value of {arn} has a line break, which the format {target.format} cannot carry"
             )
-        lines.append(line)
+        lines += made
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from pymysql import optionfile
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/iam_credentials/files/flowstead-secrets.py"
 
@@ -172,3 +174,18 @@ def _split(line):
         current += character
         escaped = character == "\\" and not escaped
     return [*fields, current]
+
+
+def test_an_option_file_gives_mysqls_driver_the_login_as_it_is(program, target, tmp_path):
+    """Whatever is in it: quotes, and what begins a comment."""
+    password = "a \"b' #;%c"
+    login = {"arn": {"username": "me", "password": password}}
+    asked = dataclasses.replace(target, format="mysql", entries=({"secret_arn": "arn"},))
+    file = tmp_path / "my.cnf"
+    file.write_bytes(program.render(asked, login))
+    parser = optionfile.Parser()
+    parser.read(file)
+    assert (parser.get("client", "user"), parser.get("client", "password")) == ("me", password)
+    login["arn"]["password"] = "two\nlines"
+    with pytest.raises(program.SecretsError, match="line break"):
+        program.render(asked, login)
