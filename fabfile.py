@@ -32,11 +32,23 @@ case $uri in sqlite:*)
     df -h --output=used,avail,pcent,target "$folder"
     exit;;
 esac
+python=/opt/mlflow/releases/${settings%.env}/bin/python
 pool=$(($(value MLFLOW_SQLALCHEMYSTORE_POOL_SIZE) + $(value MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW)))
+most=$((3 * $(value MLFLOW_WORKERS) * pool))
+case $uri in mysql*)
+    $python -c "
+import sqlalchemy, sys
+ask = sqlalchemy.create_engine(sys.argv[1]).connect().exec_driver_sql
+mine = ask('SELECT count(*) FROM information_schema.processlist').scalar() - 1
+has = ask('SELECT @@max_connections').scalar()
+print(f'{mine} open by MLflow, which takes {sys.argv[2]} at most; the database has {has}')
+" "$uri" $most
+    exit;;
+esac
 export PGPASSFILE=$(value PGPASSFILE)
 psql --no-psqlrc --tuples-only --no-align "$(echo "$uri" | sed s/+psycopg2//)" --command="
 SELECT format('%s open by MLflow, which takes %s at most; %s by all, of the database''s %s',
-count(*) FILTER (WHERE usename = current_user) - 1, $((3 * $(value MLFLOW_WORKERS) * pool)),
+count(*) FILTER (WHERE usename = current_user) - 1, $most,
 count(*) - 1, current_setting('max_connections'))
 FROM pg_stat_activity WHERE backend_type = 'client backend'"
 """

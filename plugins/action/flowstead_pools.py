@@ -5,6 +5,7 @@ The module of the same name has the documentation.
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -40,16 +41,18 @@ TRIES = 6
 PAUSE_S = 5
 # The release's own driver asks: on a new host there is no other program for it yet
 PROGRAM = """
-import psycopg2, sys
-cursor = psycopg2.connect(sys.argv[1]).cursor()
-cursor.execute(sys.argv[2])
-print(cursor.fetchone()[0])
+import sqlalchemy, sys
+with sqlalchemy.create_engine(sys.argv[1]).connect() as connection:
+    print(connection.exec_driver_sql(sys.argv[2]).scalar())
 """
-QUESTION = """
+QUESTIONS = {
+    "mysql": "SELECT @@max_connections",
+    "postgresql": """
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 - coalesce(current_setting('reserved_connections', true)::int, 0)
 - coalesce(current_setting('rds.rds_superuser_reserved_connections', true)::int, 0)
-"""
+""",
+}
 
 
 class PoolsError(Exception):
@@ -108,8 +111,8 @@ def available(
 
     Args:
         runner: runs commands on the host; says whether this is check mode.
-        python: an interpreter on the host with psycopg2.
-        uri: the database.
+        python: an interpreter on the host with SQLAlchemy and the database's driver.
+        uri: the database, as SQLAlchemy has it.
         passfile: libpq's password file.
         sleep: what waits between the tries: the database may be restarting.
 
@@ -117,7 +120,7 @@ def available(
         PoolsError: it does not answer.
 
     """
-    command = [python, "-I", "-c", PROGRAM, uri, QUESTION]
+    command = [python, "-I", "-c", PROGRAM, uri, QUESTIONS[re.split("[+:]", uri)[0]]]
     stderr = ""
     for left in reversed(range(1 if runner.check_mode else TRIES)):
         try:

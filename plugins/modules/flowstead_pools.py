@@ -7,16 +7,16 @@ DOCUMENTATION = r"""
 module: flowstead_pools
 short_description: Choose how many connections to the database a worker of MLflow may have
 description:
-  - Asks PostgreSQL how many connections it has for users, where no number is given. There is no other way
-    to know what is reserved. The password is in libpq's own file.
+  - Asks the database how many connections it has for users, where no number is given. There is no other way
+    to know what is reserved. The password is in libpq's own file, or in one that the address names.
   - Changes nothing.
 options:
   python:
-    description: An interpreter on the host with psycopg2, such as the release's.
+    description: An interpreter on the host with SQLAlchemy and the driver, such as the release's.
     type: path
     required: true
   uri:
-    description: The database, without a password.
+    description: The database as SQLAlchemy has it, without a password.
     type: str
     required: true
   passfile:
@@ -55,7 +55,7 @@ EXAMPLES = r"""
 - name: The server's connections are chosen
   flowstead_pools:
     python: /opt/mlflow/releases/3.17.2/bin/python
-    uri: postgresql://mlflow_application@database.example.com:5432/mlflow?sslmode=verify-full
+    uri: postgresql+psycopg2://mlflow_application@database.example.com:5432/mlflow?sslmode=verify-full
     passfile: /run/flowstead/pgpass
     workers: 2
     requests: 4

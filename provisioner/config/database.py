@@ -151,6 +151,7 @@ class Sqlite(Section):
 ENGINES: Mapping[str, type[OfRds | Sqlite]] = {
     "postgresql": Postgresql,
     "aurora-postgresql": AuroraPostgresql,
+    "aurora-mysql": AuroraMysql,
     "none": Sqlite,
 }
 """The kinds of database that a deployment may have, by `engine`."""

@@ -53,22 +53,23 @@ def test_what_the_user_says_holds(pools: Any) -> None:
 
 def test_the_database_says_what_it_has(pools: Any, runner: Any) -> None:
     host = runner(lambda _command: (0, "112\n", ""))
-    assert pools.available(host, "/release/python", "postgresql://somewhere/mlflow", "/run/pgpass") == 112
+    address = "postgresql+psycopg2://somewhere/mlflow"
+    assert pools.available(host, "/release/python", address, "/run/pgpass") == 112
     assert host.environments == [{"PGPASSFILE": "/run/pgpass"}]
     (command,) = host.commands
-    assert (command[0], command[-2]) == ("/release/python", "postgresql://somewhere/mlflow")
+    assert (command[0], command[-2]) == ("/release/python", address)
 
 
 def test_a_database_that_restarts_is_asked_again(pools: Any, runner: Any) -> None:
     answers = [(2, "", "starting up"), (0, "112\n", "")]
     host = runner(lambda _command: answers.pop(0))
-    assert pools.available(host, "", "", "", sleep=lambda _seconds: None) == 112
+    assert pools.available(host, "", "mysql:", "", sleep=lambda _seconds: None) == 112
 
 
 def test_one_that_stays_away_is_told(pools: Any, runner: Any) -> None:
     host = runner(lambda _command: (2, "", "connection refused"))
     with pytest.raises(pools.PoolsError, match=r"connection refused\. Run this again"):
-        pools.available(host, "", "", "", sleep=lambda _seconds: None)
+        pools.available(host, "", "mysql:", "", sleep=lambda _seconds: None)
     assert len(host.commands) == 6
 
 
@@ -76,4 +77,4 @@ def test_a_new_host_in_check_mode_takes_a_usual_number(pools: Any, runner: Any) 
     def missing(_command: list[str]) -> tuple[int, str, str]:
         raise FileNotFoundError("python")
 
-    assert pools.available(runner(missing, check_mode=True), "", "", "") == 80
+    assert pools.available(runner(missing, check_mode=True), "", "mysql:", "") == 80
