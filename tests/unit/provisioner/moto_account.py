@@ -234,12 +234,18 @@ class Account:
         ]
         self.options += [
             {
-                "Engine": "aurora-postgresql",
+                "Engine": engine,
                 "EngineVersion": version,
                 "DBInstanceClass": "db.serverless",
                 "AvailabilityZones": [{"Name": zone} for zone in ZONES],
             }
-            for version in ("15.4", "15.10", "17.5")
+            for engine, version in (
+                ("aurora-postgresql", "15.4"),
+                ("aurora-postgresql", "15.10"),
+                ("aurora-postgresql", "17.5"),
+                ("aurora-mysql", "8.0.mysql_aurora.3.8.2"),
+                ("aurora-mysql", "8.0.mysql_aurora.3.10.0"),
+            )
         ]
         self.limits = {"15.4": (0.5, 128.0)}
         self.hooks: list[Callable[[str, str], None]] = []

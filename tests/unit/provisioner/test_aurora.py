@@ -48,6 +48,24 @@ def test_what_is_made_is_private_encrypted_and_in_two_zones(aurora: Aurora) -> N
     }
 
 
+def test_mysql_is_made_by_versions_and_parameters_of_its_own(account: Account) -> None:
+    wanted = {"database": {"engine": "aurora-mysql", "readers": 1}}
+    account.apply(**wanted)
+    (cluster,) = account.call("rds", "describe_db_clusters")["DBClusters"]
+    assert (cluster["Engine"], cluster["EngineVersion"]) == ("aurora-mysql", "8.0.mysql_aurora.3.10.0")
+    assert cluster["Port"] == 3306
+    group = cluster["DBClusterParameterGroup"]
+    assert group.endswith("aurora-mysql8-0")
+    parameters = account.call("rds", "describe_db_cluster_parameters", DBClusterParameterGroupName=group)[
+        "Parameters"
+    ]
+    assert {one["ParameterName"]: one["ParameterValue"] for one in parameters} == {
+        "log_bin_trust_function_creators": "1",
+        "require_secure_transport": "ON",
+    }
+    assert account.plan(**wanted).is_empty
+
+
 def modified(**changed: Any) -> Callable[[Aurora], Any]:
     return lambda a: a.call("modify_db_cluster", DBClusterIdentifier=NAME, ApplyImmediately=True, **changed)
 

@@ -107,12 +107,12 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         (
             "database: {engine: mysql}\n",
             1,
-            "must be one of postgresql, aurora-postgresql, none, is the text 'm",
+            "must be one of postgresql, aurora-postgresql, aurora-mysql, none, is the text 'm",
         ),
         (
             "database: {readers: 1}\n",
             1,
-            "database.readers: is a key of aurora-postgresql; database.engine postgr",
+            "database.readers: is a key of aurora-postgresql and aurora-mysql; database.engine p",
         ),
         (
             "database:\n  engine: aurora-postgresql\n  storage_gib: 20\n",
@@ -164,7 +164,21 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
             1,
             "pg_dump 17 of server.image debian-13 cannot back up database.engine_version 18",
         ),
-        ("database: {engine: [a]}\n", 1, "must be one of postgresql, aurora-postgresql, none, is a list"),
+        (
+            "database:\n  engine: aurora-mysql\n  engine_version: '17'\n",
+            3,
+            "database.engine_version: '17' is not a version of Aurora MySQL that works here; write it like ",
+        ),
+        (
+            "database:\n  engine: aurora-mysql\n  engine_version: '5.7'\n",
+            3,
+            "database.engine_version: '5.7' is not a version of Aurora MySQL that works here",
+        ),
+        (
+            "database: {engine: [a]}\n",
+            1,
+            "must be one of postgresql, aurora-postgresql, aurora-mysql, none, is a list",
+        ),
         ("server: {image: debain-13}\n", 1, "must be one of debian-13, debian-12, ubuntu"),
         ("server: {instance_type: db.t3.small}\n", 1, "is not an EC2 instance type"),
         ("database: {instance_class: t4g.micro}\n", 1, "did you forget `db.` before it?"),

@@ -17,7 +17,7 @@ WORLD = "allow_world: true if it really is for everybody"
 
 
 def test_another_engine_is_refused_in_one_sentence_whatever_its_keys(refused):
-    text = "database: {engine: aurora-mysql, engine_version: '18', min_acu: 0.5, max_storage_gib: 21}\n"
+    text = "database: {engine: mysql, engine_version: '18', min_acu: 0.5, max_storage_gib: 21}\n"
     assert len(refused(f"server: {{image: ubuntu-24.04}}\n{text}")) == 1
 
 
@@ -26,6 +26,10 @@ def test_aurora_is_accepted_with_keys_of_its_own(accepted):
     assert (made.engine_version, made.min_acu, made.max_acu, made.readers) == ("17", 0.5, 2, 0)
     made = accepted("database: {engine: aurora-postgresql, min_acu: 0, max_acu: 256, readers: 15}\n").database
     assert (made.min_acu, made.max_acu, made.readers) == (0, 256, 15)
+    made = accepted("database: {engine: aurora-mysql, readers: 1}\n").database
+    assert (made.engine_version, made.min_acu, made.max_acu, made.readers) == ("8.0", 0.5, 2, 1)
+    text = "database: {engine: aurora-mysql, engine_version: 8.0.mysql_aurora.3.10.0}\n"
+    assert accepted(text).database.engine_version == "8.0.mysql_aurora.3.10.0"
 
 
 def test_a_folder_that_takes_in_the_default_one_is_named(refused):
