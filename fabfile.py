@@ -103,7 +103,7 @@ def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> Non
         with server.connect() as connection, connection.forward_local(int(port), remote_port=443):
             print(
                 f"https://localhost:{port}/ is {server.url} until Ctrl-C. "
-                f"User {server.outputs.admin.username}; password: fab password."
+                f"User {server.project.admin.username}; password: fab password."
             )
             trust = f"is signed by {server.ca_file}" if server.ca_file else "is one that systems trust"
             print(f"Its certificate {trust}.", flush=True)
@@ -122,9 +122,9 @@ def backups(_context: Any, inventory: str = "inventory") -> None:
     """List the backups in the bucket: when (UTC), MLflow's release, why, size, name."""
     with sentences():
         server = tracking.find(inventory)
-        storage, aws = server.outputs.storage, Aws(server.outputs.region)
-        folder = f"{storage.backups_prefix}/"
-        objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=storage.bucket, Prefix=folder)
+        bucket, aws = server.outputs.bucket, Aws(server.outputs.region)
+        folder = f"{server.project.backups_prefix}/"
+        objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=folder)
         for line in list_backups([(one["Key"], one["Size"]) for one in objects]):
             print(line)
 

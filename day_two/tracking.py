@@ -14,7 +14,7 @@ from provisioner.entrance import Entrance, entrance, filled_in, read_options
 from provisioner.errors import FlowsteadError
 from provisioner.host import Host
 from provisioner.inventory import secret_value
-from provisioner.outputs import Outputs
+from provisioner.outputs import Outputs, ProjectOutputs
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +28,7 @@ class TrackingServer:
         outputs: what provision.py wrote.
         ssh_key: the private key that opens SSH; None where it is left to the agent.
         options: the variables in tracking_servers.yml, which people edit.
+        project: which server of MLflow on it.
 
     """
 
@@ -35,11 +36,12 @@ class TrackingServer:
     outputs: Outputs
     ssh_key: Path | None
     options: dict[str, Any]
+    project: ProjectOutputs
 
     @property
     def url(self) -> str:
         """Where MLflow answers."""
-        return self._entrance.url
+        return self._entrance.url + self.project.path
 
     @property
     def ca_file(self) -> Path | None:
@@ -53,11 +55,11 @@ class TrackingServer:
 
     def password(self) -> str:
         """Read the admin's password from Secrets Manager."""
-        return secret_value(Aws(self.outputs.region), self.outputs.admin.secret_arn, "password")
+        return secret_value(Aws(self.outputs.region), self.project.admin.secret_arn, "password")
 
     def login(self) -> tuple[str, str]:
         """Give the admin's name and password."""
-        return self.outputs.admin.username, self.password()
+        return self.project.admin.username, self.password()
 
     def connect(self) -> Connection:
         """Open an SSH connection."""
@@ -80,18 +82,20 @@ class TrackingServer:
         return connection
 
 
-def find(inventory: str) -> TrackingServer:
+def find(inventory: str, project: str = "") -> TrackingServer:
     """Read what provision.py wrote.
 
     Args:
-        inventory: the inventory directory; relative ones are meant from the project.
+        inventory: the inventory directory; relative ones are meant from Flowstead's own.
+        project: which server of MLflow is meant; empty: the default project's.
 
     Raises:
         FlowsteadError: nothing has been written there, or by another release of Flowstead.
+        UsageError: there is no such project.
 
     """
     directory = PROJECT / inventory
     written, variable = outputs.read(directory), "ansible_ssh_private_key_file"
     key = outputs.variables(directory).get(variable)
     ssh_key = Path(filled_in(directory, variable, key)) if key else None
-    return TrackingServer(directory, written, ssh_key, read_options(directory))
+    return TrackingServer(directory, written, ssh_key, read_options(directory), written.project(project))

@@ -50,7 +50,7 @@ def change_password(_context: Any, name: str, inventory: str = "inventory") -> N
     """Give a user another password; asks for it, or reads it from a pipe."""
     with sentences(), answers():
         server = tracking.find(inventory)
-        if name == server.outputs.admin.username:
+        if name == server.project.admin.username:
             raise FlowsteadError(
                 "The admin's password is in Secrets Manager too.",
                 next_step="docs/look_after_it.md says how to change both.",

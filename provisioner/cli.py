@@ -37,6 +37,9 @@ InventoryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+ProjectOption = Annotated[
+    str, typer.Option("--project", metavar="NAME", help="Another project than the default one.")
+]
 
 RemoveOption = Annotated[
     list[str] | None,
@@ -179,12 +182,30 @@ def _add_removing(name: str, text: str) -> None:
     app.command(name, help=text)(run)
 
 
+def _add_of_project(name: str, text: str) -> None:
+    """Add a command about one project."""
+
+    def run(
+        context: typer.Context,
+        *,
+        project: ProjectOption = "",
+        config: ConfigOption = None,
+        inventory: InventoryOption = None,
+        as_json: JsonOption = False,
+        debug: DebugOption = False,
+    ) -> None:
+        options = _merged(context, config, inventory, as_json=as_json, debug=debug)
+        _run(options, name, project=project)
+
+    app.command(name, help=text)(run)
+
+
 _add_removing("plan", "Show what would be done, and change nothing. Exits with 3 if something would be done.")
 _add_removing("apply", "Do it; the same as no command.")
 _add("status", "Compare the account with deployment.yml, resource by resource. Exits with 3 if they differ.")
 _add("outputs", "Print endpoints, names and ARNs; nothing secret.")
-_add("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')
-_add("password", "Print the admin's password.")
+_add_of_project("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')
+_add_of_project("password", "Print the admin's password.")
 
 
 def main() -> int:

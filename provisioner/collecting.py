@@ -10,19 +10,20 @@ from provisioner.aws import Aws
 from provisioner.config import Deployment
 from provisioner.errors import FlowsteadError
 from provisioner.outputs import (
+    DatabaseLoginsOutputs,
     DatabaseOutputs,
     LoginOutputs,
     Outputs,
+    ProjectOutputs,
     ServerOutputs,
-    StorageOutputs,
     VolumeOutputs,
 )
 from provisioner.resources.base import Resource
 from provisioner.resources.ec2 import attachment
 from provisioner.resources.rds.database import Database
 from provisioner.resources.state import State
-from provisioner.stack import Stack
-from provisioner.stack.secrets import DatabaseLogins, Login
+from provisioner.stack import Project, Stack
+from provisioner.stack.secrets import Login
 from provisioner.systems import systems
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.
@@ -90,7 +91,7 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
         )
     address, role = state[stack.entrance], state[stack.servers.role]
     public_address = str(address.facts["PublicIp"])
-    servers, storage, secrets = stack.servers, stack.storage, stack.secrets
+    servers, secrets = stack.servers, stack.secrets
     return Outputs(
         deployment=deployment.name,
         region=deployment.region,
@@ -107,25 +108,41 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
             ssh_user=systems[deployment.server.system].user,
             role_name=role.id,
             role_arn=role.arn,
-            artifacts_role_arn=state[servers.artifacts_role].arn,
         ),
-        storage=StorageOutputs(state[storage.bucket].id, storage.artifacts_prefix, storage.backups_prefix),
+        bucket=state[stack.storage.bucket].id,
         database=_database(deployment.database.engine, stack, state),
+        projects=tuple(_project(one, state) for one in stack.projects),
+    )
+
+
+def _project(one: Project, state: State) -> ProjectOutputs:
+    names, secrets, logins = one.names, one.secrets, one.secrets.database
+    return ProjectOutputs(
+        name=names.name,
+        path="" if names.is_default else f"/{names.name}",
+        artifacts_prefix=names.artifacts_prefix,
+        backups_prefix=names.backups_prefix,
+        artifacts_role_arn=state[one.artifacts_role].arn,
         admin=_login(secrets.admin, state),
         server_keys_secret_arn=state[secrets.server_keys].arn,
+        database_logins=DatabaseLoginsOutputs(
+            owner=_login(logins.owner, state), application=_login(logins.application, state)
+        )
+        if logins
+        else None,
     )
 
 
 def _database(engine: str, stack: Stack, state: State) -> DatabaseOutputs | VolumeOutputs:
     if stack.volume:
         return VolumeOutputs(engine, state[stack.volume].id, attachment.DEVICE)
-    if stack.database and stack.secrets.database:
-        return _service(engine, stack.database, stack.secrets.database, state)
+    if stack.database:
+        return _service(engine, stack.database, state)
     message = "a deployment keeps its data in a database service or on a volume"
     raise AssertionError(message)
 
 
-def _service(engine: str, service: Database, logins: DatabaseLogins, state: State) -> DatabaseOutputs:
+def _service(engine: str, service: Database, state: State) -> DatabaseOutputs:
     database = state[service]
     endpoint = service.endpoint(database)
     if not endpoint:
@@ -141,8 +158,6 @@ def _service(engine: str, service: Database, logins: DatabaseLogins, state: Stat
         port=endpoint[1],
         ca_url=DATABASE_CA_URL,
         master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
-        owner=_login(logins.owner, state),
-        application=_login(logins.application, state),
     )
 
 
@@ -157,7 +172,7 @@ def _needed(stack: Stack) -> tuple[Resource, ...]:
         *servers.instances,
         stack.entrance,
         servers.role,
-        servers.artifacts_role,
+        *servers.artifacts_roles,
         *(one for one in (stack.database, stack.volume) if one),
         stack.storage.bucket,
         stack.secrets.tls_ca,

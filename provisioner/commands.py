@@ -104,42 +104,47 @@ def _lines(data: Mapping[str, Any], within: str = "") -> Iterator[str]:
     for name, value in data.items():
         if isinstance(value, dict):
             yield from _lines(value, f"{within}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from _lines({one["name"]: one for one in value}, f"{within}{name}.")
         else:
             yield f"{within}{name}: {', '.join(value) if isinstance(value, list) else value}"
 
 
-def client(session: Session) -> None:
+def client(session: Session, *, project: str = "") -> None:
     """Print what an MLflow client needs: lines for `eval`, or JSON."""
     from provisioner.entrance import Entrance, entrance, read_options
 
     _check_inventory(session)
     result, directory = _outputs(session), session.inventory.directory
+    chosen, of_project = result.project(project), (f"--project={project}",) if project else ()
     issued = Entrance(result.url, session.inventory.ca_file)
     way = entrance(directory, read_options(directory), issued)
     if way.ca_file == issued.ca_file:
         session.inventory.write_ca(result, session.aws)
-    command = shlex.join(session.command("password"))
+    command = shlex.join(session.command("password", *of_project))
+    url = way.url + chosen.path
     data = {
-        "tracking_uri": way.url,
-        "username": result.admin.username,
+        "tracking_uri": url,
+        "username": chosen.admin.username,
         "password_command": command,
         "ca_file": str(way.ca_file) if way.ca_file else None,
     }
     trust = "MLFLOW_TRACKING_SERVER_CERT_PATH"
     lines = [
-        f"export MLFLOW_TRACKING_URI={shlex.quote(way.url)}",
-        f"export MLFLOW_TRACKING_USERNAME={result.admin.username}",
+        f"export MLFLOW_TRACKING_URI={shlex.quote(url)}",
+        f"export MLFLOW_TRACKING_USERNAME={chosen.admin.username}",
         f'export MLFLOW_TRACKING_PASSWORD="$({command})"',
         f"export {trust}={shlex.quote(str(way.ca_file))}" if way.ca_file else f"unset {trust}",
     ]
     session.print(data, lines)
 
 
-def password(session: Session) -> None:
+def password(session: Session, *, project: str = "") -> None:
     """Print the admin's password, and nothing else."""
     from provisioner.inventory import secret_value
+    from provisioner.outputs import pick
 
-    admin = session.names().secrets.admin
+    admin = pick(project, {one.names.name: one for one in session.names().projects}).secrets.admin
     try:
         value = secret_value(session.aws, admin.secret.secret_name, "password")
     except AwsError as error:

@@ -5,17 +5,19 @@ playbooks/check_configuration.yml holds the same names and types, and checks the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from provisioner.entrance import filled_in
-from provisioner.errors import FlowsteadError
+from provisioner.errors import FlowsteadError, UsageError
 
 _NEXT = "Run: python provision.py"
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ class ServerOutputs:
         ssh_user: the image's user.
         role_name: the role that it has.
         role_arn: the role's ARN.
-        artifacts_role_arn: the role that MLflow's process on it has.
 
     """
 
@@ -49,23 +50,6 @@ class ServerOutputs:
     ssh_user: str
     role_name: str
     role_arn: str
-    artifacts_role_arn: str
-
-
-@dataclass(frozen=True)
-class StorageOutputs:
-    """Where files are kept.
-
-    Args:
-        bucket: the bucket's name.
-        artifacts_prefix: the folder in it for artifacts.
-        backups_prefix: the folder in it for backups of the databases.
-
-    """
-
-    bucket: str
-    artifacts_prefix: str
-    backups_prefix: str
 
 
 @dataclass(frozen=True)
@@ -80,8 +64,6 @@ class DatabaseOutputs:
         port: its port.
         ca_url: the CAs that sign its certificate.
         master_secret_arn: the secret that RDS keeps for the master user.
-        owner: the login that migrates.
-        application: the login of MLflow's server.
 
     """
 
@@ -92,8 +74,6 @@ class DatabaseOutputs:
     port: int
     ca_url: str
     master_secret_arn: str
-    owner: LoginOutputs
-    application: LoginOutputs
 
 
 @dataclass(frozen=True)
@@ -113,6 +93,46 @@ class VolumeOutputs:
 
 
 @dataclass(frozen=True)
+class DatabaseLoginsOutputs:
+    """Who uses a project's databases.
+
+    Args:
+        owner: the login that migrates.
+        application: the login of MLflow's server.
+
+    """
+
+    owner: LoginOutputs
+    application: LoginOutputs
+
+
+@dataclass(frozen=True)
+class ProjectOutputs:
+    """A server of MLflow, and what it has of its own.
+
+    Args:
+        name: the project, as in deployment.yml.
+        path: where it answers at the server's address: nothing for the default one, "/churn" for another.
+        artifacts_prefix: the folder in the bucket for artifacts.
+        backups_prefix: the folder in it for backups of the databases.
+        artifacts_role_arn: the role that its process has.
+        admin: its first administrator.
+        server_keys_secret_arn: the secret with what it signs and encrypts with.
+        database_logins: who uses its databases; None where a volume keeps the data.
+
+    """
+
+    name: str
+    path: str
+    artifacts_prefix: str
+    backups_prefix: str
+    artifacts_role_arn: str
+    admin: LoginOutputs
+    server_keys_secret_arn: str
+    database_logins: DatabaseLoginsOutputs | None
+
+
+@dataclass(frozen=True)
 class Outputs:
     """A deployment's endpoints, names and ARNs: the variable `flowstead` of Ansible.
 
@@ -121,17 +141,16 @@ class Outputs:
         region: AWS region.
         account_id: AWS account.
         endpoint_url: where the AWS configuration sends calls instead of to AWS; empty: AWS itself.
-        url: where MLflow answers.
+        url: where the server answers, the default project with it.
         public_address: the entrance's address; stays when the instance is stopped and started.
         hostnames: names and addresses that clients use; localhost is for a tunnel.
         ca_file: the authority's certificate that clients trust, a file in the inventory directory.
         ca_secret_arn: the secret with that certificate and its key, which stays where provision.py runs.
         host_secret_arns: the secrets that the server reads.
         server: what runs MLflow.
-        storage: where files are kept.
+        bucket: where files are kept.
         database: where runs, models and users are kept.
-        admin: MLflow's first administrator.
-        server_keys_secret_arn: the secret with what MLflow signs and encrypts with.
+        projects: the servers of MLflow; the default one comes first.
 
     """
 
@@ -146,15 +165,42 @@ class Outputs:
     ca_secret_arn: str
     host_secret_arns: tuple[str, ...]
     server: ServerOutputs
-    storage: StorageOutputs
+    bucket: str
     database: DatabaseOutputs | VolumeOutputs
-    admin: LoginOutputs
-    server_keys_secret_arn: str
+    projects: tuple[ProjectOutputs, ...]
 
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data, for JSON and YAML."""
-        lists = {"hostnames": list(self.hostnames), "host_secret_arns": list(self.host_secret_arns)}
-        return asdict(self) | lists
+        data = asdict(self)
+        return data | {name: list(value) for name, value in data.items() if isinstance(value, tuple)}
+
+    def project(self, name: str = "") -> ProjectOutputs:
+        """Pick a project.
+
+        Args:
+            name: its name; empty: the default one.
+
+        Raises:
+            UsageError: there is none of that name.
+
+        """
+        return pick(name, {one.name: one for one in self.projects})
+
+
+def pick(name: str, projects: Mapping[str, Kind]) -> Kind:
+    """Pick a project; the first is the default one.
+
+    Args:
+        name: its name; empty: the default one.
+        projects: those that there are.
+
+    Raises:
+        UsageError: there is none of that name.
+
+    """
+    if name and name not in projects:
+        raise UsageError(f"There is no project {name!r} (there is {', '.join(projects)}).")
+    return projects[name or next(iter(projects))]
 
 
 def file_in(directory: Path) -> Path:

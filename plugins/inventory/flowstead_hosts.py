@@ -19,6 +19,9 @@ description:
     "Completely failed to parse inventory source". Here the run ends with one error, which has the reason.
   - Variables next to it, in C(group_vars), that are not YAML end the run too, with file and line.
   - Where C(any_unparsed_is_failed) is off, a failed lookup is left to Ansible.
+  - Each project but the default one is a host of its own at the same address, C(<instance id>.<project>), in
+    the groups C(tracking_servers), C(projects) and C(project_<project>), with the variable
+    C(tracking_server_project_name). Which there are, provision.py wrote next to the file.
 options: {}
 """
 
@@ -49,6 +52,7 @@ class InventoryModule(auto.InventoryModule):  # type: ignore[misc]  # Ansible ha
             sys.exit(1)
         try:
             super().parse(inventory, loader, path, cache=cache)
+            add_projects(inventory, projects(loader, Path(path).parent))
         except AnsibleError as error:
             if not constants.INVENTORY_ANY_UNPARSED_IS_FAILED:
                 raise
@@ -58,3 +62,26 @@ class InventoryModule(auto.InventoryModule):  # type: ignore[misc]  # Ansible ha
                 "shell, run this again."
             )
             sys.exit(1)
+
+
+def projects(loader: Any, directory: Path) -> list[str]:
+    """Name the projects that there are but for the default one, which the hosts themselves are."""
+    written = directory / "group_vars" / "all" / "provisioned.yml"
+    told = loader.load_from_file(str(written)) if written.is_file() else {}
+    # What another release has written, check_configuration.yml refuses.
+    return [one["name"] for one in told.get("flowstead", {}).get("projects", ())][1:]
+
+
+def add_projects(inventory: Any, names: list[str]) -> None:
+    """Add a host for each project to each that there is, at the same address."""
+    # It is there without any, too: playbooks leave it out.
+    inventory.add_group("projects")
+    hosts = inventory.groups["tracking_servers"].get_hosts() if "tracking_servers" in inventory.groups else []
+    for name in names:
+        own = inventory.add_group(f"project_{name.replace('-', '_')}")
+        for host in hosts:
+            alias = f"{host.name}.{name}"
+            for group in ("tracking_servers", "projects", own):
+                inventory.add_host(alias, group)
+            for variable, value in (host.vars | {"tracking_server_project_name": name}).items():
+                inventory.set_variable(alias, variable, value)

@@ -60,11 +60,16 @@ def folders(artifacts: object, backups: object) -> Mistakes:
     """Find folders as written that are the same, or one inside the other; what is no text is skipped."""
     if not isinstance(artifacts, str) or not isinstance(backups, str):
         return []
-    shorter, longer = sorted((artifacts, backups), key=len)
-    if not f"{longer}/".startswith(f"{shorter}/"):
+    if not share_a_folder(artifacts, backups):
         return []
     text = (
         f"{backups!r} and artifacts.prefix {artifacts!r} share a folder; choose a folder next to it: "
         "the server may delete artifacts, and must not be able to delete backups"
     )
     return [(("backups", "prefix"), text)]
+
+
+def share_a_folder(first: str, second: str) -> bool:
+    """Tell whether two folders are the same, or one inside the other."""
+    shorter, longer = sorted((first, second), key=len)
+    return f"{longer}/".startswith(f"{shorter}/")

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from provisioner.config import bucket_rules, network_rules, rules
+from provisioner.config import bucket_rules, network_rules, project_rules, rules
 from provisioner.config.database import Database, Postgresql, Sqlite
 from provisioner.config.file import ConfigurationError, Mistake, Source
 from provisioner.config.section import Section, Text
@@ -147,6 +147,22 @@ class Backups(Section):
     keep_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 35
 
 
+class Project(Section):
+    """A server of MLflow for some of the people, kept apart from the others' on the same host.
+
+    Args:
+        name: its name; `default` is always there, and answers at the server's own address.
+
+    """
+
+    name: Annotated[Text, AfterValidator(project_rules.name)]
+
+    @property
+    def is_default(self) -> bool:
+        """It has the server's own address, and the names without a project's in them."""
+        return self.name == project_rules.DEFAULT
+
+
 class Deployment(Section):
     """What deployment.yml says.
 
@@ -160,6 +176,7 @@ class Deployment(Section):
         database: the database.
         artifacts: the bucket.
         backups: the databases' backups in it.
+        projects: who share the server, each with users, runs and artifacts of their own.
         tags: further tags for everything that is made.
 
     """
@@ -173,6 +190,7 @@ class Deployment(Section):
     database: Database = Postgresql()
     artifacts: Artifacts = Artifacts()
     backups: Backups = Backups()
+    projects: tuple[Project, ...] = (Project(name=project_rules.DEFAULT),)
     tags: dict[Text, Text] = Field(default_factory=dict)
     _source: Source = PrivateAttr(default_factory=lambda: Source(Path("deployment.yml")))
 
@@ -189,6 +207,7 @@ class Deployment(Section):
                 *bucket_rules.another_bucket(
                     self.network.flow_logs, self.artifacts.bucket, self.name, self.region
                 ),
+                *project_rules.together(self.projects, self.artifacts.prefix, self.backups.prefix),
                 *self._check_engine(),
             ]
         )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from provisioner.config import bucket_rules, network_rules, rules
+from provisioner.config import bucket_rules, network_rules, project_rules, rules
 from provisioner.config.database import DEFAULT_ENGINE, ENGINES, Sqlite, engine_of
-from provisioner.config.deployment import Artifacts, Backups, Deployment, Network, Server
+from provisioner.config.deployment import Artifacts, Backups, Deployment, Network, Project, Server
 from provisioner.config.file import Key, Mistake, dotted, read
 from provisioner.config.messages import explain
 from provisioner.config.section import Section
@@ -54,6 +54,7 @@ def allowed_keys(engine: str = DEFAULT_ENGINE) -> dict[tuple[str, ...], tuple[st
     for name, fields in Deployment.model_fields.items():
         if isinstance(fields.annotation, type) and issubclass(fields.annotation, Section):
             found[(name,)] = tuple(fields.annotation.model_fields)
+    found["projects",] = tuple(Project.model_fields)
     if engine:
         found["database",] = tuple(ENGINES[engine].model_fields)
     return found
@@ -97,7 +98,10 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
     access, network, database = section("access"), section("network"), section("database")
     kind = ENGINES.get(engine)
     version = kind.model_fields.get("engine_version") if kind else None
-    artifacts, backups = section("artifacts"), section("backups")
+    artifacts, backups = (
+        section(name).get("prefix", kind().prefix)
+        for name, kind in (("artifacts", Artifacts), ("backups", Backups))
+    )
     found: dict[Key, rules.Mistakes] = {
         ("access",): network_rules.access_width(
             items(access.get("cidrs")), allow_world=access.get("allow_world") is True
@@ -107,12 +111,11 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
         ),
         ("database",): kind.across(database) if kind else [],
         (): [
-            *bucket_rules.folders(
-                artifacts.get("prefix", Artifacts().prefix), backups.get("prefix", Backups().prefix)
-            ),
+            *bucket_rules.folders(artifacts, backups),
+            *project_rules.together(data.get("projects", Deployment().projects), artifacts, backups),
             *bucket_rules.another_bucket(
                 network.get("flow_logs", Network().flow_logs),
-                artifacts.get("bucket", Artifacts().bucket),
+                section("artifacts").get("bucket", Artifacts().bucket),
                 data.get("name", "flowstead"),
                 data.get("region", "us-east-1"),
             ),

@@ -53,14 +53,15 @@ def explain(detail: ErrorDetails, allowed: Mapping[tuple[str, ...], tuple[str, .
         among = str(context.get("expected", "")).replace(" or ", ", ").split(",")
         return not_among([word.strip().strip("'") for word in among], value)
     if kind in {"too_short", "too_long", "missing"}:
-        return "must be a list of exactly two networks, one for each zone"
+        of_networks = "must be a list of exactly two networks, one for each zone"
+        return "is missing" if kind == "missing" and isinstance(loc[-1], str) else of_networks
     return str(context.get("error", detail["msg"]))
 
 
 def _unknown(key: tuple[str, ...], allowed: Mapping[tuple[str, ...], tuple[str, ...]]) -> str:
     if key in gone:
         return gone[key]
-    section, word = key[:-1], key[-1]
+    section, word = tuple(part for part in key[:-1] if not part.isdecimal()), key[-1]
     here = allowed.get(section, ())
     close = nearest(word, here)
     if not close:

@@ -79,6 +79,10 @@ def _named_by(kind: type) -> set[object]:
     pending, found = list(get_type_hints(kind).values()), set[object]()
     while pending:
         hint = pending.pop()
+        if isinstance(hint, list):
+            # What a callable takes.
+            pending += hint
+            continue
         found.add(hint)
         pending.extend(get_args(hint))
     return found

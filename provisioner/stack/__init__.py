@@ -14,12 +14,13 @@ from provisioner.stack.context import Context
 from provisioner.stack.database import make_database
 from provisioner.stack.entrance import make_entrance
 from provisioner.stack.network import make_network
+from provisioner.stack.projects import Project, list_projects
 from provisioner.stack.secrets import Secrets, make_secrets
 from provisioner.stack.servers import Servers, make_servers
 from provisioner.stack.storage import Storage, make_storage
 from provisioner.stack.volume import make_snapshots, make_volume
 
-__all__ = ["BakeHost", "Context", "Stack", "build", "build_bake_host"]
+__all__ = ["BakeHost", "Context", "Project", "Stack", "build", "build_bake_host"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Stack:
         volume: the volume with the data; None: they are in the database service.
         storage: the artifacts' bucket.
         secrets: passwords and keys.
+        projects: what each project has of them; the default one comes first.
 
     """
 
@@ -44,6 +46,7 @@ class Stack:
     volume: Volume | None
     storage: Storage
     secrets: Secrets
+    projects: tuple[Project, ...]
 
 
 def build(context: Context) -> Stack:
@@ -64,4 +67,5 @@ def build(context: Context) -> Stack:
 
     everything = resources_in((entrance, storage, network, store, snapshots, secrets, servers))
     database = store.database if store else None
-    return Stack(Graph(tuple(everything)), servers, entrance, database, volume, storage, secrets)
+    projects = list_projects(context, servers, secrets)
+    return Stack(Graph(tuple(everything)), servers, entrance, database, volume, storage, secrets, projects)

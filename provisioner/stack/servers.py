@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from provisioner.resources.ec2.image import Image
 from provisioner.resources.ec2.instance import Instance
+from provisioner.resources.ec2.instance_memory import InstanceMemory
 from provisioner.resources.ec2.key_pair import KeyPair
 from provisioner.resources.ec2.security_group import Rule, SecurityGroup
 from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.iam.policy import Arn, Statement
 from provisioner.resources.iam.role import EC2, Role
-from provisioner.stack.context import Context
+from provisioner.stack.context import Context, ProjectNames
 from provisioner.stack.network import HTTPS, SSH, WORLD, Network
 from provisioner.stack.secrets import Secrets
 from provisioner.stack.storage import Storage
@@ -26,15 +27,17 @@ class Servers:
         instances: the hosts.
         firewall: which packets reach them.
         role: what a host may do in AWS.
-        artifacts_role: what MLflow's process, which users talk to, may do: root on the host takes it, and
-            hands it on.
+        artifacts_roles: what MLflow's process of each project, which users talk to, may do: root on the
+            host takes it, and hands it on.
+        memory: what the projects need of it.
 
     """
 
     instances: tuple[Instance, ...]
     firewall: SecurityGroup
     role: Role
-    artifacts_role: Role
+    artifacts_roles: tuple[Role, ...]
+    memory: InstanceMemory
 
 
 def make_servers(
@@ -64,14 +67,7 @@ def make_servers(
         owner,
         role_name=context.role_name("server"),
         taken_by=EC2,
-        statements=_of_host(storage, secrets),
-    )
-    artifacts_role = Role(
-        "artifacts_role",
-        owner,
-        role_name=context.role_name("mlflow"),
-        taken_by=role,
-        statements=(_artifacts(storage), _listing("ListThem", storage, storage.artifacts_prefix)),
+        statements=_of_host(storage, context.projects, secrets),
     )
     host = Instance(
         "server",
@@ -95,33 +91,52 @@ def make_servers(
         user_data=context.user_data,
         data=volume,
     )
-    return Servers((host,), firewall, role, artifacts_role)
+    roles = tuple(_artifacts_role(context, storage, role, project) for project in context.projects)
+    memory = InstanceMemory(
+        "memory", owner, instance_type=server.instance_type, projects=len(context.projects)
+    )
+    return Servers((host,), firewall, role, roles, memory)
 
 
-def _of_host(storage: Storage, secrets: Secrets) -> tuple[Statement, ...]:
-    """Write what a host may do: its two folders of the bucket, its own secrets, nothing else."""
-    backups = Arn(storage.bucket, f"/{storage.backups_prefix}/*")
+def _artifacts_role(context: Context, storage: Storage, host: Role, project: ProjectNames) -> Role:
+    """Compose what a project's process may do: its own folder of the bucket."""
+    artifacts = project.artifacts_prefix
+    return Role(
+        "artifacts_role" if project.is_default else f"artifacts_role_{project.name.replace('-', '_')}",
+        context.owner,
+        role_name=context.project_role_name(project),
+        taken_by=host,
+        statements=(_artifacts(storage, artifacts), _listing("ListThem", storage, artifacts)),
+    )
+
+
+def _of_host(storage: Storage, projects: tuple[ProjectNames, ...], secrets: Secrets) -> tuple[Statement, ...]:
+    """Write what a host may do: two folders of the bucket for each project, its own secrets, nothing else."""
+    artifacts, kept = (
+        tuple(getattr(one, prefix) for one in projects) for prefix in ("artifacts_prefix", "backups_prefix")
+    )
+    backups = tuple(Arn(storage.bucket, f"/{prefix}/*") for prefix in kept)
     return (
-        _artifacts(storage),
+        _artifacts(storage, *artifacts),
         Statement(
             "BackupsAreAddedNeverDeleted",
             ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
-            (backups,),
+            backups,
         ),
         Statement(
             "NorOverwritten",
             ("s3:PutObject",),
-            (backups,),
+            backups,
             effect="Deny",
             condition={"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
         ),
-        _listing("ListOwnFolders", storage, storage.artifacts_prefix, storage.backups_prefix),
+        _listing("ListOwnFolders", storage, *artifacts, *kept),
         Statement("OwnSecrets", ("secretsmanager:GetSecretValue",), tuple(map(Arn, secrets.of_hosts))),
     )
 
 
-def _artifacts(storage: Storage) -> Statement:
-    """Write the use of artifacts; "*" stands only for keys in their folder."""
+def _artifacts(storage: Storage, *folders: str) -> Statement:
+    """Write the use of artifacts; "*" stands only for keys in their folders."""
     return Statement(
         "Artifacts",
         (
@@ -131,7 +146,7 @@ def _artifacts(storage: Storage) -> Statement:
             "s3:AbortMultipartUpload",
             "s3:ListMultipartUploadParts",
         ),
-        (Arn(storage.bucket, f"/{storage.artifacts_prefix}/*"),),
+        tuple(Arn(storage.bucket, f"/{folder}/*") for folder in folders),
     )
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from provisioner.resources.ec2.s3_endpoint import S3Endpoint
 from provisioner.resources.s3.bucket import Bucket
-from provisioner.resources.s3.lifecycle_rules import Expiry
-from provisioner.stack.context import Context
+from provisioner.resources.s3.lifecycle_rules import PROJECT_RULES, Expiry
+from provisioner.stack.context import Context, ProjectNames
 from provisioner.stack.network import Network
 from provisioner.systems import systems
 
@@ -18,15 +18,13 @@ class Storage:
 
     Args:
         bucket: the bucket.
-        artifacts_prefix: the folder in it that the server may read, write and delete in.
-        backups_prefix: the folder that it may add to.
+        artifacts_prefix: the folder in it that the default project's server may read, write and delete in.
         endpoint: the network's way to S3.
 
     """
 
     bucket: Bucket
     artifacts_prefix: str
-    backups_prefix: str
     endpoint: S3Endpoint
 
     @property
@@ -44,28 +42,12 @@ def make_storage(context: Context, network: Network) -> Storage:
 
     """
     deployment, owner = context.deployment, context.owner
-    artifacts, backups = deployment.artifacts, deployment.backups
     bucket = Bucket(
         "artifacts",
         owner,
         bucket_name=_bucket_name(context),
         account_id=context.account_id,
-        lifecycle=(
-            Expiry(
-                "flowstead",
-                "days that overwritten artifacts are kept",
-                artifacts.prefix,
-                noncurrent_days=artifacts.noncurrent_days,
-            ),
-            # An overwritten backup is kept as long again.
-            Expiry(
-                "flowstead-backups",
-                "days that backups are kept",
-                backups.prefix,
-                noncurrent_days=backups.keep_days,
-                days=backups.keep_days,
-            ),
-        ),
+        lifecycle=tuple(rule for project in context.projects for rule in _lifecycle(context, project)),
     )
     endpoint = S3Endpoint(
         "s3_endpoint",
@@ -75,7 +57,33 @@ def make_storage(context: Context, network: Network) -> Storage:
         bucket=bucket,
         packages=systems[deployment.server.system].packages.format(region=deployment.region),
     )
-    return Storage(bucket, artifacts.prefix, backups.prefix, endpoint)
+    return Storage(bucket, deployment.artifacts.prefix, endpoint)
+
+
+def _lifecycle(context: Context, project: ProjectNames) -> tuple[Expiry, ...]:
+    """Say what expires in a project's folders."""
+    artifacts, backups = context.deployment.artifacts, context.deployment.backups
+    names = ("flowstead", "flowstead-backups")
+    of = ""
+    if not project.is_default:
+        names = (f"{PROJECT_RULES}{project.name}-artifacts", f"{PROJECT_RULES}{project.name}-backups")
+        of = f" of {project.name}"
+    return (
+        Expiry(
+            names[0],
+            f"days that overwritten artifacts{of} are kept",
+            project.artifacts_prefix,
+            noncurrent_days=artifacts.noncurrent_days,
+        ),
+        # An overwritten backup is kept as long again.
+        Expiry(
+            names[1],
+            f"days that backups{of} are kept",
+            project.backups_prefix,
+            noncurrent_days=backups.keep_days,
+            days=backups.keep_days,
+        ),
+    )
 
 
 def _bucket_name(context: Context) -> str:

@@ -58,7 +58,7 @@ PYTHON
 
 def test_the_host_adds_backups_and_destroys_none(deployment: Deployment) -> None:
     facts = deployment.provisioned
-    bucket, prefix = facts["storage"]["bucket"], facts["storage"]["backups_prefix"]
+    bucket, prefix = facts["bucket"], facts["projects"][0]["backups_prefix"]
     words = json.dumps([bucket, prefix, KEY, facts["region"]])
     found = json.loads(deployment.host(ATTEMPTS.replace("@WORDS@", words)))
     allowed = {name for name, answer in found.items() if answer == "done"}
@@ -86,8 +86,8 @@ SECRET = b'{"spans": [], "secret": "hashes of passwords"}'
 def backup(deployment: Deployment) -> str:
     """The address of a backup: what it holds is worth finding."""
     facts = deployment.provisioned
-    s3, bucket = deployment.sandbox.client("s3"), facts["storage"]["bucket"]
-    folder = f"{facts['storage']['backups_prefix']}/{BACKUP}"
+    s3, bucket = deployment.sandbox.client("s3"), facts["bucket"]
+    folder = f"{facts['projects'][0]['backups_prefix']}/{BACKUP}"
     # MLflow looks for a trace's spans under this name.
     for name in ("mlflow.dump", "traces.json"):
         s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=SECRET)

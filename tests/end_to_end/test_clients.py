@@ -73,10 +73,10 @@ def test_artifacts_lie_in_the_bucket_in_their_folder_and_nowhere_else(
     deployment: Deployment, run_ids: dict[str, str]
 ) -> None:
     facts = deployment.provisioned
-    listed = deployment.sandbox.client("s3").list_objects_v2(Bucket=facts["storage"]["bucket"])
+    listed = deployment.sandbox.client("s3").list_objects_v2(Bucket=facts["bucket"])
     keys = [entry["Key"] for entry in listed["Contents"]]
     assert any(run_ids["log_a_run"] in key and key.endswith("report/losses.csv") for key in keys)
-    folders = tuple(f"{facts['storage'][f'{what}_prefix']}/" for what in ("artifacts", "backups"))
+    folders = tuple(f"{facts['projects'][0][f'{what}_prefix']}/" for what in ("artifacts", "backups"))
     assert [key for key in keys if not key.startswith(folders)] == []
 
 
@@ -135,7 +135,7 @@ print(mlflow.artifacts.load_text(uri + "/none.txt"))
     assert done.returncode != 0
     assert "404" in done.stderr
     assert "No such artifact" in done.stderr
-    assert deployment.provisioned["storage"]["bucket"] not in done.stderr
+    assert deployment.provisioned["bucket"] not in done.stderr
 
 
 @pytest.mark.parametrize("missing", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_SERVER_CERT_PATH"])

@@ -81,9 +81,7 @@ class Team:
         """The keys of all artifacts."""
         facts = self.deployment.provisioned
         pages = self.deployment.sandbox.client("s3").get_paginator("list_objects_v2")
-        listed = pages.paginate(
-            Bucket=facts["storage"]["bucket"], Prefix=f"{facts['storage']['artifacts_prefix']}/"
-        )
+        listed = pages.paginate(Bucket=facts["bucket"], Prefix=f"{facts['projects'][0]['artifacts_prefix']}/")
         return {one["Key"] for page in listed for one in page.get("Contents", [])}
 
     def post(self, path: str, **body: str) -> dict[str, Any]:

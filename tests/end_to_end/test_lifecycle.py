@@ -42,7 +42,7 @@ def test_killed_in_the_middle_it_goes_on_and_makes_nothing_twice(second: Deploym
 
 def test_two_deployments_do_not_see_each_other(second: Deployment, deployment: Deployment) -> None:
     assert "nothing to do" in deployment.provision("plan").stdout.lower()
-    assert second.provisioned["storage"]["bucket"] != deployment.provisioned["storage"]["bucket"]
+    assert second.provisioned["bucket"] != deployment.provisioned["bucket"]
     assert second.provisioned["public_address"] != deployment.provisioned["public_address"]
     hosts = second.playbook("site.yml", "--list-hosts").stdout
     assert second.instance_id in hosts
@@ -86,7 +86,7 @@ def test_destroy_refuses_a_protected_database(deployment: Deployment) -> None:
 def test_destroy_leaves_what_it_says_and_nothing_else(
     second: Deployment, deployment: Deployment, client_environment: dict[str, str]
 ) -> None:
-    sandbox, bucket = second.sandbox, second.provisioned["storage"]["bucket"]
+    sandbox, bucket = second.sandbox, second.provisioned["bucket"]
     sandbox.client("s3").put_object(Bucket=bucket, Key="artifacts/kept", Body=b"data")
     said = second.provision("destroy", "--yes").stdout
     assert things(sandbox, NAME) == dict.fromkeys(ONE_OF_EACH, 0) | {"buckets": 1}

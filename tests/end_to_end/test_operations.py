@@ -93,7 +93,7 @@ def test_a_password_changed_in_mlflow_and_in_the_secret_is_taken_over_without_a_
 ) -> None:
     """The server started with the old one in its environment; the next run asks questions as the admin."""
     secrets = deployment.sandbox.client("secretsmanager")
-    arn = deployment.provisioned["admin"]["secret_arn"]
+    arn = deployment.provisioned["projects"][0]["admin"]["secret_arn"]
     process = main_process(deployment)
     old = client_environment["MLFLOW_TRACKING_PASSWORD"]
     new = client_environment | {"MLFLOW_TRACKING_PASSWORD": "changed-in-the-account-menu"}

@@ -192,8 +192,8 @@ def backup(deployment: Deployment, client: dict[str, str]) -> dict[str, str]:
 
 
 def test_a_backup_has_both_files_counted(deployment: Deployment, backup: dict[str, str]) -> None:
-    facts = deployment.provisioned["storage"]
-    key = f"{facts['backups_prefix']}/{backup['name']}/manifest.json"
+    facts = deployment.provisioned
+    key = f"{facts['projects'][0]['backups_prefix']}/{backup['name']}/manifest.json"
     body = deployment.sandbox.client("s3").get_object(Bucket=facts["bucket"], Key=key)["Body"].read()
     files = {one["database"]: one for one in json.loads(body)["files"]}
     assert {name: one["engine"] for name, one in files.items()} == {

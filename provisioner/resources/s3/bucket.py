@@ -10,7 +10,14 @@ from provisioner.errors import AwsError
 from provisioner.resources.base import Live, Resource, Teardown
 from provisioner.resources.iam.policy import Policy, as_policy, document, is_same_policy
 from provisioner.resources.refusals import foreign
-from provisioner.resources.s3.lifecycle_rules import Expiry, deletes, is_same_rule, prefix_of, shown
+from provisioner.resources.s3.lifecycle_rules import (
+    PROJECT_RULES,
+    Expiry,
+    deletes,
+    is_same_rule,
+    prefix_of,
+    shown,
+)
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 from provisioner.resources.tags import as_items, as_tags
@@ -163,6 +170,10 @@ class Bucket(Resource):
                 self._expire,
                 is_wanted=is_wanted,
             )
+        own = {one.rule for one in self.lifecycle}
+        for rule in facts["lifecycle"]:
+            if rule.get("ID", "").startswith(PROJECT_RULES) and rule["ID"] not in own:
+                yield Setting(f"lifecycle rule {rule['ID']}", shown(rule), "none", self._expire)
         policy = facts["policy"]
         yield Setting(
             "policy",
@@ -188,7 +199,11 @@ class Bucket(Resource):
 
     def _others(self, live: Live) -> list[dict[str, Any]]:
         own = {one.rule for one in self.lifecycle}
-        return [rule for rule in live.facts["lifecycle"] if rule.get("ID") not in own]
+        return [
+            rule
+            for rule in live.facts["lifecycle"]
+            if rule.get("ID") not in own and not rule.get("ID", "").startswith(PROJECT_RULES)
+        ]
 
     def _close(self, aws: Aws, _: Live, __: Mapping[str, Any]) -> None:
         aws.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=_CLOSED, **self._mine())

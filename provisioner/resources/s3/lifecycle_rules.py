@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+PROJECT_RULES = "flowstead-of-"
+"""What the names of projects' rules begin with: those of projects that are no longer wanted go."""
+
 
 @dataclass(frozen=True)
 class Expiry:

@@ -36,11 +36,24 @@ TYPES = {
 def specification(kind: Any) -> dict[str, Any]:
     """Give the specification of a value as a type hint says it: text, numbers, lists, dictionaries."""
     if dataclasses.is_dataclass(kind):
-        options = {name: {"required": True} | specification(of) for name, of in get_type_hints(kind).items()}
+        hints = get_type_hints(kind).items()
+        options = {
+            name: specification(must_be(of)) | ({"required": True} if must_be(of) is of else {})
+            for name, of in hints
+        }
         return {"type": "dict", "options": options}
     if get_origin(kind) is UnionType:
         return one_of(get_args(kind))
+    if kind not in TYPES:
+        # A list of dictionaries.
+        return specification(get_args(kind)[0]) | {"type": "list", "elements": "dict"}
     return TYPES[kind]
+
+
+def must_be(kind: Any) -> Any:
+    """Give what something is if it is not None."""
+    of = get_args(kind) if get_origin(kind) is UnionType else ()
+    return of[0] if type(None) in of else kind
 
 
 def one_of(kinds: tuple[Any, ...]) -> dict[str, Any]:
@@ -63,17 +76,22 @@ def one_of(kinds: tuple[Any, ...]) -> dict[str, Any]:
 
 def made_up(kind: Any, name: str = "") -> Any:
     """Give something of a kind, of several all together."""
+    kind = must_be(kind)
     if get_origin(kind) is UnionType:
         return {key: value for one in get_args(kind) for key, value in made_up(one).items()}
     if dataclasses.is_dataclass(kind):
         return {one: made_up(of, one) for one, of in get_type_hints(kind).items()}
-    return {str: f"a-{name}", int: 7, bool: True}.get(kind, [f"a-{name}"])
+    if get_origin(kind) is tuple:
+        return [made_up(get_args(kind)[0], name)]
+    # There is always a project of this name.
+    return {str: "default" if name == "name" else f"a-{name}", int: 7, bool: True}[kind]
 
 
 def named(value: object) -> Iterator[str]:
     """Find the parts of `flowstead` that a value names."""
     for template in re.findall(r"\{\{.*?\}\}", str(value), re.DOTALL):
-        yield from re.findall(r"\bflowstead\.([a-z_.]*[a-z_])", template)
+        for of, name in re.findall(r"\b(?:flowstead|(tracking_server_project))\.([a-z_.]*[a-z_])", template):
+            yield f"projects.{name}" if of else name
 
 
 def test_the_playbooks_check_what_provision_py_writes() -> None:
@@ -117,6 +135,7 @@ def test_what_is_used_of_it_is_there(path: Path) -> None:
     for name in named(path.read_text()):
         found: Any = made_up(Outputs)
         for part in name.split("."):
+            found = found[0] if isinstance(found, list) else found
             assert part in found, f"{path}: flowstead.{name}"
             found = found[part]
 

@@ -35,6 +35,8 @@ def sample(**changes: Any) -> Outputs:
             kind = get_args(kind)[0]
         if is_dataclass(kind):
             return kind(**{name: made_up(of) for name, of in get_type_hints(kind).items()})
+        if get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]):
+            return (made_up(get_args(kind)[0]),)
         return {str: "made-up", int: 7, bool: False}.get(kind, ())
 
     return replace(made_up(Outputs), **changes)

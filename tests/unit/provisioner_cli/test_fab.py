@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,9 +73,10 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
     """MLflow, found by fab."""
     with MLflow() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url, admin = f"http://127.0.0.1:{server.server_port}", LoginOutputs("admin", "arn")
-        outputs = sample(url=url, ca_file="/x", admin=admin)
-        found = tracking.TrackingServer(Path(), outputs, None, {"gateway_certificate": "own.pem"})
+        outputs = sample(url=f"http://127.0.0.1:{server.server_port}", ca_file="/x")
+        project = replace(outputs.project(), path="", admin=LoginOutputs("admin", "arn"))
+        options = {"gateway_certificate": "own.pem"}
+        found = tracking.TrackingServer(Path(), outputs, None, options, project)
         monkeypatch.setattr(tracking.TrackingServer, "url", outputs.url)
         monkeypatch.setattr(tracking.TrackingServer, "password", lambda _self: "the admin's: password")
         monkeypatch.setattr(tracking, "find", lambda _inventory: found)

@@ -3,6 +3,7 @@
 import shlex
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_the_inventory_has_what_ansible_needs(made):
     assert outputs["ca_file"] == str(made.inventory / "flowstead.ca.pem")
     assert values["flowstead"] == outputs | {"ca_file": ca_file}
     assert outputs["url"] == f"https://{outputs['public_address']}"
-    assert outputs["storage"]["bucket"] == "flowstead-123456789012-us-east-1"
+    assert outputs["bucket"] == "flowstead-123456789012-us-east-1"
     assert outputs["database"]["port"] == 5432
     assert outputs["server"]["ssh_user"] == "admin"
     names = {arn.rpartition("/")[2][:-7] for arn in outputs["host_secret_arns"]}
@@ -64,7 +65,8 @@ def test_fab_finds_the_files_that_the_inventory_names(made):
 def test_fab_asks_by_the_name_of_a_certificate_of_ones_own(tmp_path):
     inventory = tmp_path / "inventory"
     (inventory / "group_vars" / "all").mkdir(parents=True)
-    outputs = sample(url="https://192.0.2.7", ca_file="{{ inventory_dir }}/x.ca.pem")
+    project = replace(sample().project(), path="")
+    outputs = sample(url="https://192.0.2.7", ca_file="{{ inventory_dir }}/x.ca.pem", projects=(project,))
     written = yaml.safe_dump({"flowstead": outputs.as_data()})
     (inventory / "group_vars" / "all" / "provisioned.yml").write_text(written)
     edited = inventory / "group_vars" / "tracking_servers.yml"
