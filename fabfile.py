@@ -22,7 +22,7 @@ from provisioner.errors import FlowsteadError
 
 # What MLflow's release may open at most (three pools a worker), and what there is; all by its own settings.
 CONNECTIONS = """
-cd /etc/mlflow
+cd /etc/$0
 settings=$(sed -n 's/.*"version": "\\([^"]*\\)".*/\\1/p' serving.json).env
 value() { sed -n "s/^$1=//p" "$settings"; }
 uri=$(value MLFLOW_BACKEND_STORE_URI)
@@ -55,7 +55,7 @@ FROM pg_stat_activity WHERE backend_type = 'client backend'"
 # Collects garbage on the host, in a unit of its own: it goes on when the connection breaks.
 COLLECT = (
     *("sudo", "systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
-    *("/usr/bin/python3", "-B", "/usr/local/lib/flowstead/mlflow/change.py", "garbage"),
+    *("/usr/bin/python3", "-B"),
 )
 
 
@@ -64,15 +64,22 @@ def status(_context: Any, inventory: str = "inventory") -> None:
     """Say whether MLflow answers, what runs, and how full disk, memory and the database's connections are."""
     with sentences():
         server = tracking.find(inventory)
-        print(f"{server.url}: {ask(server)}")
+        servers = [tracking.find(inventory, project.name) for project in server.outputs.projects]
+        for one in servers:
+            named = f"{one.project.name}: " if len(servers) > 1 else ""
+            print(f"{named}{one.url}: {ask(one)}")
         list_units = "systemctl list-units --plain --no-legend --no-pager"
         with server.connect() as connection:
             for title, command in (
-                ("units", f"{list_units} --all 'mlflow@*' nginx.service 'flowstead-*'"),
+                ("units", f"{list_units} --all 'mlflow@*' 'mlflow-*@*' nginx.service 'flowstead-*'"),
                 ("failed", f"{list_units} --failed"),
                 ("disk", "df -h --output=used,avail,pcent,target /"),
                 ("memory", "free -m"),
-                ("connections to the database", f"sudo sh -c {shlex.quote(CONNECTIONS)}"),
+                *(
+                    (f"connections to the database{of}", f"sudo sh -c {shlex.quote(CONNECTIONS)} {one.name}")
+                    for one in servers
+                    for of in [f" of {one.project.name}" if len(servers) > 1 else ""]
+                ),
                 ("since", "uptime --pretty"),
             ):
                 result = connection.run(command, hide=True, warn=True, in_stream=False)
@@ -85,14 +92,18 @@ def logs(
     _context: Any,
     follow: bool = False,
     lines: int = 100,
-    unit: str = "mlflow@*",
+    unit: str = "",
+    project: str = "",
     inventory: str = "inventory",
 ) -> None:
     """Show what MLflow logged."""
-    with sentences(), tracking.find(inventory).connect() as connection:
+    with sentences():
+        server = tracking.find(inventory, project)
+        unit = unit or f"{server.name}@*"
         words = ["sudo", "journalctl", "--no-pager", "--output=short-iso", f"--lines={int(lines)}"]
         words += [f"--unit={unit}", *(["--follow"] if follow else [])]
-        connection.run(shlex.join(words), in_stream=False, pty=follow, warn=True)
+        with server.connect() as connection:
+            connection.run(shlex.join(words), in_stream=False, pty=follow, warn=True)
 
 
 @task(help={"port": "Port on this machine."})
@@ -111,29 +122,30 @@ def tunnel(_context: Any, port: int = 8443, inventory: str = "inventory") -> Non
 
 
 @task
-def password(_context: Any, inventory: str = "inventory") -> None:
+def password(_context: Any, project: str = "", inventory: str = "inventory") -> None:
     """Print the admin's password."""
     with sentences():
-        print(tracking.find(inventory).password())
+        print(tracking.find(inventory, project).password())
 
 
 @task
-def backups(_context: Any, inventory: str = "inventory") -> None:
+def backups(_context: Any, project: str = "", inventory: str = "inventory") -> None:
     """List the backups in the bucket: when (UTC), MLflow's release, why, size, name."""
     with sentences():
-        server = tracking.find(inventory)
+        server = tracking.find(inventory, project)
         bucket, aws = server.outputs.bucket, Aws(server.outputs.region)
         folder = f"{server.project.backups_prefix}/"
         objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=folder)
-        for line in list_backups([(one["Key"], one["Size"]) for one in objects]):
+        for line in list_backups([(one["Key"], one["Size"]) for one in objects], project):
             print(line)
 
 
-def list_backups(objects: list[tuple[str, int]]) -> list[str]:
+def list_backups(objects: list[tuple[str, int]], project: str = "") -> list[str]:
     """Give a line for each backup, the oldest first, and say how to go back to one, or to make one.
 
     Args:
         objects: key and size in bytes of what lies in the bucket below the backups' prefix.
+        project: whose they are; empty: the default project's.
 
     """
     sizes: dict[str, int] = {}
@@ -143,7 +155,7 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
         sizes[name] = sizes.get(name, 0) + size
         if file == "manifest.json":
             complete.add(name)
-    lines = []
+    lines, of = [], f" -e project={project}" if project else ""
     for name, size in sorted(sizes.items()):
         made, _, rest = name.partition("-")
         release, _, reason = rest.partition("-")
@@ -151,10 +163,10 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
         why = reason if name in complete else f"{reason} (not complete)"
         lines.append(f"{when}  {release:8} {why:24} {size / 1048576:9.1f} MiB  {name}")
     if not lines:
-        return ["There is none yet. To make one: ansible-playbook playbooks/back_up.yml"]
+        return [f"There is none yet. To make one: ansible-playbook playbooks/back_up.yml{of}"]
     return [
         *lines,
-        "To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_data_backup=NAME",
+        f"To go back to one: ansible-playbook playbooks/restore_backup.yml -e mlflow_data_backup=NAME{of}",
     ]
 
 
@@ -166,16 +178,23 @@ def list_backups(objects: list[tuple[str, int]]) -> list[str]:
     },
 )
 def collect_garbage(
-    _context: Any, older_than: str = "", dry_run: bool = False, inventory: str = "inventory"
+    _context: Any,
+    older_than: str = "",
+    dry_run: bool = False,
+    project: str = "",
+    inventory: str = "inventory",
 ) -> None:
     """Remove for good what users deleted in MLflow long enough ago: rows, and files in the bucket."""
-    words = [
-        *COLLECT,
+    given = [
         *([f"--older-than={older_than}"] if older_than else []),
         *(["--dry-run"] if dry_run else []),
     ]
-    with sentences(), tracking.find(inventory).connect() as connection:
-        result = connection.run(shlex.join(words), hide=True, warn=True, in_stream=False)
+    with sentences():
+        server = tracking.find(inventory, project)
+        program = f"/usr/local/lib/flowstead/{server.name}/change.py"
+        with server.connect() as connection:
+            command = shlex.join([*COLLECT, program, "garbage", *given])
+            result = connection.run(command, hide=True, warn=True, in_stream=False)
         try:
             report = json.loads(result.stdout)
         except ValueError:

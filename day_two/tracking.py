@@ -53,6 +53,11 @@ class TrackingServer:
         issued = Entrance(self.outputs.url, Path(self.outputs.ca_file))
         return entrance(self.directory, self.options, issued)
 
+    @property
+    def name(self) -> str:
+        """What the project's server is called on the host."""
+        return f"mlflow{self.project.path.replace('/', '-')}"
+
     def password(self) -> str:
         """Read the admin's password from Secrets Manager."""
         return secret_value(Aws(self.outputs.region), self.project.admin.secret_arn, "password")

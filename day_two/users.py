@@ -19,37 +19,37 @@ PASSWORD_LENGTH = 18
 
 
 @task(name="add", help={"name": "The new user's."})
-def add_user(_context: Any, name: str, inventory: str = "inventory") -> None:
+def add_user(_context: Any, name: str, project: str = "", inventory: str = "inventory") -> None:
     """Make a user; asks for the password, or reads it from a pipe; makes one up if there is none."""
     with sentences(), answers():
         if name.startswith("-"):
             raise UsageError(f"{name} cannot be the name of a user.", next_step="Help: fab --help user.add")
-        server, chosen = tracking.find(inventory), _new_password()
+        server, chosen = tracking.find(inventory, project), _new_password()
         call(server, "2.0/mlflow/users/create", "POST", username=name, password=chosen.value)
         print(f"{name} is a user.{chosen.shown}")
 
 
 @task(name="remove")
-def remove_user(_context: Any, name: str, inventory: str = "inventory") -> None:
+def remove_user(_context: Any, name: str, project: str = "", inventory: str = "inventory") -> None:
     """Remove a user; what they logged stays."""
     with sentences(), answers():
-        call(tracking.find(inventory), "2.0/mlflow/users/delete", "DELETE", username=name)
+        call(tracking.find(inventory, project), "2.0/mlflow/users/delete", "DELETE", username=name)
         print(f"{name} is no longer a user.")
 
 
 @task(name="list")
-def list_users(_context: Any, inventory: str = "inventory") -> None:
+def list_users(_context: Any, project: str = "", inventory: str = "inventory") -> None:
     """List the users."""
     with sentences(), answers():
-        for user in call(tracking.find(inventory), "2.0/mlflow/users/list")["users"]:
+        for user in call(tracking.find(inventory, project), "2.0/mlflow/users/list")["users"]:
             print(f"{user['username']}  (administrator)" if user["is_admin"] else user["username"])
 
 
 @task(name="password")
-def change_password(_context: Any, name: str, inventory: str = "inventory") -> None:
+def change_password(_context: Any, name: str, project: str = "", inventory: str = "inventory") -> None:
     """Give a user another password; asks for it, or reads it from a pipe."""
     with sentences(), answers():
-        server = tracking.find(inventory)
+        server = tracking.find(inventory, project)
         if name == server.project.admin.username:
             raise FlowsteadError(
                 "The admin's password is in Secrets Manager too.",
@@ -72,8 +72,10 @@ def grant(
     _context: Any,
     name: str,
     permission: str,
+    *,
     experiment: str = "",
     model: str = "",
+    project: str = "",
     inventory: str = "inventory",
 ) -> None:
     """Say what a user may do with an experiment or a registered model."""
@@ -83,7 +85,7 @@ def grant(
                 "Say one experiment or one model.",
                 next_step="fab user.grant USER READ|USE|EDIT|MANAGE|DENY --experiment NAME (or --model NAME)",
             )
-        server = tracking.find(inventory)
+        server = tracking.find(inventory, project)
         what = {"username": name, "resource_type": "registered_model", "resource_id": model}
         if experiment:
             asked = call(server, "2.0/mlflow/experiments/get-by-name", experiment_name=experiment)

@@ -19,9 +19,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "serving_file": {"type": "str", "required": True},
     "ports": {"type": "list", "elements": "int", "required": True},
     "workers": {"type": "int", "default": 0},
+    "servers": {"type": "int", "default": 1},
     "image": {"type": "str", "default": "/etc/flowstead/image.json"},
     "lock": {"type": "str", "default": "/run/mlflow-change/lock"},
     "journal": {"type": "str", "default": "/var/lib/mlflow-change/journal.json"},
+    "programs": {"type": "str", "default": "/usr/local/lib/flowstead"},
 }
 # The host's own Python looks: a module would take three times as long. Paths are all that it is told
 LOOK = """
@@ -42,7 +44,12 @@ def held(path):
     except (FileNotFoundError, NotADirectoryError):
         pass
     return ""
-serving, image, lock, journal = sys.argv[1:]
+def named(path):
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+serving, image, lock, journal, programs = sys.argv[1:]
 print(json.dumps({
     "cores": len(os.sched_getaffinity(0)),
     "meminfo": text("/proc/meminfo"),
@@ -50,6 +57,7 @@ print(json.dumps({
     "image": text(image),
     "busy": held(lock),
     "was_interrupted": os.path.exists(journal),
+    "there": [one for one in named(programs) if one.startswith("mlflow")],
     "has_pg_dump": os.access("/usr/bin/pg_dump", os.X_OK),
 }))
 """
@@ -92,7 +100,7 @@ def port(version: str, now: Serving, ports: list[int]) -> int:
     return next(one for one in ports if one != now.port)
 
 
-def workers(cores: int, memory_mib: int, wanted: int) -> int:
+def workers(cores: int, memory_mib: int, wanted: int, servers: int = 1) -> int:
     """Return how many worker processes a release has.
 
     Requests are bound by the processor in Python: more workers than cores gain nothing.
@@ -101,12 +109,14 @@ def workers(cores: int, memory_mib: int, wanted: int) -> int:
         cores: the host's processors.
         memory_mib: its memory.
         wanted: a fixed number, or 0.
+        servers: how many servers share the memory.
 
     """
-    return wanted or max(1, min(cores, (memory_mib - RESERVED_MIB - BASE_MIB) // WORKER_MIB))
+    own = (memory_mib - RESERVED_MIB) // servers
+    return wanted or max(1, min(cores, (own - BASE_MIB) // WORKER_MIB))
 
 
-def has_room_for_two(memory_mib: int, count: int) -> bool:
+def has_room_for_two(memory_mib: int, count: int, servers: int = 1) -> bool:
     """Tell whether two releases can run at the same time.
 
     A host without that room has to stop the old one before it starts the new one: clients then get 503 and
@@ -115,9 +125,10 @@ def has_room_for_two(memory_mib: int, count: int) -> bool:
     Args:
         memory_mib: the host's memory.
         count: worker processes of a release.
+        servers: how many servers share the memory; each of the others has one release.
 
     """
-    return memory_mib >= 2 * (REST_BASE_MIB + REST_WORKER_MIB * count) + REST_SYSTEM_MIB
+    return memory_mib >= (servers + 1) * (REST_BASE_MIB + REST_WORKER_MIB * count) + REST_SYSTEM_MIB
 
 
 def serving(text: str | None, path: str) -> Serving:
@@ -186,8 +197,8 @@ def facts(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """
     version = given["version"]
     now, memory = serving(said["serving"], given["serving_file"]), memory_mib(said["meminfo"] or "")
-    count = workers(said["cores"], memory, given["workers"])
-    return {name: said[name] for name in ("cores", "busy", "was_interrupted", "has_pg_dump")} | {
+    count = workers(said["cores"], memory, given["workers"], given["servers"])
+    return {name: said[name] for name in ("cores", "busy", "was_interrupted", "has_pg_dump", "there")} | {
         "memory_mib": memory,
         "serving": asdict(now),
         "is_serving": now.version == version,
@@ -195,7 +206,7 @@ def facts(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
         "port": port(version, now, given["ports"]),
         "serving_port": now.port or given["ports"][0],
         "workers": count,
-        "has_room_for_two": has_room_for_two(memory, count),
+        "has_room_for_two": has_room_for_two(memory, count, given["servers"]),
         "served": [now.version, *now.before] if now.version else [],
         "image_releases": image_releases(said["image"], given["image"]),
     }
@@ -222,7 +233,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
-        paths = [args[name] for name in ("serving_file", "image", "lock", "journal")]
+        paths = [args[name] for name in ("serving_file", "image", "lock", "journal", "programs")]
         # With something to read it has no terminal, on which errors would stand among the answer
         said = self._low_level_execute_command(
             shlex.join(["/usr/bin/python3", "-I", "-c", LOOK, *paths]), in_data=b"\n"

@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "size": {"type": "int", "default": 0},
     "overflow": {"type": "int", "default": 0},
     "requests": {"type": "int", "required": True},
+    "servers": {"type": "int", "default": 1},
 }
 # What a shell says where there is no such program (POSIX, "Exit Status for Commands"), and env as well
 NOT_FOUND = 127
@@ -170,7 +171,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         except PoolsError as failed:
             raise AnsibleActionFail(str(failed)) from failed
         wanted = Pools(size=args["size"], overflow=args["overflow"], requests=args["requests"])
-        return {"changed": False} | asdict(pools(connections, args["workers"], wanted))
+        return {"changed": False} | asdict(pools(connections // args["servers"], args["workers"], wanted))
 
     @property
     def check_mode(self) -> bool:

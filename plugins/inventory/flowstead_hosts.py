@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ description:
   - Variables next to it, in C(group_vars), that are not YAML end the run too, with file and line.
   - Where C(any_unparsed_is_failed) is off, a failed lookup is left to Ansible.
   - Each project but the default one is a host of its own at the same address, C(<instance id>.<project>), in
-    the groups C(tracking_servers), C(projects) and C(project_<project>), with the variable
-    C(tracking_server_project_name). Which there are, provision.py wrote next to the file.
+    the groups C(tracking_servers), C(projects) and C(project_<project>), with the variables
+    C(tracking_server_project_name), C(tracking_server_host), which is the host that it runs on, and
+    C(tracking_server_port), the first of its ports. Which there are, provision.py wrote next to the file.
 options: {}
 """
+
+# Linux takes 32768 and up for connections (net.ipv4.ip_local_port_range).
+FIRST_PORT, EACH, PORTS = 10000, 4, 5000
 
 
 class InventoryModule(auto.InventoryModule):  # type: ignore[misc]  # Ansible has no types
@@ -76,6 +81,9 @@ def add_projects(inventory: Any, names: list[str]) -> None:
     """Add a host for each project to each that there is, at the same address."""
     # It is there without any, too: playbooks leave it out.
     inventory.add_group("projects")
+    ports = {name: port(name) for name in names}
+    if len(set(ports.values())) < len(ports):
+        raise AnsibleError(f"two of the projects {', '.join(names)} would have the same ports: rename one")
     hosts = inventory.groups["tracking_servers"].get_hosts() if "tracking_servers" in inventory.groups else []
     for name in names:
         own = inventory.add_group(f"project_{name.replace('-', '_')}")
@@ -83,5 +91,15 @@ def add_projects(inventory: Any, names: list[str]) -> None:
             alias = f"{host.name}.{name}"
             for group in ("tracking_servers", "projects", own):
                 inventory.add_host(alias, group)
-            for variable, value in (host.vars | {"tracking_server_project_name": name}).items():
+            variables = {
+                "tracking_server_project_name": name,
+                "tracking_server_host": host.name,
+                "tracking_server_port": ports[name],
+            }
+            for variable, value in (host.vars | variables).items():
                 inventory.set_variable(alias, variable, value)
+
+
+def port(name: str) -> int:
+    """Give the first of a project's ports, the same for good."""
+    return FIRST_PORT + EACH * (int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % PORTS)

@@ -26,6 +26,10 @@ options:
     description: Worker processes; 0 means as many as cores and memory allow.
     type: int
     default: 0
+  servers:
+    description: How many servers of MLflow share the host's memory.
+    type: int
+    default: 1
   image:
     description: File that says what the host's image holds, where it was baked.
     type: path
@@ -38,6 +42,10 @@ options:
     description: File that is there while a change is under way, or was interrupted.
     type: path
     default: /var/lib/mlflow-change/journal.json
+  programs:
+    description: Directory in which each server on the host has its programs.
+    type: path
+    default: /usr/local/lib/flowstead
 attributes:
   check_mode:
     support: full
@@ -99,6 +107,11 @@ served:
   elements: str
 image_releases:
   description: Releases that the host's image holds; empty if it is not a baked one.
+  returned: success
+  type: list
+  elements: str
+there:
+  description: Servers that are set up on the host, by their names.
   returned: success
   type: list
   elements: str

@@ -43,6 +43,10 @@ options:
     description: Requests that a worker works on at a time, where the connections are enough.
     type: int
     required: true
+  servers:
+    description: How many servers of MLflow share the connections.
+    type: int
+    default: 1
 attributes:
   check_mode:
     support: full

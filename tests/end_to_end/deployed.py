@@ -113,10 +113,10 @@ def ask(
         "Content-Type": "application/json",
     }
     context = ssl.create_default_context(cafile=client["MLFLOW_TRACKING_SERVER_CERT_PATH"])
-    host = str(urlsplit(client["MLFLOW_TRACKING_URI"]).netloc)
-    connection = http.client.HTTPSConnection(host, timeout=timeout_s, context=context)
+    server = urlsplit(client["MLFLOW_TRACKING_URI"])
+    connection = http.client.HTTPSConnection(server.netloc, timeout=timeout_s, context=context)
     try:
-        connection.request(method, path, json.dumps(body) if body else None, headers)
+        connection.request(method, server.path + path, json.dumps(body) if body else None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except OSError as error:
@@ -259,7 +259,11 @@ class Deployment:
     @property
     def client_environment(self) -> dict[str, str]:
         """What a data scientist is given: the variables of `provision.py client`, and not one of AWS."""
-        script = 'eval "$(python provision.py client)" && env -0'
+        return self.client_of("default")
+
+    def client_of(self, project: str) -> dict[str, str]:
+        """What a data scientist of a project is given."""
+        script = f'eval "$(python provision.py client --project={project})" && env -0'
         listed = run("bash", "-euc", script, cwd=self.clone, env=self.environment).stdout.split("\0")
         given = dict(line.split("=", 1) for line in listed if line.startswith("MLFLOW_"))
         kept = {name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL", "TERM"}}

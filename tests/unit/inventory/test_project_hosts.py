@@ -53,6 +53,11 @@ def test_each_project_is_a_host_at_the_same_address(looked_up: Any) -> None:
     assert members(inventory, "project_a_b") == ["i-1.a-b"]
     assert inventory.hosts["i-1.churn"].vars["ansible_host"] == "192.0.2.7"
     assert inventory.hosts["i-1.churn"].vars["tracking_server_project_name"] == "churn"
+    assert inventory.hosts["i-1.churn"].vars["tracking_server_host"] == "i-1"
+    first, second = (inventory.hosts[f"i-1.{name}"].vars["tracking_server_port"] for name in ("churn", "a-b"))
+    assert min(first, second) >= 10000
+    assert max(first, second) + 2 < 32768
+    assert abs(first - second) > 2
     assert "tracking_server_project_name" not in inventory.hosts["i-1"].vars
 
 
@@ -62,3 +67,9 @@ def test_the_default_project_is_the_host_itself(looked_up: Any, written: str) ->
 
     assert members(inventory, "tracking_servers") == ["i-1"]
     assert members(inventory, "projects") == []
+
+
+def test_two_projects_of_the_same_ports_are_refused(looked_up: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PLUGIN, "PORTS", 1)
+    with pytest.raises(SystemExit):
+        looked_up("flowstead: {projects: [{name: default}, {name: churn}, {name: a-b}]}\n")

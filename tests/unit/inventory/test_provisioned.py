@@ -25,6 +25,7 @@ DEFAULTS = {
     path.parts[-3]: yaml.safe_load(path.read_text()) or {}
     for path in sorted(PROJECT.glob("roles/*/defaults/main.yml"))
 }
+HOST: dict[str, Any] = {"inventory_hostname": "i-1", "groups": {"projects": []}, "hostvars": {}}
 TYPES = {
     bool: {"type": "bool"},
     int: {"type": "int"},
@@ -142,7 +143,8 @@ def test_what_is_used_of_it_is_there(path: Path) -> None:
 
 def test_where_nothing_is_known_better_a_name_is_the_roles_own() -> None:
     own = {name: value for role in DEFAULTS.values() for name, value in role.items()}
-    variables = {name: trust(value) for name, value in {**GIVEN, "flowstead": made_up(Outputs)}.items()}
+    told = {"flowstead": made_up(Outputs), **HOST}
+    variables = {name: trust(value) for name, value in {**GIVEN, **told}.items()}
     templar = Templar(loader=DataLoader(), variables=variables)
     by_roles = {name for name, value in GIVEN.items() if name in own and not any(named(value))}
     values = {name: templar.template(variables[name]) for name in by_roles}
@@ -170,8 +172,9 @@ def test_the_roles_of_either_kind_of_deployment_are_told_all(
     kind: type, role: str, path: str, refused: list[str]
 ) -> None:
     outputs = {**made_up(Outputs), "database": PARTS[kind]}
-    facts = {name: {"served": [], "serving_port": 1, "config_dir": ""} for name in ROLES_FACTS}
-    variables = {name: trust(value) for name, value in {**GIVEN, "flowstead": outputs, **facts}.items()}
+    fact = {"served": [], "serving_port": 1, "config_dir": "", "is_changed": False}
+    told = {"flowstead": outputs, **dict.fromkeys(ROLES_FACTS, fact), **HOST}
+    variables = {name: trust(value) for name, value in {**GIVEN, **told}.items()}
     templar = Templar(loader=DataLoader(), variables=variables)
     others = {"data_volume", "database_access"} - {role}
     values = {name: templar.template(variables[name]) for name in GIVEN if not name.startswith(tuple(others))}

@@ -36,6 +36,16 @@ def test_workers_are_what_cores_and_memory_allow(
 
 
 @pytest.mark.parametrize(
+    ("memory_mib", "servers", "count"), [(1900, 1, 2), (1900, 2, 2), (1900, 3, 1), (3900, 3, 2), (3900, 9, 1)]
+)
+def test_servers_share_the_memory(found: Any, memory_mib: int, servers: int, count: int) -> None:
+    assert found.workers(2, memory_mib, 0, servers) == count
+    # All of them, and the next release of one.
+    assert found.has_room_for_two((servers + 1) * (240 + 60 * count) + 150, count, servers)
+    assert not found.has_room_for_two((servers + 1) * (240 + 60 * count) + 149, count, servers)
+
+
+@pytest.mark.parametrize(
     ("memory_mib", "workers", "has_room"),
     [(749, 1, False), (750, 1, True), (900, 1, True), (869, 2, False), (870, 2, True), (900, 4, False)],
 )
@@ -65,15 +75,17 @@ def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
         "serving_file": str(tmp_path / "serving.json"),
         "ports": [5001, 5002],
         "workers": 2,
+        "servers": 1,
         "image": str(tmp_path / "image.json"),
         "lock": str(tmp_path / "lock"),
         "journal": str(tmp_path / "journal.json"),
+        "programs": str(tmp_path / "programs"),
     } | how
 
 
 def ask(found: Any, given: dict[str, Any]) -> Any:
     """What is told of this machine, which is looked at as a host is."""
-    paths = [given[name] for name in ("serving_file", "image", "lock", "journal")]
+    paths = [given[name] for name in ("serving_file", "image", "lock", "journal", "programs")]
     said = subprocess.run([sys.executable, "-I", "-c", found.LOOK, *paths], capture_output=True, check=True)
     return found.facts(given, json.loads(said.stdout))
 
@@ -83,6 +95,7 @@ def test_a_new_host_serves_nothing(found: Any, tmp_path: Path) -> None:
     assert facts["serving"] == {"version": "", "port": 0, "before": []}
     assert not facts["is_serving"]
     assert facts["still_serves"] == "Nothing serves yet."
+    assert facts["there"] == []
     assert (facts["port"], facts["serving_port"], facts["served"]) == (5001, 5001, [])
     assert (facts["busy"], facts["was_interrupted"], facts["image_releases"]) == ("", False, [])
 
@@ -91,10 +104,13 @@ def test_what_serves_is_told_with_what_served_before(found: Any, tmp_path: Path)
     told = {"version": "3.16.1", "port": 5002, "before": ["3.15.2"]}
     (tmp_path / "serving.json").write_text(json.dumps(told))
     (tmp_path / "journal.json").write_text("{}")
+    for name in ("mlflow", "mlflow-churn", "other"):
+        (tmp_path / "programs" / name).mkdir(parents=True)
     (tmp_path / "image.json").write_text('{"releases": ["3.16.1"], "packages": "2026-11-26"}')
     facts = ask(found, given(tmp_path))
     assert facts["serving"] == told
     assert facts["still_serves"] == "MLflow 3.16.1 still serves."
+    assert facts["there"] == ["mlflow", "mlflow-churn"]
     assert (facts["port"], facts["serving_port"]) == (5001, 5002)
     assert facts["served"] == ["3.16.1", "3.15.2"]
     assert facts["was_interrupted"]

@@ -79,7 +79,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflow]:
         found = tracking.TrackingServer(Path(), outputs, None, options, project)
         monkeypatch.setattr(tracking.TrackingServer, "url", outputs.url)
         monkeypatch.setattr(tracking.TrackingServer, "password", lambda _self: "the admin's: password")
-        monkeypatch.setattr(tracking, "find", lambda _inventory: found)
+        monkeypatch.setattr(tracking, "find", lambda *_: found)
         yield server
         server.shutdown()
 
@@ -164,8 +164,9 @@ def test_backups_are_listed_with_date_release_reason_size_and_what_is_not_comple
     assert first == f"2026-11-25 02:30 3.17.1 nightly 5.5 MiB {nightly}"
     assert second == f"2026-11-26 10:15 3.17.1 before-3.17.2 (not complete) 1.0 MiB {before}"
     assert "playbooks/restore_backup.yml -e mlflow_data_backup=" in back
-    (none,) = fabfile.list_backups([])
+    (none,) = fabfile.list_backups([], "churn")
     assert none.startswith("There is none yet. To make one: ")
+    assert none.endswith("playbooks/back_up.yml -e project=churn")
 
 
 def test_a_question_for_help_makes_no_user(capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +180,7 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     """As `fab password | true`."""
     program = (
         "import sys, types; sys.path.insert(0, sys.argv[1]); import fabfile; from day_two import tracking\n"
-        "tracking.find = lambda _: types.SimpleNamespace(password=lambda: 'x' * 1000000)\n"
+        "tracking.find = lambda *_: types.SimpleNamespace(password=lambda: 'x' * 1000000)\n"
         "from invoke import Context; fabfile.password.body(Context())\n"
     )
     reader, writer = os.pipe()
@@ -206,6 +207,8 @@ def test_a_name_that_is_taken_is_told_without_the_sql_and_its_values(
 class Host:
     """A host that collects garbage; `asked` has each command."""
 
+    name = "mlflow-churn"
+
     def __init__(self, stdout: str, stderr: str = "") -> None:
         self.answer = SimpleNamespace(stdout=stdout, stderr=stderr)
         self.asked: list[str] = []
@@ -222,14 +225,14 @@ def test_garbage_is_collected_on_the_host_in_a_unit_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = Host(json.dumps({"outcome": "done", "told": ["Removed for good: 1 run.", "Kept: 1 more."]}))
-    monkeypatch.setattr(tracking, "find", lambda _inventory: host)
+    monkeypatch.setattr(tracking, "find", lambda *_: host)
     fabfile.collect_garbage.body(Context())
     fabfile.collect_garbage.body(Context(), older_than="1d; reboot", dry_run=True)
     assert capsys.readouterr().out == "Removed for good: 1 run.\nKept: 1 more.\n" * 2
     assert all(one.startswith("sudo systemd-run --quiet --wait ") for one in host.asked)
-    assert [one.partition("change.py ")[2] for one in host.asked] == [
-        "garbage",
-        "garbage '--older-than=1d; reboot' --dry-run",
+    assert [one.partition("lib/flowstead/")[2] for one in host.asked] == [
+        "mlflow-churn/change.py garbage",
+        "mlflow-churn/change.py garbage '--older-than=1d; reboot' --dry-run",
     ]
 
 
@@ -243,7 +246,7 @@ def test_garbage_is_collected_on_the_host_in_a_unit_of_its_own(
 def test_garbage_that_stays_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: Host, said: str
 ) -> None:
-    monkeypatch.setattr(tracking, "find", lambda _inventory: host)
+    monkeypatch.setattr(tracking, "find", lambda *_: host)
     with pytest.raises(SystemExit) as ended:
         fabfile.collect_garbage.body(Context())
     assert ended.value.code == 1

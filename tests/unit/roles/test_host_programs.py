@@ -19,6 +19,7 @@ from flowstead_host import backups, changes, files, host, programs, steps
 from flowstead_host.engines import postgresql_scripts
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.journal import Note
+from flowstead_host.settings import NAME
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_secrets_are_read_as_systemd_reads_them(tmp_path: Path) -> None:
 def test_a_missing_password_is_said_with_where_to_look(tmp_path: Path) -> None:
     file = tmp_path / "mlflow.env"
     file.write_text("OTHER=1\n")
-    with pytest.raises(ChangeError, match="flowstead-secrets@mlflow-env"):
+    with pytest.raises(ChangeError, match=f"flowstead-secrets@{NAME}-env"):
         files.administrator_password(file)
 
 
@@ -163,7 +164,7 @@ def test_a_release_that_has_loaded_waits_until_it_is_let_go_on(told: list[str]) 
 def test_a_release_that_cannot_be_loaded_is_told_before_clients_are_held_off(told: list[str]) -> None:
     settings: Any = SimpleNamespace(config_dir="", start_timeout_s=0, secrets_file="")
     one = host.Host(settings)
-    with pytest.raises(ChangeError, match=r"(?s)not loaded within 0 s.*journalctl -u mlflow@3\.17\.2"):
+    with pytest.raises(ChangeError, match=rf"(?s)not loaded within 0 s.*journalctl -u {NAME}@3\.17\.2"):
         one.start_to_wait("3.17.2")
     one.stop("3.17.2")
     assert told[-1] == "stop"

@@ -137,11 +137,13 @@ def main() -> None:
         "--gateway", default="", help="name to ask by through the gateway; default: ask the port"
     )
     parser.add_argument("--gateway-port", default=443, type=int)
+    parser.add_argument("--gateway-path", default="", help="what comes before all paths there")
     parser.add_argument("--ca-file", default="", help="CA of the gateway; default: the system's")
     arguments = parser.parse_args()
     base = f"http://127.0.0.1:{arguments.port}"
     if arguments.gateway:
         base = f"https://{arguments.gateway}:{arguments.gateway_port}".removesuffix(":443")
+        base += arguments.gateway_path
     try:
         release = log_in(arguments, base)
     except (ChangeError, OSError) as error:

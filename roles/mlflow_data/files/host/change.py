@@ -25,9 +25,9 @@ from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.files import write_json
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL
-from flowstead_host.settings import SETTINGS, read_settings
+from flowstead_host.settings import RUNTIME, SETTINGS, read_settings
 
-LOCK = Path("/run/mlflow-change/lock")
+LOCK = RUNTIME / "lock"
 # How long ago something was deleted at least, before it is removed for good.
 AGE = re.compile(r"(?=.)(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?")
 AGE_UNITS_S = (86400, 3600, 60)

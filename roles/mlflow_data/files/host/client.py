@@ -91,7 +91,7 @@ def main() -> None:
     """Use the server that the arguments name."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--gateway", required=True)
-    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--url", required=True)
     parser.add_argument("--ca-file", required=True)
     parser.add_argument("--username", required=True)
     arguments = parser.parse_args()
@@ -101,7 +101,7 @@ def main() -> None:
         return
     told = json.loads(words)
     os.environ |= {
-        "MLFLOW_TRACKING_URI": f"https://{arguments.gateway}:{arguments.port}".removesuffix(":443"),
+        "MLFLOW_TRACKING_URI": arguments.url,
         "MLFLOW_TRACKING_USERNAME": arguments.username,
         "MLFLOW_TRACKING_PASSWORD": told["password"],
         # Nothing that is asked here may fail: no second tries.

@@ -19,13 +19,13 @@ import os
 import re
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore.exceptions
 from flowstead_host.artifacts import Bucket
 from flowstead_host.files import write_json
+from flowstead_host.settings import GARBAGE
 from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
@@ -37,7 +37,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 # The files of one experiment, run or logged model whose rows are about to be gone, or are.
-PENDING = Path("/var/lib/mlflow-garbage/pending.json")
+PENDING = GARBAGE / "pending.json"
 WORDS = {
     "experiments": "experiment",
     "runs": "run",

@@ -12,6 +12,7 @@ from typing import Any
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL, REHEARSAL
+from flowstead_host.settings import NAME
 from flowstead_host.steps import Step, step_called, steps_for
 
 COMMIT = "commit"
@@ -114,7 +115,7 @@ class Change:
             if self.host.clock() > deadline:
                 raise ChangeError(
                     f"The change could not be undone: {failed}\nIt is tried again (journalctl -u "
-                    "mlflow-recover), and until then clients are told to wait. The databases of before are "
+                    f"{NAME}-recover), and until then clients are told to wait. The databases of before are "
                     "whole, under their own names or with _old behind."
                 ) from failed
             self.host.pause(UNDO_PAUSE_S)

@@ -10,14 +10,13 @@ from typing import Any
 from flowstead_host.files import variables_in
 from flowstead_host.host import Host
 from flowstead_host.programs import PROGRAMS, command
-
-SPOOL = Path("/var/lib/mlflow-garbage")
+from flowstead_host.settings import GARBAGE
 
 
 def collect(host: Host, version: str, age: str, age_s: int, *, dry_run: bool) -> dict[str, Any]:
     """Remove what users have deleted, with the settings and the credentials of the server."""
-    SPOOL.mkdir(mode=0o700, exist_ok=True)
-    shutil.chown(SPOOL, host.settings.user, host.settings.group)
+    GARBAGE.mkdir(mode=0o700, exist_ok=True)
+    shutil.chown(GARBAGE, host.settings.user, host.settings.group)
     options = host.user_options()
     options["env"] = {
         **options["env"],

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from flowstead_host.errors import ChangeError
+from flowstead_host.settings import NAME
 
 # Writes the file with the server's secrets anew where Secrets Manager has others.
-SECRETS_UNIT = "flowstead-secrets@mlflow-env.service"
+SECRETS_UNIT = f"flowstead-secrets@{NAME}-env.service"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

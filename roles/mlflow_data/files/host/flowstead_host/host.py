@@ -15,9 +15,8 @@ from typing import Any
 from flowstead_host.errors import ChangeError
 from flowstead_host.files import administrator_password, write_json
 from flowstead_host.programs import PROGRAMS, PYTHON, Program, command
-from flowstead_host.settings import SPOOL, Settings
+from flowstead_host.settings import HOME, NAME, RUNTIME, SPOOL, Settings
 
-RUNTIME = Path("/run/mlflow-change")
 # What a release that waits says of itself (flowstead_server/start.py).
 LOADED = "imported"
 LOOK_EACH_S = 0.2
@@ -68,7 +67,7 @@ class Host:
         waits = self.wait_file(version)
         word = "restart" if afresh and not waits.exists() else "start"
         waits.unlink(missing_ok=True)
-        self.systemctl(word, f"mlflow@{version}.service", what=f"MLflow {version} could not be started")
+        self.systemctl(word, f"{NAME}@{version}.service", what=f"MLflow {version} could not be started")
 
     def wait_file(self, version: str) -> Path:
         """Return the file that has a release wait, once it has loaded all that it needs."""
@@ -77,7 +76,7 @@ class Host:
     def start_to_wait(self, version: str) -> None:
         """Have a release load all that it needs and open nothing; `start` lets it go on."""
         self.wait_file(version).touch()
-        unit = f"mlflow@{version}.service"
+        unit = f"{NAME}@{version}.service"
         self.systemctl("restart", unit, what=f"MLflow {version} could not be started")
         limit_s = self.settings.start_timeout_s
         deadline = self.clock() + limit_s
@@ -90,27 +89,27 @@ class Host:
     def stop(self, version: str) -> None:
         """Let a release finish its requests, and stop it."""
         self.wait_file(version).unlink(missing_ok=True)
-        self.systemctl("stop", f"mlflow@{version}.service", what=f"MLflow {version} could not be stopped")
+        self.systemctl("stop", f"{NAME}@{version}.service", what=f"MLflow {version} could not be stopped")
 
     def at_boot(self, version: str, *, started: bool) -> None:
         """Have a release started at boot, or not."""
         word = "enable" if started else "disable"
-        unit = f"mlflow@{version}.service"
+        unit = f"{NAME}@{version}.service"
         self.systemctl(word, "--quiet", unit, what=f"MLflow {version}'s unit cannot be {word}d")
 
     def start_on_copies(self, version: str) -> None:
         """Start a release on the copies of the databases."""
-        unit = f"mlflow-rehearsal@{version}.service"
+        unit = f"{NAME}-rehearsal@{version}.service"
         self.systemctl("start", unit, what="The release could not be started on the copies")
 
     def stop_on_copies(self) -> None:
         """Stop whatever serves the copies."""
-        self.systemctl("stop", "mlflow-rehearsal@*.service", what="The rehearsal could not be stopped")
+        self.systemctl("stop", f"{NAME}-rehearsal@*.service", what="The rehearsal could not be stopped")
 
     def ask(self, version: str, *, on_copies: bool = False) -> None:
         """Wait until a release answers, and ask it real questions; its journal tells why it does not."""
         settings = self.settings
-        unit = f"mlflow-rehearsal@{version}.service" if on_copies else f"mlflow@{version}.service"
+        unit = f"{NAME}-rehearsal@{version}.service" if on_copies else f"{NAME}@{version}.service"
         port = settings.rehearsal_port if on_copies else self.port(version)
         words = (
             *(f"--unit={unit}", f"--port={port}", f"--version={version}"),
@@ -146,7 +145,7 @@ class Host:
         """Return what makes a program run as MLflow's user."""
         environment = {
             **os.environ,
-            "HOME": "/var/lib/mlflow",
+            "HOME": str(HOME),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "PGPASSFILE": passfile or self.settings.passfile,
         }
@@ -158,7 +157,7 @@ class Host:
         gateway = self.settings.gateway
         return Program(
             *(self.python(version), "-B", PROGRAMS / "client.py", f"--gateway={gateway.name}"),
-            *(f"--port={gateway.port}", f"--ca-file={gateway.ca_file}", f"--username={self.settings.admin}"),
+            *(f"--url={gateway.url}", f"--ca-file={gateway.ca_file}", f"--username={self.settings.admin}"),
             what=f"A client could not use MLflow {version} through the gateway",
             **self.user_options(),
         )

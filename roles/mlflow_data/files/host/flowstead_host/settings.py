@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = Path(__file__).resolve().parents[1] / "change.json"
+# What the server is called, as its units, users and folders are: the programs lie in a folder of that name.
+NAME = SETTINGS.parent.name
+HOME = Path(f"/var/lib/{NAME}")
+RUNTIME = Path(f"/run/{NAME}-change")
 # The journal of a change, and dumps on their way.
-STATE = Path("/var/lib/mlflow-change")
+STATE = Path(f"/var/lib/{NAME}-change")
 SPOOL = STATE / "backups"
+# Which files are still to be removed of what users deleted.
+GARBAGE = Path(f"/var/lib/{NAME}-garbage")
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """The gateway on this host: the program that switches it, and how clients reach it."""
+    """The gateway on this host: the program that switches it, and how clients reach the server there."""
 
     program: str
     name: str
     port: int
     ca_file: str
+    path: str = ""
+
+    @property
+    def url(self) -> str:
+        """The address of this server."""
+        return f"https://{self.name}:{self.port}".removesuffix(":443") + self.path
 
 
 @dataclass(frozen=True)
