@@ -215,7 +215,7 @@ class Deployment(Section):
 
     def _check_engine(self) -> rules.Mistakes:
         if isinstance(self.database, Sqlite):
-            return rules.one_server(self.server.count)
+            return [*rules.one_server(self.server.count), *project_rules.on_a_volume(self.projects)]
         return rules.backup_tools(self.server.image, self.database.engine_version)
 
     def refuse(self, *mistakes: Mistake) -> ConfigurationError:

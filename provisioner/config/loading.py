@@ -124,6 +124,7 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
                 str(database.get("engine_version", version.default)) if version else "",
             ),
             *(rules.one_server(section("server").get("count")) if kind is Sqlite else ()),
+            *(project_rules.on_a_volume(data.get("projects")) if kind is Sqlite else ()),
         ],
     }
     for above, mistakes in found.items():

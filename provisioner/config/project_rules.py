@@ -11,13 +11,11 @@ from provisioner.config.rules import Mistakes
 
 DEFAULT = "default"
 """The project that is always there, at the server's own address."""
-most_projects = 1
-"""How many there may be so far."""
-room_for_projects = 8
+most_projects = 8
 """IAM takes 10,240 characters of policy for the role of the hosts, and each project has its part in it:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
-most_characters = 16
-"""MySQL takes names of users up to 32: https://dev.mysql.com/doc/refman/8.4/en/user-names.html"""
+most_characters = 13
+"""Of the 32 of a MySQL user, mlflow_NAME_application: https://dev.mysql.com/doc/refman/8.4/en/user-names.html"""
 # The first parts of MLflow's own paths (mlflow/server, 3.17), and of what a server next to it may have.
 reserved_paths = frozenset(
     {
@@ -81,12 +79,8 @@ def together(written: object, artifacts: object, backups: object) -> Mistakes:
         text = f"{DEFAULT} is always there: it answers at the server's own address; add `- name: {DEFAULT}`"
         mistakes.append((("projects",), text))
     if len(names) > most_projects:
-        mistakes.append(
-            (("projects", most_projects), "there can be no project but default so far; remove it")
-        )
-    if len(names) > room_for_projects:
-        text = f"AWS has room for {room_for_projects} projects in a deployment (the size of a role's policy)"
-        mistakes.append((("projects", room_for_projects), f"{text}; make another deployment"))
+        text = f"AWS has room for {most_projects} projects in a deployment (the size of a role's policy)"
+        mistakes.append((("projects", most_projects), f"{text}; make another deployment"))
     default = [
         (key, one) for key, one in (("artifacts", artifacts), ("backups", backups)) if isinstance(one, str)
     ]
@@ -99,6 +93,14 @@ def together(written: object, artifacts: object, backups: object) -> Mistakes:
         elif name != DEFAULT:
             mistakes += _in_the_folder_of_default(index, name, default)
     return mistakes
+
+
+def on_a_volume(written: object) -> Mistakes:
+    """Find further projects where the data are in files on a volume, which one server has so far."""
+    if not isinstance(written, Sequence) or len(written) <= 1:
+        return []
+    text = "database.engine none has room for the default project only so far; choose another engine"
+    return [(("projects", 1), text)]
 
 
 def _in_the_folder_of_default(index: int, name: str, default: list[tuple[str, str]]) -> Mistakes:

@@ -34,11 +34,6 @@ PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 _stack = Copies()
 
 
-@pytest.fixture(autouse=True)
-def offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project_rules, "most_projects", 100)
-
-
 @pytest.fixture
 def two(account: Account) -> Account:
     """The account with a finished deployment of two projects."""
@@ -183,7 +178,7 @@ def test_the_memory_is_what_the_roles_reckon_with() -> None:
 
 def test_the_hosts_policy_has_room_for_as_many_as_there_may_be(account: Account) -> None:
     """With the longest names; the limit is IAM's, blanks left out."""
-    names = ["default", *(f"project-{index}-abcdef" for index in range(1, project_rules.room_for_projects))]
+    names = ["default", *(f"project-{index}-abc" for index in range(1, project_rules.most_projects))]
     assert all(len(name) == project_rules.most_characters for name in names[1:])
     wanted = {
         "name": "a" * 31,

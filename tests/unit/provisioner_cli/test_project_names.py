@@ -6,22 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.config import project_rules
+from provisioner.config import database, project_rules
 from tests.unit.provisioner_cli.conftest import secret
 
 TWO = "projects:\n  - name: default\n  - name: churn\n"
-
-
-@pytest.fixture
-def many(monkeypatch):
-    monkeypatch.setattr(project_rules, "most_projects", 100)
 
 
 def named(*names):
     return "projects:\n  - name: default\n" + "".join(f"  - name: {name}\n" for name in names)
 
 
-@pytest.mark.usefixtures("many")
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -35,7 +29,7 @@ def named(*names):
         (named("static-files"), 3, "MLflow itself answers at /static-files"),
         (named("health"), 3, "MLflow itself answers at /health"),
         (named("auth"), 3, "'auth' cannot be a project: what ends in auth are databases and units of others"),
-        (named("churn-rehearsal"), 3, "what ends in rehearsal are databases and units of others"),
+        (named("x-rehearsal"), 3, "what ends in rehearsal are databases and units of others"),
         (named("artifacts"), 3, "'artifacts' and artifacts.prefix 'artifacts' share a folder of the bucket"),
         (named("backups"), 3, "'backups' and backups.prefix 'backups' share a folder of the bucket"),
         (
@@ -48,9 +42,9 @@ def named(*names):
             4,
             "'churn' and backups.prefix 'churn' share a folder",
         ),
-        (named("Churn"), 3, "'Churn' is not a name for URL, database and folder; allowed are 2 to 16"),
+        (named("Churn"), 3, "'Churn' is not a name for URL, database and folder; allowed are 2 to 13"),
         (named("a--b"), 3, "no hyphen at the end and no two in a row"),
-        (named("a" * 17), 3, "allowed are 2 to 16 characters"),
+        (named("a" * 14), 3, "allowed are 2 to 13 characters"),
         (named("7up"), 3, "a small letter first"),
         (named("x_y"), 3, "is not a name for URL, database and folder"),
         (named(12), 3, "projects.1.name: must be text, is the number 12; put it in quotes"),
@@ -79,16 +73,17 @@ def test_a_mistake_is_named_with_file_line_key_and_what_is_allowed(refused, acce
     assert any(one.startswith(f"deployment.yml:{line}: ") and words in one for one in lines), lines
 
 
-@pytest.mark.usefixtures("many")
 def test_projects_are_told_together_with_other_mistakes(refused):
     keys = [line.split(": ")[1] for line in refused("name: A\n" + named("churn", "churn", "api"))]
     assert keys == ["name", "projects.2.name", "projects.3.name"]
 
 
-def test_there_is_none_but_the_default_one_so_far(refused):
-    assert refused(TWO) == [
-        "deployment.yml:3: projects.1: there can be no project but default so far; remove it"
-    ]
+def test_servers_on_a_volume_have_no_further_project_so_far(refused, monkeypatch):
+    monkeypatch.setitem(database.ENGINES, "none", database.Sqlite)
+    (line,) = refused("database: {engine: none}\n" + TWO)
+    assert line.startswith(
+        "deployment.yml:4: projects.1: database.engine none has room for the default project"
+    )
 
 
 def test_the_reserved_names_are_those_of_mlflows_paths():
@@ -101,7 +96,6 @@ def test_the_reserved_names_are_those_of_mlflows_paths():
     assert firsts - project_rules.reserved_paths == set()
 
 
-@pytest.mark.usefixtures("many")
 def test_a_client_of_a_project_gets_its_address_and_its_login(made):
     made.configure(TWO)
     assert made.run().code == 0

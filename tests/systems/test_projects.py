@@ -1,0 +1,266 @@
+"""Projects on one host: one is added and removed while the other serves, and neither reaches the other."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import shlex
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from deployed import PROBE, Deployment, Sandbox, ask, run
+from upgrading import NEWEST, OLDER_SCHEMA, Logging, version, without_loss
+
+pytestmark = pytest.mark.timeout(2400)
+
+OWN_NAME = "churn.example.com"
+INSIDE = Path(__file__).with_name("inside.py")
+RECAP = re.compile(r"ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
+REFUSALS = ("AccessDenied", "permission denied", "PermissionError", "Connection refused", "FileNotFoundError")
+# What its own server may not do either.
+ROOTS = ("backups_prefix", "own secret", ".env")
+
+
+def configure(deployment: Deployment, *projects: str) -> None:
+    wanted: dict[str, Any] = yaml.safe_load(
+        (deployment.clone / "examples/deployments/projects.yml").read_text(encoding="utf-8")
+    )
+    wanted["database"] = {"deletion_protection": False}
+    wanted["server"]["image"] = "baked-debian-13"
+    wanted["projects"] = [{"name": name} for name in ("default", *projects)]
+    (deployment.clone / "deployment.yml").write_text(yaml.safe_dump(wanted), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def deployment(sandbox: Sandbox, clone: Path) -> Deployment:
+    """A deployment with the default project only."""
+    options = clone / "inventory/group_vars/tracking_servers.yml"
+    wanted = f"tracking_server_project_names: {{churn: [{OWN_NAME}]}}"
+    text = options.read_text(encoding="utf-8").replace("tracking_server_project_names: {}", wanted)
+    options.write_text(text, encoding="utf-8")
+    made = Deployment(sandbox, clone)
+    configure(made)
+    made.provision("bake", "--unless-current")
+    made.provision()
+    made.playbook("site.yml")
+    return made
+
+
+@pytest.fixture
+def logging(deployment: Deployment, tmp_path: Path) -> Logging:
+    """A client of the default project that can log without a pause, with its own retries and nothing else."""
+    return Logging(
+        deployment.client_environment, tmp_path / "record.jsonl", tmp_path / "stop", deployment.clone
+    )
+
+
+def release_of(deployment: Deployment, project: str, release: str) -> None:
+    """Choose a project's release; an empty one: as all others."""
+    chosen = deployment.clone / f"inventory/group_vars/project_{project}.yml"
+    chosen.unlink(missing_ok=True)
+    if release:
+        names = ("mlflow_release_version", "mlflow_release_insecure_version_accepted")
+        chosen.write_text(yaml.safe_dump(dict.fromkeys(names, release)), encoding="utf-8")
+
+
+def assert_nothing_changes(deployment: Deployment) -> None:
+    assert "nothing to do" in deployment.provision().stdout.lower()
+    recaps = RECAP.findall(deployment.playbook("site.yml").stdout)
+    assert recaps
+    assert set(recaps) == {("0", "0", "0")}
+
+
+def log_a_run(deployment: Deployment, client: dict[str, str]) -> str:
+    said = run("python", "examples/log_a_run.py", cwd=deployment.clone, env=client).stdout
+    found = re.search(r"^Run:\s+([0-9a-f]{32})$", said, re.MULTILINE)
+    assert found, said
+    return found[1]
+
+
+def get_run(client: dict[str, str], run_id: str) -> int:
+    return ask(client, f"/api/2.0/mlflow/runs/get?run_id={run_id}")[0]
+
+
+def test_one_is_added_while_the_other_serves(
+    deployment: Deployment, logging: Logging, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release_of(deployment, "churn", OLDER_SCHEMA)
+    with without_loss(logging, capsys, "churn is added"):
+        configure(deployment, "churn")
+        deployment.provision()
+        deployment.playbook("site.yml")
+    client = deployment.client_of("churn")
+    assert client["MLFLOW_TRACKING_URI"] == f"{logging.client['MLFLOW_TRACKING_URI']}/churn"
+    assert version(client) == OLDER_SCHEMA
+    assert version(deployment.client_environment) == NEWEST
+    assert_nothing_changes(deployment)
+
+
+def test_each_has_runs_users_and_artifacts_of_its_own(deployment: Deployment) -> None:
+    default, churn = deployment.client_environment, deployment.client_of("churn")
+    run_id, other_id = log_a_run(deployment, churn), log_a_run(deployment, default)
+    assert (get_run(churn, run_id), get_run(default, run_id)) == (200, 404)
+    assert (get_run(churn, other_id), get_run(default, other_id)) == (404, 200)
+    stranger = churn | {"MLFLOW_TRACKING_PASSWORD": default["MLFLOW_TRACKING_PASSWORD"]}
+    assert ask(stranger, PROBE)[0] == 401
+    assert ask(churn, PROBE)[0] == 200
+    listed = deployment.sandbox.client("s3").list_objects_v2(
+        Bucket=deployment.provisioned["bucket"], Prefix="churn/artifacts/"
+    )
+    assert any(run_id in one["Key"] for one in listed["Contents"])
+
+
+def ask_by_name(client: dict[str, str], name: str, path: str) -> tuple[int, bytes]:
+    """Ask the server by a name that leads to its address, as DNS would have it."""
+    context = ssl.create_default_context(cafile=client["MLFLOW_TRACKING_SERVER_CERT_PATH"])
+    address = str(urlsplit(client["MLFLOW_TRACKING_URI"]).hostname)
+    login = f"{client['MLFLOW_TRACKING_USERNAME']}:{client['MLFLOW_TRACKING_PASSWORD']}"
+    headers = {"Host": name, "Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+    connection = http.client.HTTPConnection(address)
+    with (
+        socket.create_connection((address, 443), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        connection.sock = secure
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def test_one_answers_at_a_name_of_its_own(deployment: Deployment) -> None:
+    churn = deployment.client_of("churn")
+    assert ask_by_name(churn, OWN_NAME, "/version") == (200, OLDER_SCHEMA.encode())
+    assert ask_by_name(churn, OWN_NAME, PROBE)[0] == 200
+    assert ask_by_name(deployment.client_environment, OWN_NAME, PROBE)[0] == 401
+    page = ask_by_name(churn, OWN_NAME, "/")[1]
+    assert ask(churn, "/")[1] == page
+    (script,) = set(re.findall(rb'src="([^"]*/main\.[^"]*\.js)"', page))
+    # The page's files are found from where it is.
+    assert not script.startswith(b"/")
+    assert ask(churn, f"/{script.decode()}")[0] == 200
+
+
+def test_fab_lists_both(deployment: Deployment) -> None:
+    said = run("fab", "status", cwd=deployment.clone, env=deployment.environment).stdout
+    url = deployment.provisioned["url"]
+    for line in (f"default: {url}: answers", f"churn: {url}/churn: answers"):
+        assert line in said
+    assert f"mlflow-churn@{OLDER_SCHEMA}.service" in said
+    assert "connections to the database of churn" in said
+
+
+def facts_of(deployment: Deployment, name: str) -> dict[str, Any]:
+    """What a server's code has, or would like to have, of a project."""
+    outputs = deployment.provisioned
+    project: dict[str, Any] = next(one for one in outputs["projects"] if one["name"] == name)
+    server = "mlflow" if name == "default" else f"mlflow-{name}"
+    passfile = "pgpass" if name == "default" else f"{server}-pgpass"
+    logins = project["database_logins"]
+    serving = json.loads(deployment.host(f"cat /etc/{server}/serving.json"))["version"]
+    settings = deployment.host(f"cat /etc/{server}/{serving}.env")
+    uri = re.search(r"^MLFLOW_BACKEND_STORE_URI=(.*)$", settings, re.MULTILINE)
+    assert uri
+    return {
+        **{key: project[key] for key in ("artifacts_prefix", "backups_prefix", "artifacts_role_arn")},
+        "server": server,
+        "serving": serving,
+        "bucket": outputs["bucket"],
+        "database": server.replace("-", "_"),
+        "uri": uri[1].replace("+psycopg2", ""),
+        "secrets": [
+            *(project["admin"]["secret_arn"], project["server_keys_secret_arn"]),
+            *(logins["owner"]["secret_arn"], logins["application"]["secret_arn"]),
+        ],
+        "files": [f"/run/flowstead/{one}" for one in (passfile, f"{server}.env", f"{server}-aws.json")],
+        "processes": deployment.host(f"pgrep -u {server}").split(),
+    }
+
+
+@pytest.mark.parametrize(("own", "other"), [("churn", "default"), ("default", "churn")])
+def test_code_in_one_server_reaches_nothing_of_the_other(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], own: str, other: str
+) -> None:
+    mine, theirs = facts_of(deployment, own), facts_of(deployment, other)
+    server = mine["server"]
+    words = shlex.join(json.dumps(one) for one in (mine, theirs))
+    settings = f"/etc/{server}/{mine['serving']}.env"
+    script = (
+        f"cat > /var/tmp/inside.py <<'END'\n{INSIDE.read_text(encoding='utf-8')}\nEND\n"
+        f"systemd-run --quiet --pipe --wait --uid={server} -p EnvironmentFile={settings} "
+        f"-E AWS_CONFIG_FILE=/etc/{server}/aws.conf -E AWS_SHARED_CREDENTIALS_FILE=/dev/null "
+        f"/opt/mlflow/releases/{mine['serving']}/bin/python -B /var/tmp/inside.py {words}\n"
+    )
+    found: dict[str, str] = json.loads(deployment.host(script))
+    with capsys.disabled():
+        print(f"\nfrom {own}:", *(f"  {what}: {answer}" for what, answer in found.items()), sep="\n")
+    reached = {what for what, answer in found.items() if answer == "reached"}
+    assert reached == {
+        what for what in found if what.startswith("own ") and not any(one in what for one in ROOTS)
+    }
+    for what, answer in found.items():
+        assert what in reached or any(refusal in answer for refusal in REFUSALS), (what, answer)
+
+
+def test_one_is_upgraded_while_the_other_serves(
+    deployment: Deployment, logging: Logging, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = deployment.client_of("churn")
+    run_id = log_a_run(deployment, client)
+    release_of(deployment, "churn", "")
+    with without_loss(logging, capsys, f"churn goes from {OLDER_SCHEMA} to {NEWEST}"):
+        deployment.playbook("site.yml", "--limit", "*.churn")
+    assert version(client) == NEWEST
+    assert get_run(client, run_id) == 200
+    # Its rehearsal has left databases without the server's rights, which the next run gives them.
+    deployment.playbook("site.yml")
+    assert_nothing_changes(deployment)
+
+
+def test_one_is_backed_up_and_restored_by_itself(deployment: Deployment) -> None:
+    default, churn = deployment.client_environment, deployment.client_of("churn")
+    before, of_default = log_a_run(deployment, churn), log_a_run(deployment, default)
+    said = deployment.playbook("playbooks/back_up.yml", "-e", "project=churn").stdout
+    (name,) = set(re.findall(r"Backup (\S+-manual):", said))
+    after = log_a_run(deployment, churn)
+    restore = ("playbooks/restore_backup.yml", "-e", "project=churn", "-e", f"mlflow_data_backup={name}")
+    deployment.playbook(*restore)
+    assert (get_run(churn, before), get_run(churn, after), get_run(default, of_default)) == (200, 404, 200)
+
+
+def test_one_is_removed_while_the_other_serves_and_its_data_stay(
+    deployment: Deployment, logging: Logging, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = deployment.client_of("churn")
+    run_id = log_a_run(deployment, client)
+    with without_loss(logging, capsys, "churn is removed"):
+        configure(deployment)
+        said = deployment.provision().stdout
+        deployment.playbook("site.yml")
+    assert "flowstead/teams/churn-admin) is no longer wanted, and stays: it holds data" in said
+    # The default project's server does not know the login.
+    assert ask(client, PROBE)[0] == 401
+    left = "find / -xdev -name '*mlflow-churn*' -not -path '/var/log/*' -not -path '/proc/*'"
+    assert deployment.host(f"{left}; systemctl list-units --all --plain --no-legend '*mlflow-churn*'") == ""
+    assert_nothing_changes(deployment)
+    configure(deployment, "churn")
+    deployment.provision()
+    deployment.playbook("site.yml")
+    assert client == deployment.client_of("churn")
+    assert get_run(client, run_id) == 200
+
+
+def test_destroy_leaves_nothing_of_any_project(deployment: Deployment) -> None:
+    deployment.provision("destroy", "--yes", "--delete-data")
+    sandbox = deployment.sandbox
+    assert sandbox.client("s3").list_buckets()["Buckets"] == []
+    roles = [one["RoleName"] for one in sandbox.client("iam").list_roles()["Roles"]]
+    assert [one for one in roles if one.startswith("flowstead-teams-")] == []
+    secrets = sandbox.client("secretsmanager").list_secrets()["SecretList"]
+    assert [one["Name"] for one in secrets if one["Name"].startswith("flowstead/teams/")] == []
