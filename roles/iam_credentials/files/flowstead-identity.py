@@ -129,7 +129,8 @@ def prove_no_keys() -> Iterator[Proof]:
     """No long-lived AWS key lies where programs pick one up."""
     what = "no AWS key is kept on the host"
     places = [Path(place) for place in KEY_PLACES]
-    places += [Path("/var/lib/mlflow/.aws/credentials"), *Path("/home").glob("*/.aws/credentials")]
+    homes = (*Path("/var/lib").glob("mlflow*"), *Path("/home").glob("*"))
+    places += [home / ".aws/credentials" for home in homes]
     pattern = re.compile(r"aws_(access_key_id|secret_access_key)\s*=\s*\S", re.IGNORECASE)
     found = [
         str(place)
