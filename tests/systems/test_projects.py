@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from deployed import PROBE, Deployment, Sandbox, ask, run
+from deployed import PROBE, Deployment, Sandbox, ask, run, until
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, version, without_loss
 
 pytestmark = pytest.mark.timeout(2400)
@@ -206,6 +206,13 @@ def test_code_in_one_server_reaches_nothing_of_the_other(
     }
     for what, answer in found.items():
         assert what in reached or any(refusal in answer for refusal in REFUSALS), (what, answer)
+
+
+def test_a_run_for_the_host_alone_leaves_the_other_project_as_it_is(deployment: Deployment) -> None:
+    said = deployment.playbook("site.yml", "--limit", deployment.instance_id).stdout
+    assert set(RECAP.findall(said)) == {("0", "0", "0")}
+    deployment.host(f"systemctl restart mlflow-churn@{OLDER_SCHEMA} && systemctl reload nginx")
+    until(lambda: version(deployment.client_of("churn")) == OLDER_SCHEMA, "an answer of churn's server")
 
 
 def test_one_is_upgraded_while_the_other_serves(
