@@ -52,6 +52,7 @@ def files(name: str) -> list[Path]:
         *(Path(f"/etc/systemd/system/{name}{part}") for part in (*PARTS, "-garbage.service")),
         *(Path(f"/etc/flowstead/secrets.d/{name}-{one}.json") for one in SECRETS),
         *(Path(f"/run/flowstead/{name}{part}") for part in (".env", "-aws.json", "-pgpass", "-pgpass-owner")),
+        Path(f"/var/lib/systemd/timers/stamp-{name}-backup.timer"),
         Path(f"/etc/nginx/{name}-upstream.conf"),
         Path(f"/usr/local/sbin/flowstead-gateway-{project}"),
         *(Path(f"/var/lib/{name}{part}") for part in ("", "-change", "-garbage")),
@@ -62,7 +63,9 @@ def files(name: str) -> list[Path]:
 def retire(name: str) -> None:
     """Stop the server, and remove what is its own."""
     systemctl("disable", "--now", *enabled(name))
-    systemctl("stop", f"{name}@*.service", f"{name}-*.service")
+    # By whole names: another server's may begin as this one's.
+    oneshot = (f"{name}-{one}.service" for one in ("recover", "backup", "garbage"))
+    systemctl("stop", f"{name}@*.service", f"{name}-rehearsal@*.service", *oneshot)
     for path in files(name):
         if path.is_dir():
             shutil.rmtree(path)
