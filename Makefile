@@ -22,12 +22,14 @@ slow := test_slow_aws
 network := test_sandbox_network test_sandbox_hosts test_sandbox_databases test_sandbox_clusters test_sandbox_volumes
 clients := $(filter-out test_bake $(upgrades) $(releases) $(operations) $(slow) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
 GROUPS := upgrades releases operations slow network clients
+# Whole systems, each from its file in examples/deployments to nothing left, with a local AWS of its own.
+SYSTEMS := $(patsubst test_%,%,$(basename $(notdir $(wildcard tests/systems/test_*.py))))
 # Jobs at a time. They wait for hosts, for databases and for each other's locks: two on each two processors would leave some idle.
 JOBS := 3
 # Notes what a part takes, for the table at the end.
 TIMED = python scripts/timing.py part $@
 
-.PHONY: help tools demo stop clean check check-parts lint lint-ansible lint-scenarios types unit-provisioner unit-cli unit-cli-apart unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) all-at-once test bench bench-serving readmes lock
+.PHONY: help tools demo stop clean check check-parts lint lint-ansible lint-scenarios types unit-provisioner unit-cli unit-cli-apart unit-others unit-sandbox unit-slow molecule images baked-debian-13 baked-debian-12 $(SCENARIOS:%=molecule-%) end-to-end $(GROUPS:%=end-to-end-%) systems $(SYSTEMS:%=system-%) all-at-once test bench bench-serving readmes lock
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -131,10 +133,17 @@ $(GROUPS:%=end-to-end-%): end-to-end-%: images
 
 $(filter-out end-to-end-network end-to-end-slow,$(GROUPS:%=end-to-end-%)): $(BAKED_13)
 
+systems: ## Each system of examples/deployments/, from its file to nothing left, in a local AWS of its own
+	@scripts/setup tools sandbox
+	@$(MAKE) -j$(JOBS) --output-sync=target $(SYSTEMS:%=system-%)
+
+$(SYSTEMS:%=system-%): system-%: images $(BAKED_13)
+	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml tests/systems/test_$*.py
+
 # What others wait for is a step of its own, with a scenario that takes as long: make comes back to what had to wait only when it has begun
 # all else. In the next step the longest come first, so that at the end no processor waits for one of them.
 FIRST := baked-debian-13 baked-debian-12 molecule-base_roles_default
-ALL := end-to-end-upgrades end-to-end-releases end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
+ALL := end-to-end-upgrades $(SYSTEMS:%=system-%) end-to-end-releases end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
 ALL += $(filter-out $(FIRST) $(ALL) $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%) $(GROUPS:%=end-to-end-%))
 all-at-once: $(ALL)
 
