@@ -23,7 +23,6 @@ from typing import Any
 
 import boto3
 import psycopg2
-import pymysql
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
@@ -42,7 +41,6 @@ if PACKAGE not in sys.modules:
 from flowstead_database_access.convergence import Convergence, Desired  # noqa: E402 - it is found from here on
 from flowstead_database_access.errors import DatabaseAccessError, one_line  # noqa: E402
 from flowstead_database_access.logins import read_login  # noqa: E402
-from flowstead_database_access.mysql import MysqlConvergence, MysqlServer  # noqa: E402
 from flowstead_database_access.server import Server  # noqa: E402
 from flowstead_database_access.tunnel import tunnel  # noqa: E402
 
@@ -81,7 +79,7 @@ class ActionModule(ActionBase):
             return self._converge(args)
         except DatabaseAccessError as error:
             raise AnsibleActionFail(str(error)) from error
-        except (psycopg2.Error, pymysql.MySQLError) as error:
+        except psycopg2.Error as error:
             raise AnsibleActionFail(
                 f"The database server {args['endpoint']} refused: {one_line(error)}"
             ) from error
@@ -109,9 +107,14 @@ class ActionModule(ActionBase):
                 ca.flush()
                 where = {"endpoint": args["endpoint"], "local_port": opened(), "ca_path": Path(ca.name)}
                 is_checked = self._task.check_mode
-                convergence: Convergence | MysqlConvergence
+                convergence: Any
                 if args["engine"] == "mysql":
-                    convergence = MysqlConvergence(MysqlServer(**where), desired, check=is_checked)
+                    # Its driver is only needed here.
+                    from flowstead_database_access import mysql  # noqa: PLC0415
+
+                    convergence = mysql.MysqlConvergence(
+                        mysql.MysqlServer(**where), desired, check=is_checked
+                    )
                 else:
                     maintenance = args["maintenance_database"]
                     convergence = Convergence(

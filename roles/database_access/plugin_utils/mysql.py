@@ -134,12 +134,17 @@ class MysqlConvergence:
             read_master: returns the master's login; called only when a statement needs the master.
 
         Raises:
-            DatabaseAccessError: the server does not answer.
-            pymysql.MySQLError: the server refuses.
+            DatabaseAccessError: the server does not answer, or refuses.
         """
-        if not self._needs_master():
-            return
-        master = read_master()
+        try:
+            if self._needs_master():
+                self._as_master(read_master())
+        except pymysql.MySQLError as error:
+            raise DatabaseAccessError(
+                f"The database server {self.server.endpoint} refused: {one_line(error)}"
+            ) from error
+
+    def _as_master(self, master: Login) -> None:
         try:
             with self.server.session(master) as session:
                 statements = list(self._corrections(session))
