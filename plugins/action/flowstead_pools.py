@@ -41,11 +41,20 @@ RELEASES = 2
 TRIES = 6
 PAUSE_S = 5
 # The release's own driver asks: on a new host there is no other program for it yet
-PROGRAM = """
+PROGRAMS = {
+    "mysql": """
 import sqlalchemy, sys
 with sqlalchemy.create_engine(sys.argv[1]).connect() as connection:
     print(connection.exec_driver_sql(sys.argv[2]).scalar())
-"""
+""",
+    # Every run asks, and SQLAlchemy takes half a second to load.
+    "postgresql": """
+import psycopg2, sys
+cursor = psycopg2.connect(sys.argv[1].replace("+psycopg2", "", 1)).cursor()
+cursor.execute(sys.argv[2])
+print(cursor.fetchone()[0])
+""",
+}
 QUESTIONS = {
     "mysql": "SELECT @@max_connections",
     "postgresql": """
@@ -121,7 +130,8 @@ def available(
         PoolsError: it does not answer.
 
     """
-    command = [python, "-I", "-c", PROGRAM, uri, QUESTIONS[re.split("[+:]", uri)[0]]]
+    engine = re.split("[+:]", uri)[0]
+    command = [python, "-I", "-c", PROGRAMS[engine], uri, QUESTIONS[engine]]
     stderr = ""
     for left in reversed(range(1 if runner.check_mode else TRIES)):
         try:
