@@ -87,6 +87,8 @@ def add_projects(inventory: Any, names: list[str]) -> None:
     hosts = inventory.groups["tracking_servers"].get_hosts() if "tracking_servers" in inventory.groups else []
     for name in names:
         own = inventory.add_group(f"project_{name.replace('-', '_')}")
+        # What is said of one project counts for more than what is said of all (the default is 1).
+        inventory.set_variable(own, "ansible_group_priority", 10)
         for host in hosts:
             alias = f"{host.name}.{name}"
             for group in ("tracking_servers", "projects", own):

@@ -51,6 +51,7 @@ def test_each_project_is_a_host_at_the_same_address(looked_up: Any) -> None:
     assert members(inventory, "tracking_servers") == ["i-1", "i-1.churn", "i-1.a-b"]
     assert members(inventory, "projects") == ["i-1.churn", "i-1.a-b"]
     assert members(inventory, "project_a_b") == ["i-1.a-b"]
+    assert inventory.groups["project_a_b"].priority > inventory.groups["tracking_servers"].priority
     assert inventory.hosts["i-1.churn"].vars["ansible_host"] == "192.0.2.7"
     assert inventory.hosts["i-1.churn"].vars["tracking_server_project_name"] == "churn"
     assert inventory.hosts["i-1.churn"].vars["tracking_server_host"] == "i-1"
