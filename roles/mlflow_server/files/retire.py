@@ -64,7 +64,8 @@ def retire(name: str) -> None:
     """Stop the server, and remove what is its own."""
     systemctl("disable", "--now", *enabled(name))
     # By whole names: another server's may begin as this one's.
-    oneshot = (f"{name}-{one}.service" for one in ("recover", "backup", "garbage"))
+    oneshot = [f"{name}-{one}.service" for one in ("recover", "backup", "garbage")]
+    oneshot += [f"flowstead-secrets@{name}-{one}.service" for one in SECRETS]
     systemctl("stop", f"{name}@*.service", f"{name}-rehearsal@*.service", *oneshot)
     for path in files(name):
         if path.is_dir():
