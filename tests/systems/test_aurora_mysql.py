@@ -119,9 +119,9 @@ def test_a_restore_brings_the_data_of_a_backup_back(deployment: Deployment, clie
             said = " ".join(deployment.playbook("playbooks/back_up.yml").stdout.split())
     made = re.search(r"Backup (\S+): (\d+) rows, \S+ MiB, read back and counted", said)
     assert made
-    storage = deployment.provisioned["storage"]
-    key = f"{storage['backups_prefix']}/{made[1]}/manifest.json"
-    body = deployment.sandbox.client("s3").get_object(Bucket=storage["bucket"], Key=key)["Body"].read()
+    facts = deployment.provisioned
+    key = f"{facts['projects'][0]['backups_prefix']}/{made[1]}/manifest.json"
+    body = deployment.sandbox.client("s3").get_object(Bucket=facts["bucket"], Key=key)["Body"].read()
     files = json.loads(body)["files"]
     assert {one["database"]: one["engine"] for one in files} == {"mlflow": "mysql", "mlflow_auth": "mysql"}
     assert sum(sum(one["rows"].values()) for one in files) == int(made[2])
