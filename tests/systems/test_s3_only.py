@@ -174,6 +174,19 @@ def test_a_user_sees_nothing_of_an_experiment_that_is_not_for_that_user(
     assert answers == {"for everybody": 200, "not for bob": 403}
 
 
+def test_the_nights_work_is_done_and_what_was_deleted_is_removed(
+    deployment: Deployment, client: dict[str, str]
+) -> None:
+    # With the limits that these units have, where those below have none.
+    deployment.host("systemctl start mlflow-backup && systemctl start mlflow-garbage")
+    status, body = ask(client, f"{API}/experiments/create", method="POST", body={"name": "deleted"})
+    assert status == 200, body
+    experiment = json.loads(body)
+    assert ask(client, f"{API}/experiments/delete", method="POST", body=experiment)[0] == 200
+    deployment.playbook("playbooks/collect_garbage.yml", "-e", "mlflow_data_garbage_age=0m")
+    assert ask(client, f"{API}/experiments/get?experiment_id={experiment['experiment_id']}")[0] == 404
+
+
 @pytest.fixture(scope="module")
 def backup(deployment: Deployment, client: dict[str, str]) -> dict[str, str]:
     """A backup, a run that is in it, and one that was logged after it."""
