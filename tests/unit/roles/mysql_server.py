@@ -51,8 +51,8 @@ class MysqlServer(mysql_server.MysqlServer):
 
 
 @pytest.fixture(scope="session")
-def mysql(authority, tmp_path_factory):
-    """A new server, in a network namespace where the tests are too."""
+def mysql_server(authority, tmp_path_factory):
+    """A new server, in a network namespace of its own."""
     certificate, key = authority.issue([ENDPOINT])
     name = f"mysql-{secrets.token_hex(4)}"
     try:
@@ -81,5 +81,12 @@ def mysql(authority, tmp_path_factory):
     with cleared(f"{clear}namespaces.remove(sys.argv[2])", site.container("db-server"), name):
         namespaces.make(name)
         server.run()
-        with namespaces.entered(name):
-            yield server
+        server.namespace = name
+        yield server
+
+
+@pytest.fixture
+def mysql(mysql_server):
+    """The server, for a test that is in its network namespace: other tests need the machine's own."""
+    with namespaces.entered(mysql_server.namespace):
+        yield mysql_server

@@ -27,7 +27,9 @@ class PostgresqlKit:
     """Databases on a server, of an owner that may make others."""
 
     engine = "postgresql"
-    owner, application = Login("kit_owner", "the owner's"), Login("kit_application", "the application's")
+    # As in other tests on the same server: databases of one name belong to one.
+    owner = Login("mlflow_owner", "the owner's")
+    application = Login("mlflow_application", "the application's")
 
     def __init__(
         self, server: Any, ca: Path, databases: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=images.versions(), ids="postgresql-{}".format)
 def postgresql(request, authority, tmp_path_factory):
-    """A new server of each version, in a network namespace where the tests are too; it logs all SQL."""
+    """A new server of each version, in a network namespace of its own; it logs all SQL."""
     certificate, key = authority.issue([ENDPOINT])
     name = f"unit-{secrets.token_hex(4)}"
     site = Site(name, tmp_path_factory.mktemp("server"), "unit", 0)
@@ -48,8 +48,8 @@ def postgresql(request, authority, tmp_path_factory):
     with cleared(f"{clear}namespaces.remove(sys.argv[2])", site.container("db-server"), name):
         namespaces.make(name)
         database.run()
-        with namespaces.entered(name):
-            yield database
+        database.namespace = name
+        yield database
 
 
 @pytest.fixture
@@ -70,6 +70,8 @@ def programs(postgresql, tmp_path_factory, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
-@pytest.fixture(scope="session")
-def server(postgresql, authority):  # noqa: ARG001 - it runs while the tests do
-    return Server(endpoint=ENDPOINT, local_port=5432, ca_path=authority.ca_pem_path)
+@pytest.fixture
+def server(postgresql, authority):
+    """The way to it, for a test that is in its network namespace: other tests need the machine's own."""
+    with namespaces.entered(postgresql.namespace):
+        yield Server(endpoint=ENDPOINT, local_port=5432, ca_path=authority.ca_pem_path)

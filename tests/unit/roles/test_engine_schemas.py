@@ -38,11 +38,19 @@ def on_server(server: Any, name: str, table: str, folder: Path) -> Database:
         "app": server.make_user("app", "SELECT, INSERT, UPDATE, DELETE", (name, copy), folder),
         "own": server.make_user("own", "ALL PRIVILEGES", everything, folder),
     }
-    # Names that differ in the case of a letter are two names, as on other engines.
+    # Names that differ in the case of a letter are two names, as on other engines. Other tests have databases
+    # of that name, too.
     for one in (name, copy):
+        server.do(f"DROP DATABASE IF EXISTS {one}")
         server.do(f"CREATE DATABASE {one} CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin")
     uris = [server.uri(one, user, file) for one in (name, copy) for user, file in users.items()]
     return Database(name, "mysql", table, *uris)
+
+
+@pytest.fixture(scope="module")
+def releases():
+    """Two releases, installed before a test is where there is no network."""
+    return release(OLD), release(NEW)
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
@@ -88,9 +96,9 @@ def everything(database: Database, folder: Path) -> list[str]:
     return found
 
 
-def test_mlflows_own_databases_come_through_all_of_it(databases, engines, tmp_path):
+def test_mlflows_own_databases_come_through_all_of_it(databases, engines, releases, tmp_path):
     store, logins = databases
-    old, new = release(OLD), release(NEW)
+    old, new = releases
 
     def change(python: Path) -> None:
         engines.check()
