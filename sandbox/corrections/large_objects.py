@@ -8,6 +8,7 @@ its file (mmap), which can be cut, hashed and written like bytes.
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import tempfile
 from collections.abc import Callable, Iterable
@@ -79,9 +80,13 @@ def _write(key: Any, value: Any) -> None:
 
 
 def _twin(key: Any, _: Any) -> Any:
-    """Copy what is said of an object, for a list of versions; the content stays where it is."""
+    """Copy what is said of an object, for a list of versions; the content stays where it is.
+
+    When the copy goes, moto closes what it has: that must not be the object's own file.
+    """
+    _ = key.etag  # moto works it out when it is first asked for, from the content
     twin = object.__new__(type(key))
-    twin.__dict__.update(key.__dict__)
+    twin.__dict__.update(key.__dict__, _value_buffer=io.BytesIO(), multipart=None, disposed=True)
     return twin
 
 

@@ -165,7 +165,7 @@ def test_a_bad_variable_is_refused_before_any_change(mistake: str, deployment: D
 def test_a_missing_output_is_named(deployment: Deployment, tmp_path: Path) -> None:
     written = deployment.clone / "inventory" / "group_vars" / "all" / "provisioned.yml"
     original = written.read_text(encoding="utf-8")
-    lines = [line for line in original.splitlines() if not line.startswith("    bucket:")]
+    lines = [line for line in original.splitlines() if not line.startswith("  bucket:")]
     assert len(lines) < len(original.splitlines())
     (tmp_path / "kept.yml").write_text(original, encoding="utf-8")
     written.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -175,6 +175,6 @@ def test_a_missing_output_is_named(deployment: Deployment, tmp_path: Path) -> No
         written.write_text(original, encoding="utf-8")
     assert done.returncode != 0
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-    assert "missing required arguments: bucket found in flowstead -> storage" in said
+    assert "missing required arguments: bucket found in flowstead" in said
     assert "Run: python provision.py" in said
     assert not re.search(r"changed=[1-9]", done.stdout)

@@ -18,7 +18,8 @@ def test_the_installed_roles_change_nothing_on_a_configured_host(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     install(build(tmp_path), tmp_path)
-    names = [f"flowstead.mlflow.{role}" for role in ROLES]
+    # The deployment has its data in a database service, and no volume for them.
+    names = [f"flowstead.mlflow.{role}" for role in ROLES if role != "data_volume"]
     play = {"hosts": "tracking_servers", "become": True, "gather_facts": False, "roles": names}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
     said = run(
@@ -38,5 +39,5 @@ def test_the_installed_roles_change_nothing_on_a_configured_host(
     ).stdout
     recap = re.search(r"ok=(\d+)\s+changed=(\d+)\s+unreachable=0\s+failed=0", said)
     assert recap, said[-2000:]
-    assert int(recap[1]) > len(ROLES)
+    assert int(recap[1]) > len(names)
     assert int(recap[2]) == 0, said[-6000:]
