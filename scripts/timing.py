@@ -25,7 +25,7 @@ from rich.table import Table
 NOTES = Path(__file__).resolve().parent.parent / ".cache" / "timing"
 SLOWEST = 15
 # Colours, the frame that Molecule puts around what Ansible prints, and where the next task begins there
-DECORATION = re.compile(r"\x1b\[[0-9;]*m|^ *│ ?", re.MULTILINE)
+COLOURS, FRAME = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"^ *│ ?", re.MULTILINE)
 NEXT = re.compile(r"^(?=TASK \[|RUNNING HANDLER \[|PLAY |\S+ +➜ )", re.MULTILINE)
 LINES_OF_ONE = 25
 LINES_OF_A_PART = 75
@@ -85,7 +85,7 @@ def tests() -> list[tuple[float, str]]:
 
 def complaints(said: str) -> list[str]:
     """Return the lines of a part's output that say why it failed: Ansible's failed tasks, pytest's errors."""
-    plain = DECORATION.sub("", said)
+    plain = FRAME.sub("", COLOURS.sub("", said))
     found: list[str] = []
     for block in NEXT.split(plain):
         if re.search(r"^(fatal|failed): ", block, re.MULTILINE) and "...ignoring" not in block:

@@ -16,7 +16,7 @@ MOLECULE = """
   │
   │ TASK [All get in]
   │   ****************
-  │ \x1b[31mfatal: [i-1]: FAILED! =>\x1b[0m
+  \x1b[2m│\x1b[0m \x1b[31mfatal: [i-1]: FAILED! =>\x1b[0m
   │     msg: 59 of 60
   │
   │ TASK [This one may fail]
