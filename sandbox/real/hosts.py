@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.real import containers, devices, disks, loops
-from sandbox.real.commands import CommandError, RealError, run
+from sandbox.real.commands import CommandError, RealError, attempt, run
 from sandbox.real.site import Site
 
 _REBOOTED = 128 + signal.SIGHUP
 """How a container ends that reboots itself: the kernel ends init with SIGHUP (reboot(2), PID namespaces)."""
+_INIT_TRIES = 10
 _CAPABILITIES = (
     "SYS_ADMIN",
     "SYS_BOOT",
@@ -243,19 +244,40 @@ class Host:
         ]  # fmt: skip
 
     def _boot(self) -> None:
-        if self._disks:
-            # systemd mounts what fstab names as soon as it runs.
-            run("podman", "init", self._name)
-            for disk in self._disks:
-                disk.place(self._first_process())
+        shown = self._show_disks() if self._disks else None
         run("podman", "start", self._name)
         pid = self.pid
         if pid is None:
             raise RealError(f"{self.instance_id} ended as soon as it was started\n{self.console()[-2000:]}")
+        if shown not in {None, pid}:
+            for disk in self._disks:
+                disk.place(pid)
         self._boot_number += 1
         with contextlib.suppress(ProcessLookupError):
             watching = (os.pidfd_open(pid), self._boot_number)
             threading.Thread(target=self._watch, args=watching, name=self._name, daemon=True).start()
+
+    def _show_disks(self) -> int:
+        """Have the host's disks in /dev before anything of it runs: systemd mounts what fstab names at once.
+
+        podman clears up after the boot before at its leisure, and may take along what was made for this one.
+
+        Returns:
+            The process id of what was made ready to boot.
+        """
+        for left in reversed(range(_INIT_TRIES)):
+            attempt("podman", "init", self._name)
+            pid = self._first_process()
+            try:
+                for disk in self._disks:
+                    disk.place(pid)
+            except CommandError:
+                if not left:
+                    raise
+                time.sleep(1)
+            else:
+                break
+        return pid
 
     def _watch(self, descriptor: int, boot_number: int) -> None:
         """Wait for the end of a boot; one that asked for a reboot itself is followed by the next."""
