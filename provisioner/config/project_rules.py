@@ -20,7 +20,7 @@ most_characters = 13
 reserved_paths = frozenset(
     {
         *("ajax-api", "api", "docs", "experiments", "gateway", "get-artifact", "graphql", "health", "home"),
-        *("login", "logout", "metrics", "model-versions", "models", "redoc", "sandbox-io", "serving"),
+        *("login", "logout", "metrics", "model-versions", "models", "redoc", "serving"),
         *("signup", "static-files", "v1", "version", "workspace"),
     }
 )
