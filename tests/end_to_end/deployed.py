@@ -303,3 +303,9 @@ class Deployment:
             text=script,
             timeout_s=timeout_s,
         ).stdout
+
+
+def assert_nothing_changes(deployment: Deployment, *arguments: str) -> None:
+    """Run the two commands again, the second with arguments: nothing is left to do."""
+    assert "nothing to do" in deployment.provision().stdout.lower()
+    assert changes(deployment.playbook("site.yml", *arguments).stdout) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from deployed import Deployment, Sandbox, changes
+from deployed import Deployment, Sandbox
 from upgrading import OLDER_SCHEMA, use
 
 # Run as the server, with its settings: it asks as SQLAlchemy does, under the cluster's name, which the
@@ -86,9 +86,3 @@ class Cluster:
             f"systemd-run --quiet --pipe --wait --uid=mlflow -p EnvironmentFile=/etc/mlflow/{release}.env "
             f"/opt/mlflow/releases/{release}/bin/python -c '{CONNECT}' {writes} {reads}"
         ).splitlines()
-
-
-def assert_nothing_changes(deployment: Deployment, *release: str) -> None:
-    """Run the two commands again: nothing is left to do."""
-    assert "nothing to do" in deployment.provision().stdout.lower()
-    assert changes(deployment.playbook("site.yml", *release).stdout) == []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clusters import Cluster, assert_nothing_changes, deployed_from
+from clusters import Cluster, deployed_from
 from counting import ONE_OF_EACH, things
-from deployed import Deployment, Sandbox, until
+from deployed import Deployment, Sandbox, assert_nothing_changes, until
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, use, version, without_loss
 
 pytestmark = pytest.mark.timeout(1800)

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from clusters import Cluster, assert_nothing_changes, deployed_from
+from clusters import Cluster, deployed_from
 from counting import ONE_OF_EACH, things
-from deployed import Deployment, Sandbox, ask, run, until
+from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run, until
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, use, version, without_loss
 
 pytestmark = pytest.mark.timeout(1800)

@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from deployed import PROBE, Deployment, Sandbox, ask, run, until
+from deployed import PROBE, Deployment, Sandbox, ask, assert_nothing_changes, changes, run, until
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, version, without_loss
 
 pytestmark = pytest.mark.timeout(2400)
 
 OWN_NAME = "churn.example.com"
 INSIDE = Path(__file__).with_name("inside.py")
-RECAP = re.compile(r"ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 REFUSALS = ("AccessDenied", "permission denied", "PermissionError", "Connection refused", "FileNotFoundError")
 # What its own server may not do either.
 ROOTS = ("backups_prefix", "own secret", ".env")
@@ -68,13 +67,6 @@ def release_of(deployment: Deployment, project: str, release: str) -> None:
     if release:
         names = ("mlflow_release_version", "mlflow_release_insecure_version_accepted")
         chosen.write_text(yaml.safe_dump(dict.fromkeys(names, release)), encoding="utf-8")
-
-
-def assert_nothing_changes(deployment: Deployment) -> None:
-    assert "nothing to do" in deployment.provision().stdout.lower()
-    recaps = RECAP.findall(deployment.playbook("site.yml").stdout)
-    assert recaps
-    assert set(recaps) == {("0", "0", "0")}
 
 
 def log_a_run(deployment: Deployment, client: dict[str, str]) -> str:
@@ -210,7 +202,7 @@ def test_code_in_one_server_reaches_nothing_of_the_other(
 
 def test_a_run_for_the_host_alone_leaves_the_other_project_as_it_is(deployment: Deployment) -> None:
     said = deployment.playbook("site.yml", "--limit", deployment.instance_id).stdout
-    assert set(RECAP.findall(said)) == {("0", "0", "0")}
+    assert changes(said) == []
     deployment.host(f"systemctl restart mlflow-churn@{OLDER_SCHEMA} && systemctl reload nginx")
     until(lambda: version(deployment.client_of("churn")) == OLDER_SCHEMA, "an answer of churn's server")
 

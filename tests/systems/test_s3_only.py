@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from counting import ONE_OF_EACH, tagged, things
-from deployed import Deployment, Sandbox, ask, changes, run, served, until
+from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run, served, until
 from upgrading import (
     KILL,
     NEWEST,
@@ -88,11 +88,6 @@ def is_there(client: Mapping[str, str], run_id: str) -> bool:
     status, body = ask(client, f"{API}/runs/get?run_id={run_id}")
     assert status in {200, 404}, body
     return status == 200
-
-
-def assert_nothing_changes(deployment: Deployment, *release: str) -> None:
-    assert "nothing to do" in deployment.provision().stdout.lower()
-    assert changes(deployment.playbook("site.yml", *release).stdout) == []
 
 
 def test_the_two_commands_again_change_nothing(deployment: Deployment) -> None:
