@@ -14,7 +14,8 @@ from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL, REHEARSAL
 from flowstead_host.settings import NAME
-from flowstead_host.steps import Step, step_called, steps_for
+from flowstead_host.step import Step
+from flowstead_host.steps import step_called, steps_for
 
 COMMIT = "commit"
 # The database may be restarting while a change is undone: how long to try again before somebody has to look.
