@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class FakeStores:
     """The settings of two stores on a host in memory."""
 
-    target = SimpleNamespace(owner_passfile="", owner_passfile_unit="owner")
+    target = SimpleNamespace(store="another", owner_passfile="", owner_passfile_unit="owner")
 
     def __init__(self, host: FakeHost) -> None:
         self.host = host

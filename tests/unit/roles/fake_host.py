@@ -29,6 +29,7 @@ class FakeHost(FakeDatabases, Host):
             config_dir="/nowhere",
             gateway=gateway,
             room_for_two=room,
+            store="one",
             passfile="",
             databases=[SimpleNamespace(uri=name) for name in NAMES],
         )

@@ -180,6 +180,7 @@ def test_a_move_says_how_long_clients_wait_as_rehearsed(stage: Stage) -> None:
     # It says nothing of an upgrade or a restore.
     assert changes.expected_s(OLD, 100) == 10
     assert report["copied"]["tracking"]["rows"] == 1
+    assert report["stores"] == {"from": "one", "to": "another"}
 
 
 def test_addresses_name_the_file_of_their_password() -> None:

@@ -105,6 +105,7 @@ def prepare(host: Host, report: dict[str, Any], version: str) -> None:
             else "Nothing serves yet, so there are no data to move. Run: ansible-playbook site.yml"
         )
     host.stores.put_aside()
+    report["stores"] = {"from": host.settings.store, "to": host.stores.target.store}
     what = "Nothing has been changed"
     report.update(host.data(version, *SOURCE, "check", what=what))
     host.data(version, *TARGET, "check-empty", what=what)
@@ -114,9 +115,9 @@ def rehearse(host: Host, report: dict[str, Any], version: str) -> None:
     """Copy all into fresh databases of the new store while the old one serves, compare, and clear up."""
     began = host.clock()
     prepare(host, report, version)
-    with host.owner():
-        COPIES.write({"version": version, "data": MOVE})
-        try:
+    COPIES.write({"version": version, "data": MOVE})
+    try:
+        with host.owner():
             addresses = host.data(version, *TARGET, "fresh", what="No fresh databases could be made")
             host.migrate(version, addresses)
             to = as_owner(host, addresses)
@@ -126,14 +127,15 @@ def rehearse(host: Host, report: dict[str, Any], version: str) -> None:
             )
             seconds = round(host.clock() - copying + START_S, 1)
             REHEARSAL.write({"version": version, "data": MOVE, "seconds": seconds})
-        finally:
-            host.dismiss()
-            clear_up(host, version)
-            report["seconds"] = {"rehearsal": round(host.clock() - began, 1)}
+    finally:
+        host.dismiss()
+        clear_up(host, version)
+        report["seconds"] = {"rehearsal": round(host.clock() - began, 1)}
 
 
 def clear_up(host: Host, version: str) -> None:
     """Remove what a rehearsal has made in the new store."""
-    host.data(version, *TARGET, "drop-fresh", what="The copies could not be removed")
+    with host.owner():
+        host.data(version, *TARGET, "drop-fresh", what="The copies could not be removed")
     COPIES.remove()
     host.stores.forget()

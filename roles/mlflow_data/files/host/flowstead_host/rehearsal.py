@@ -36,10 +36,10 @@ def clear_up(host: Host) -> str:
     note = COPIES.read()
     if note is None:
         return ""
-    with host.owner():
-        if note.get("data") == moving.MOVE:
-            moving.clear_up(host, note["version"])
-        else:
+    if note.get("data") == moving.MOVE:
+        moving.clear_up(host, note["version"])
+    else:
+        with host.owner():
             wipe(host)
     return "A rehearsal had been interrupted; what it left has been removed."
 
