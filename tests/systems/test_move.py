@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,21 +90,23 @@ def tell(deployment: Deployment, **stores: Any) -> None:
     path.write_text(yaml.safe_dump(told), encoding="utf-8")
 
 
-def another_postgresql(deployment: Deployment) -> dict[str, Any]:
-    """Make a server like the one that there is."""
+@pytest.fixture(scope="module")
+def another(deployment: Deployment) -> dict[str, Any]:
+    """A server like the one that there is."""
     rds, now = deployment.sandbox.client("rds"), deployment.provisioned["database"]
     (one,) = rds.describe_db_instances(DBInstanceIdentifier=now["identifier"])["DBInstances"]
     name = f"{now['identifier']}-2"
-    rds.create_db_instance(
-        DBInstanceIdentifier=name,
-        **{key: one[key] for key in ("Engine", "EngineVersion", "DBInstanceClass", "AllocatedStorage")},
-        **{key: one[key] for key in ("MasterUsername", "StorageType", "StorageEncrypted", "MultiAZ")},
-        ManageMasterUserPassword=True,
-        DBSubnetGroupName=one["DBSubnetGroup"]["DBSubnetGroupName"],
-        DBParameterGroupName=one["DBParameterGroups"][0]["DBParameterGroupName"],
-        VpcSecurityGroupIds=[group["VpcSecurityGroupId"] for group in one["VpcSecurityGroups"]],
-        BackupRetentionPeriod=0,
-    )
+    with suppress(rds.exceptions.DBInstanceAlreadyExistsFault):
+        rds.create_db_instance(
+            DBInstanceIdentifier=name,
+            **{key: one[key] for key in ("Engine", "EngineVersion", "DBInstanceClass", "AllocatedStorage")},
+            **{key: one[key] for key in ("MasterUsername", "StorageType", "StorageEncrypted", "MultiAZ")},
+            ManageMasterUserPassword=True,
+            DBSubnetGroupName=one["DBSubnetGroup"]["DBSubnetGroupName"],
+            DBParameterGroupName=one["DBParameterGroups"][0]["DBParameterGroupName"],
+            VpcSecurityGroupIds=[group["VpcSecurityGroupId"] for group in one["VpcSecurityGroups"]],
+            BackupRetentionPeriod=0,
+        )
     rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=name)
     (two,) = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
     return now | {
@@ -141,9 +143,9 @@ def test_without_a_store_to_move_to_nothing_is_moved(deployment: Deployment) -> 
     assert "There is nothing to move" in said_by(done)
 
 
-def test_what_it_would_do_is_said_and_not_done(team: Team) -> None:
+def test_what_it_would_do_is_said_and_not_done(team: Team, another: dict[str, Any]) -> None:
     deployment = team.deployment
-    tell(deployment, moving_to=another_postgresql(deployment))
+    tell(deployment, moving_to=another)
     assert changes(deployment.playbook(PLAYBOOK, "--check").stdout)
     assert team.serves()
     assert changes(deployment.playbook("site.yml").stdout) == []
@@ -204,8 +206,8 @@ def move(team: Team, store: dict[str, Any]) -> None:
     assert changes(deployment.playbook("site.yml").stdout) == []
 
 
-def test_it_moves_to_another_server(team: Team) -> None:
-    move(team, team.deployment.provisioned["moving_to"])
+def test_it_moves_to_another_server(team: Team, another: dict[str, Any]) -> None:
+    move(team, another)
 
 
 def test_it_moves_to_files(team: Team) -> None:
