@@ -133,7 +133,7 @@ def find_stores(graph: Graph, aws: Aws) -> Stores:
         AwsError: AWS could not be asked.
 
     """
-    state, listed = _find([one for one in graph if one.keeps_runs], graph.deployment, aws)
+    state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
     return stores(graph, state, leftovers.find(graph, aws, listed, state.lives()))
 
 

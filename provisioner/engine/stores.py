@@ -104,8 +104,5 @@ def stores(graph: Graph, state: State, left: Leftovers) -> Stores:
 
     """
     wanted = [live for resource in graph if resource.keeps_runs and (live := state.get(resource))]
-    others = {**left.staying, **left.going}
-    return Stores(
-        wanted[0] if wanted else None,
-        {resource: live for resource, live in others.items() if resource.keeps_runs},
-    )
+    others = {resource: live for resource, live in left.staying.items() if resource.keeps_runs}
+    return Stores(wanted[0] if wanted else None, others)

@@ -156,7 +156,7 @@ def test_members_are_looked_at_when_that_is_wanted(aurora: Aurora) -> None:
     assert changes(aurora.plan(monitoring_s=60)) == watched
     aurora.apply(monitoring_s=60)
     assert aurora.plan(monitoring_s=60).is_empty
-    role = aurora.account.call("iam", "get_role", RoleName="flowstead-flowstead-us-east-1-monitor")["Role"]
+    role = aurora.account.call("iam", "get_role", RoleName="flowstead-flowstead-us-east-1-mon-apg")["Role"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"]["ArnLike"] == {
         "aws:SourceArn": f"arn:aws:rds:us-east-1:123456789012:db:{NAME}-*"
@@ -215,8 +215,7 @@ def test_another_engine_is_refused_where_there_are_data(account: Account, engine
         account.apply(database=OTHER_WAYS[engine])
     ((key, text),) = caught.value.mistakes
     assert key == "database.engine"
-    assert f"({NAME}); moving the data to another engine is not possible yet" in text
-    assert "make a new deployment, with another name" in text
+    assert "To move them: python provision.py move." in text
     assert not [one for one in account.calls if not one.startswith(("Describe", "Get", "List", "Head"))]
 
 
