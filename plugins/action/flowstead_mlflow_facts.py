@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 OPTIONS: dict[str, dict[str, Any]] = {
     "version": {"type": "str", "required": True},
     "serving_file": {"type": "str", "required": True},
+    "store_file": {"type": "str", "default": "/etc/mlflow/store.json"},
     "ports": {"type": "list", "elements": "int", "required": True},
     "workers": {"type": "int", "default": 0},
     "servers": {"type": "int", "default": 1},
@@ -49,11 +50,12 @@ def named(path):
         return sorted(os.listdir(path))
     except FileNotFoundError:
         return []
-serving, image, lock, journal, programs = sys.argv[1:]
+serving, store, image, lock, journal, programs = sys.argv[1:]
 print(json.dumps({
     "cores": len(os.sched_getaffinity(0)),
     "meminfo": text("/proc/meminfo"),
     "serving": text(serving),
+    "store": text(store),
     "image": text(image),
     "busy": held(lock),
     "was_interrupted": os.path.exists(journal),
@@ -152,6 +154,25 @@ def serving(text: str | None, path: str) -> Serving:
         ) from error
 
 
+def data_in(text: str | None, path: str) -> str:
+    """Return where the host has its data, as its file says; empty where it does not know yet.
+
+    Args:
+        text: what stands in the file; None where there is none.
+        path: the file, for the error.
+
+    Raises:
+        FactsError: the file is damaged.
+
+    """
+    if text is None:
+        return ""
+    try:
+        return str(json.loads(text)["store"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise FactsError(f"{path} does not say where the data are ({error}): remove it.") from error
+
+
 def image_releases(text: str | None, path: str) -> list[str]:
     """Return the releases that a baked image holds, as the file says that came with it.
 
@@ -208,6 +229,7 @@ def facts(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
         "workers": count,
         "has_room_for_two": has_room_for_two(memory, count, given["servers"]),
         "served": [now.version, *now.before] if now.version else [],
+        "data_in": data_in(said["store"], given["store_file"]),
         "image_releases": image_releases(said["image"], given["image"]),
     }
 
@@ -233,7 +255,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
-        paths = [args[name] for name in ("serving_file", "image", "lock", "journal", "programs")]
+        paths = [args[name] for name in ("serving_file", "store_file", "image", "lock", "journal", "programs")]
         # With something to read it has no terminal, on which errors would stand among the answer
         said = self._low_level_execute_command(
             shlex.join(["/usr/bin/python3", "-I", "-c", LOOK, *paths]), in_data=b"\n"

@@ -17,6 +17,10 @@ options:
     description: File that says which release serves.
     type: path
     required: true
+  store_file:
+    description: File that says where the host has its data.
+    type: path
+    default: /etc/mlflow/store.json
   ports:
     description: Ports of which one serves, and another is for the next release.
     type: list
@@ -110,6 +114,10 @@ image_releases:
   returned: success
   type: list
   elements: str
+data_in:
+  description: Where the host has its data; empty where it does not know yet.
+  returned: success
+  type: str
 there:
   description: Servers that are set up on the host, by their names.
   returned: success

@@ -16,7 +16,11 @@ import sys
 from pathlib import Path
 
 PROGRAMS = Path("/usr/local/lib/flowstead")
-SECRETS = ("env", "aws", "pgpass", "pgpass-owner")
+# Password files: of the login that serves and of the owner, in each store (group_vars/tracking_servers.yml).
+PASSWORDS = [
+    f"pgpass{who}{store}" for who in ("", "-owner") for store in ("", "-aurora-postgresql", "-aurora-mysql")
+]
+SECRETS = ("env", "aws", *PASSWORDS)
 PARTS = ("@.service", "-rehearsal@.service", "-recover.service", "-backup.service", "-backup.timer")
 
 
@@ -51,7 +55,8 @@ def files(name: str) -> list[Path]:
     return [
         *(Path(f"/etc/systemd/system/{name}{part}") for part in (*PARTS, "-garbage.service")),
         *(Path(f"/etc/flowstead/secrets.d/{name}-{one}.json") for one in SECRETS),
-        *(Path(f"/run/flowstead/{name}{part}") for part in (".env", "-aws.json", "-pgpass", "-pgpass-owner")),
+        *(Path(f"/run/flowstead/{name}{part}") for part in (".env", "-aws.json")),
+        *(Path(f"/run/flowstead/{name}-{one}") for one in PASSWORDS),
         Path(f"/var/lib/systemd/timers/stamp-{name}-backup.timer"),
         Path(f"/etc/nginx/{name}-upstream.conf"),
         Path(f"/usr/local/sbin/flowstead-gateway-{project}"),

@@ -19,6 +19,12 @@ from ansible.template import Templar, trust_as_template
 from provisioner.outputs import DatabaseOutputs, Outputs, VolumeOutputs
 
 PROJECT = Path(__file__).resolve().parents[3]
+# What of `flowstead` has a name of its own in the inventory.
+PARTS_OF = {
+    "flowstead": "",
+    "tracking_server_project": "projects.",
+    "tracking_server_store": "database.",
+}
 ROLES_FACTS = ("mlflow_release_facts", "mlflow_server_facts")
 GIVEN = yaml.safe_load((PROJECT / "inventory" / "group_vars" / "tracking_servers.yml").read_text())
 DEFAULTS = {
@@ -91,8 +97,10 @@ def made_up(kind: Any, name: str = "") -> Any:
 def named(value: object) -> Iterator[str]:
     """Find the parts of `flowstead` that a value names."""
     for template in re.findall(r"\{\{.*?\}\}", str(value), re.DOTALL):
-        for of, name in re.findall(r"\b(?:flowstead|(tracking_server_project))\.([a-z_.]*[a-z_])", template):
-            yield f"projects.{name}" if of else name
+        for of, name in re.findall(r"\b(flowstead|tracking_server_\w+)\.([a-z_.]*[a-z_])", template):
+            prefix = PARTS_OF.get(of)
+            if prefix is not None:
+                yield f"{prefix}{name}"
 
 
 def test_the_playbooks_check_what_provision_py_writes() -> None:
@@ -143,7 +151,10 @@ def test_what_is_used_of_it_is_there(path: Path) -> None:
 
 def test_where_nothing_is_known_better_a_name_is_the_roles_own() -> None:
     own = {name: value for role in DEFAULTS.values() for name, value in role.items()}
-    told = {"flowstead": made_up(Outputs), **HOST}
+    outputs = made_up(Outputs)
+    # Files of other stores have other names.
+    outputs["database"]["engine"] = "postgresql"
+    told = {"flowstead": outputs, **HOST}
     variables = {name: trust(value) for name, value in {**GIVEN, **told}.items()}
     templar = Templar(loader=DataLoader(), variables=variables)
     by_roles = {name for name, value in GIVEN.items() if name in own and not any(named(value))}

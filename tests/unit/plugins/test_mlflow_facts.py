@@ -73,6 +73,7 @@ def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
     return {
         "version": "3.17.2",
         "serving_file": str(tmp_path / "serving.json"),
+        "store_file": str(tmp_path / "store.json"),
         "ports": [5001, 5002],
         "workers": 2,
         "servers": 1,
@@ -85,7 +86,7 @@ def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
 
 def ask(found: Any, given: dict[str, Any]) -> Any:
     """What is told of this machine, which is looked at as a host is."""
-    paths = [given[name] for name in ("serving_file", "image", "lock", "journal", "programs")]
+    paths = [given[name] for name in ("serving_file", "store_file", "image", "lock", "journal", "programs")]
     said = subprocess.run([sys.executable, "-I", "-c", found.LOOK, *paths], capture_output=True, check=True)
     return found.facts(given, json.loads(said.stdout))
 
@@ -122,6 +123,15 @@ def test_what_serves_is_told_with_what_served_before(found: Any, tmp_path: Path)
 def test_a_damaged_file_is_named(found: Any, tmp_path: Path, text: str) -> None:
     (tmp_path / "serving.json").write_text(text)
     with pytest.raises(found.FactsError, match=r"serving\.json does not say which release serves"):
+        ask(found, given(tmp_path))
+
+
+def test_where_the_data_are_is_told_once_the_host_knows(found: Any, tmp_path: Path) -> None:
+    assert ask(found, given(tmp_path))["data_in"] == ""
+    (tmp_path / "store.json").write_text('{"store": "sqlite /data", "databases": []}')
+    assert ask(found, given(tmp_path))["data_in"] == "sqlite /data"
+    (tmp_path / "store.json").write_text("{}")
+    with pytest.raises(found.FactsError, match=r"store\.json does not say where the data are"):
         ask(found, given(tmp_path))
 
 

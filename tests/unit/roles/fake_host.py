@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from fake_world import NAMES, OLD, PORTS, KilledError, World
+from fake_databases import FakeDatabases, FakeStores
+from fake_world import NAMES, PORTS, KilledError, World
+from flowstead_host import moving
 from flowstead_host.errors import ChangeError
 from flowstead_host.host import Host
 
 
-class FakeHost(Host):
+class FakeHost(FakeDatabases, Host):
     """One program's view of the host.
 
     Args:
@@ -24,10 +26,18 @@ class FakeHost(Host):
     def __init__(self, world: World, fate: tuple[int, str] = (0, ""), *, room: bool = True) -> None:
         gateway = SimpleNamespace(name="mlflow.test", program="", port=443, ca_file="")
         settings: Any = SimpleNamespace(
-            config_dir="/nowhere", gateway=gateway, room_for_two=room, owner_passfile_unit="owner"
+            config_dir="/nowhere",
+            gateway=gateway,
+            room_for_two=room,
+            store="one",
+            passfile="",
+            databases=[SimpleNamespace(uri=name) for name in NAMES],
         )
         super().__init__(settings)
         self.world, self.fate = world, fate
+        self.stores: Any = FakeStores(self)
+        # The databases that are meant: those that served first, or those of a new store.
+        self.there = world.databases
         self.is_dead = False
         # Each act with the step of the change to which it belongs.
         self.acts: list[tuple[str, str]] = []
@@ -69,6 +79,7 @@ class FakeHost(Host):
         def start() -> None:
             self.world.waiting.discard(version)
             self.world.running.add(version)
+            self.world.runs_with.setdefault(version, list(self.world.settings))
 
         self.act(f"start {version}", start, lambda: self.world.waiting.discard(version))
 
@@ -76,6 +87,7 @@ class FakeHost(Host):
         def stop() -> None:
             self.world.waiting.discard(version)
             self.world.running.discard(version)
+            self.world.runs_with.pop(version, None)
 
         self.act(f"stop {version}", stop)
 
@@ -87,8 +99,10 @@ class FakeHost(Host):
         if on_copies:
             right = (self.world.on_copies, self.world.copies) == (version, self.world.schemas[version])
         else:
-            schemas = {self.world.databases[name][0] for name in NAMES if name in self.world.databases}
+            served = self.world.served
+            schemas = {served[name][0] for name in NAMES if name in served}
             right = version in self.world.running and schemas == {self.world.schemas[version]}
+            right = right and self.world.runs_with[version] == self.world.settings
         self.act(f"ask {version}", lambda: None)
         if not right:
             raise ChangeError(f"MLflow {version} does not answer as it should")
@@ -103,7 +117,8 @@ class FakeHost(Host):
                 # Whoever is let in finds a server that can serve.
                 [version] = [one for one, port in PORTS.items() if str(port) == world.upstream]
                 assert version in world.running
-                assert {world.databases[name][0] for name in NAMES} == {self.world.schemas[version]}
+                assert {world.served[name][0] for name in NAMES} == {self.world.schemas[version]}
+                assert world.runs_with[version] == world.settings
                 world.is_held = False
             elif words[0] == "upstream":
                 world.upstream = words[1]
@@ -137,8 +152,16 @@ class FakeHost(Host):
 
     # Programs
 
-    def get_ready(self, version: str, questions: Any, *, migrates: bool, starts: bool) -> None:
-        assert ("switch",) in questions
+    def get_ready(
+        self,
+        version: str,
+        questions: Any,
+        *,
+        migrates: bool = False,
+        moves: bool = False,
+        starts: bool = False,
+    ) -> None:
+        assert ((*(moving.TARGET if moves else ()), "switch")) in questions
         assert (("fresh",) in questions) == migrates
         assert version not in self.world.running or not starts
         self.act(f"get ready {version}", lambda: self.world.waiting.update([version] * starts))
@@ -158,14 +181,27 @@ class FakeHost(Host):
         if "copies" in addresses:
             self.act("migrate the copies", lambda: setattr(world, "copies", self.world.schemas[version]))
             return
-        fresh = list(addresses.values())
+        fresh, there = list(addresses.values()), self.there
 
         def migrate(names: list[str]) -> None:
-            world.databases.update(
-                {name: (self.world.schemas[version], world.databases[name][1]) for name in names}
-            )
+            there.update({name: (self.world.schemas[version], there[name][1]) for name in names})
 
         self.act("migrate", lambda: migrate(fresh), lambda: migrate(fresh[:1]))
+
+    def transfer(self, version: str, addresses: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        self.need_password()
+        world = self.world
+        for source, target in addresses.values():
+            assert world.elsewhere[target][0] == world.schemas[version]
+            schema, rows = world.databases[source]
+            # Who serves may write meanwhile: a rehearsal's copy is only for itself.
+            rows = "of a rehearsal" if world.running else rows
+            self.act(
+                f"copy the rows of {source}",
+                lambda target=target, content=(schema, rows): world.elsewhere.update({target: content}),
+                lambda target=target, schema=schema: world.elsewhere.update({target: (schema, "half")}),
+            )
+        return {"tracking": {"rows": 1, "bytes": 1, "checksum": "1"}}
 
     def begin_keeping(self, version: str, backup: str) -> None:
         """Nothing is done until somebody waits for it."""
@@ -185,114 +221,3 @@ class FakeHost(Host):
 
     def pause(self, seconds: float) -> None:
         self.world.clock += seconds
-
-    # The databases: on an engine that can do nothing to two of them together
-
-    def data(self, version: str, *words: str, what: str) -> dict[str, Any]:  # noqa: ARG002 - as the host's
-        method = getattr(self, f"data_{words[0].replace('-', '_')}")
-        answer: dict[str, Any] | None = method(*words[1:])
-        return answer or {}
-
-    def need_password(self) -> None:
-        if not self.world.has_password and not self.is_dead:
-            raise AssertionError("the owner's password is not there")
-
-    def data_check(self) -> dict[str, Any]:
-        assert not [name for name in self.world.databases if name.endswith("_old")]
-        return {"database_mib": 1}
-
-    def data_take(self, reason: str, version: str) -> dict[str, Any]:
-        assert not self.world.running
-        name = f"{version}-{reason}" if self.world.databases["mlflow"][0] else ""
-        self.act("dump", lambda: self.world.spool.add(name), lambda: self.world.spool.add("half a dump"))
-        return {"name": name}
-
-    def data_copy(self, depth: str) -> dict[str, Any]:
-        self.need_password()
-        schema = self.world.databases["mlflow"][0]
-        self.act(
-            "copy",
-            lambda: setattr(self.world, "copies", schema),
-            lambda: setattr(self.world, "copies", "half"),
-        )
-        return {"copied": depth, "addresses": {"copies": "copies"}}
-
-    def data_wipe(self) -> None:
-        self.need_password()
-        assert not self.world.on_copies
-        self.act("wipe", lambda: setattr(self.world, "copies", ""))
-
-    def each(
-        self, what: str, effect: Callable[[str], object], half: Callable[[str], object] | None = None
-    ) -> None:
-        """Do something with each of the databases, one after the other, as the owner."""
-        self.need_password()
-        for name in NAMES:
-            self.act(
-                f"{what} {name}",
-                lambda name=name: effect(name),
-                half and (lambda name=name: half(name)),  # type: ignore[misc]
-            )
-
-    def data_prepare(self, _backup: str) -> dict[str, Any]:
-        fresh = self.world.databases
-        self.each("make fresh", lambda name: fresh.update({f"{name}_fresh": ("", "")}))
-        # One has rows alone in its dumps.
-        return {"addresses": {NAMES[0]: f"{NAMES[0]}_fresh"}}
-
-    def data_restore(self, backup: str) -> None:
-        fresh = self.world.databases
-        assert fresh[f"{NAMES[0]}_fresh"][0] == self.world.schemas[OLD]
-        self.each(
-            "restore",
-            lambda name: fresh.update({f"{name}_fresh": (self.world.schemas[OLD], f"of {backup}")}),
-            lambda name: fresh.update({f"{name}_fresh": ("half", "half")}),
-        )
-
-    def data_fresh(self) -> dict[str, Any]:
-        assert not self.world.running
-        there = self.world.databases
-        self.each(
-            "copy",
-            lambda name: there.update({f"{name}_fresh": there[name]}),
-            lambda name: there.update({f"{name}_fresh": ("half", "half")}),
-        )
-        return {name: f"{name}_fresh" for name in NAMES}
-
-    def rename(self, name: str, other: str) -> None:
-        there = self.world.databases
-        if name in there:
-            assert other not in there
-            there[other] = there.pop(name)
-
-    def data_switch(self) -> dict[str, Any]:
-        assert not self.world.running
-
-        def switch(name: str) -> None:
-            self.rename(name, f"{name}_old")
-            self.rename(f"{name}_fresh", name)
-
-        self.each("switch", switch, lambda name: self.rename(name, f"{name}_old"))
-        return {"switched": True}
-
-    def data_switch_back(self) -> dict[str, Any]:
-        assert not self.world.running
-        switched = [name for name in NAMES if f"{name}_old" in self.world.databases]
-
-        def back(name: str) -> None:
-            if f"{name}_old" in self.world.databases:
-                self.rename(name, f"{name}_fresh")
-                self.rename(f"{name}_old", name)
-
-        def half(name: str) -> None:
-            if f"{name}_old" in self.world.databases:
-                self.rename(name, f"{name}_fresh")
-
-        self.each("switch back", back, half)
-        return {"switched": bool(switched)}
-
-    def data_drop_fresh(self) -> None:
-        self.each("drop fresh", lambda name: self.world.databases.pop(f"{name}_fresh", None))
-
-    def data_drop_old(self) -> None:
-        self.each("drop old", lambda name: self.world.databases.pop(f"{name}_old", None))

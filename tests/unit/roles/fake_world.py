@@ -27,6 +27,12 @@ class World:
 
     # What is in each database: its schema and its rows.
     databases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # And in those of another store, if the data are to be moved there.
+    elsewhere: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # Which of the two the server's settings name, file by file, and with which of them each release runs.
+    settings: list[str] = field(default_factory=lambda: ["old", "old"])
+    runs_with: dict[str, list[str]] = field(default_factory=dict)
+    has_aside: bool = False
     copies: str = ""
     on_copies: str = ""
     running: set[str] = field(default_factory=set)
@@ -44,6 +50,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.process: FakeHost | None = None
+
+    @property
+    def served(self) -> dict[str, tuple[str, str]]:
+        """The databases of the store that the settings name."""
+        return {"old": self.databases, "new": self.elsewhere}["/".join(dict.fromkeys(self.settings))]
 
     def visible(self) -> dict[str, Any]:
         """What a person finds, without what is only a record of the past."""

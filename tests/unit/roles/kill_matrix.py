@@ -13,7 +13,7 @@ import change as program
 import pytest
 from fake_host import FakeHost
 from fake_world import NAMES, NEW, OLD, PORTS, KilledError, Note, World
-from flowstead_host import changes, rehearsal
+from flowstead_host import changes, moving, rehearsal
 from flowstead_host.steps import steps_for
 
 MOMENTS = ("before", "during", "after")
@@ -35,6 +35,8 @@ class Stage:
         """Have the programs' notes on the disk of a host."""
         for module, name in (
             (changes, "JOURNAL"),
+            (moving, "REHEARSAL"),
+            (moving, "COPIES"),
             (changes, "REHEARSAL"),
             (rehearsal, "REHEARSAL"),
             (rehearsal, "COPIES"),
@@ -77,11 +79,18 @@ class Scenario:
     def after(self) -> World:
         """The host after it."""
         past = [self.old] if self.old not in ("", self.new) else []
-        return self.serving(self.new, self.schemas[self.new], self.rows_after, past)
+        world = self.serving(self.new, self.schemas[self.new], self.rows_after, past)
+        if self.data == moving.MOVE:
+            world.elsewhere, world.settings = dict(world.databases), ["new", "new"]
+            world.runs_with = {self.new: world.settings}
+        return world
 
     def serving(self, version: str, schema: str, rows: str, past: list[str]) -> World:
         world = World(databases=dict.fromkeys(NAMES, (schema, rows)), schemas=self.schemas)
+        if self.data == moving.MOVE:
+            world.elsewhere = dict.fromkeys(NAMES, ("", ""))
         if version:
+            world.runs_with = {version: ["old", "old"]}
             world.running, world.at_boot = {version}, {version}
             world.serving = {"version": version, "port": PORTS[version], "before": past}
             world.upstream = str(PORTS[version])
@@ -105,6 +114,8 @@ SCENARIOS = {
     "migration, no room": Scenario(OLD, NEW, "migrate", room=False),
     "first install": Scenario("", NEW, "migrate", rows_after=""),
     "restore": Scenario(OLD, OLD, "night", rows_after="of night"),
+    "move": Scenario(OLD, OLD, "move"),
+    "move, no room": Scenario(OLD, OLD, "move", room=False),
     "restore to another release": Scenario(NEW, OLD, "night", rows_after="of night"),
 }
 
@@ -136,8 +147,9 @@ def wanted(scenario: Scenario, world: World) -> World:
     journal = world.notes.get("journal")
     if journal:
         return scenario.after if journal["step"] == changes.COMMIT else scenario.before
-    # It had not begun, or was over.
-    return next(one for one in (scenario.before, scenario.after) if look(one) == look(world))
+    # It had not begun, or was over: but for settings that were put aside.
+    seen = look(world) | {"has_aside": False}
+    return next(one for one in (scenario.before, scenario.after) if look(one) == seen)
 
 
 def acts(scenario: Scenario, stage: Stage) -> list[tuple[str, str]]:

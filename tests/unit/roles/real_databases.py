@@ -23,7 +23,7 @@ MARK = "db "
 def settings_for(databases: Any, **more: Any) -> Settings:
     """Return settings with these databases, for a host that is this one."""
     given: dict[str, Any] = {
-        **dict.fromkeys(("home", "config_dir", "admin", "secrets_file", "passfile"), ""),
+        **dict.fromkeys(("store", "home", "config_dir", "admin", "secrets_file", "passfile"), ""),
         **dict.fromkeys(("owner_passfile", "owner_passfile_unit", "garbage_age"), ""),
         **dict.fromkeys(("start_timeout_s", "migration_timeout_s", "rehearsal_port"), 0),
         "user": "root",

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from fake_host import FakeHost
-from fake_world import NEW, KilledError, World
-from flowstead_host import changes, rehearsal
+from fake_world import NEW, OLD, KilledError, World
+from flowstead_host import changes, moving, rehearsal
 from flowstead_host.errors import ChangeError, RefusedError
-from flowstead_host.steps import KINDS, Step
+from flowstead_host.step import Step
+from flowstead_host.steps import KINDS
 from kill_matrix import (
     LATER,
     MOMENTS,
@@ -89,17 +90,22 @@ def test_a_step_that_is_not_taken_back_would_be_noticed(
 
 
 def rehearse(world: World, fate: tuple[int, str] = NEVER) -> FakeHost:
-    """Rehearse a migration."""
+    """Rehearse a migration, or a move where there is a store to move to."""
     host = FakeHost(world, fate)
     with suppress(KilledError):
-        rehearsal.rehearse(host, {}, NEW, "full")
+        if world.elsewhere:
+            moving.rehearse(host, {}, OLD)
+        else:
+            rehearsal.rehearse(host, {}, NEW, "full")
     return host
 
 
-def test_killed_anywhere_a_rehearsal_leaves_nothing(stage: Stage) -> None:
-    scenario = SCENARIOS["migration"]
+@pytest.mark.parametrize("name", ["migration", "move"])
+def test_killed_anywhere_a_rehearsal_leaves_nothing(stage: Stage, name: str) -> None:
+    scenario = SCENARIOS[name]
     world = stage.place(scenario.before)
     count = len(rehearse(world).acts)
+    assert "rehearsal" in world.notes
     assert look(world) == look(scenario.before)
     for fate in ((number + 1, moment) for number in range(count) for moment in MOMENTS):
         world = stage.place(scenario.before)
@@ -134,6 +140,8 @@ def test_clients_wait_while_the_data_change_and_at_no_other_time(stage: Stage) -
     assert "change the data" in held_steps(SCENARIOS["migration"])
     assert "restore the backup" not in held_steps(SCENARIOS["restore"])
     assert "switch the data" in held_steps(SCENARIOS["restore"])
+    assert "make the tables" not in held_steps(SCENARIOS["move"])
+    assert {"copy the data", "switch the store"} <= held_steps(SCENARIOS["move"])
 
 
 def test_a_copy_that_would_fill_the_database_servers_disk_is_refused(stage: Stage) -> None:

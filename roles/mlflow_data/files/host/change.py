@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flowstead_host import changes, collection, rehearsal
+from flowstead_host import changes, collection, moving, rehearsal
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.files import write_json
 from flowstead_host.host import Host
@@ -59,6 +59,7 @@ def recover(host: Host) -> str:
     # remove, and dumps, which are in the bucket if they are complete.
     host.forget_owner()
     host.clear_spool()
+    host.stores.forget()
     return done
 
 
@@ -80,6 +81,11 @@ def do(host: Host, arguments: argparse.Namespace, report: dict[str, Any]) -> Non
         changes.change(host, report, arguments.version, data, database_gib=arguments.database_gib)
     elif asked == "restore":
         changes.change(host, report, arguments.version, arguments.backup)
+    elif asked == "move" and arguments.rehearse:
+        moving.rehearse(host, report, arguments.version)
+        report["expected_s"] = changes.expected_s(arguments.version, report["database_mib"], moving.MOVE)
+    elif asked == "move":
+        changes.change(host, report, arguments.version, moving.MOVE)
     elif asked == "rehearse":
         rehearsal.rehearse(host, report, arguments.version, arguments.depth)
     elif asked == "backup":
@@ -111,6 +117,9 @@ def parse() -> argparse.Namespace:
     restore = asked.add_parser("restore", help="put a backup's data back and have a release serve them")
     restore.add_argument("backup")
     restore.add_argument("version")
+    move = asked.add_parser("move", help="move the data into another store, of which Ansible told")
+    move.add_argument("version", help="the release that serves")
+    move.add_argument("--rehearse", action="store_true", help="on copies, while it serves")
     asked.add_parser("backup", help="back the databases up, while MLflow serves").add_argument("reason")
     garbage = asked.add_parser("garbage", help="remove for good what users deleted, while MLflow serves")
     garbage.add_argument("--older-than", help="how long ago it must have been, such as 30d or 1d12h")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Container
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowstead_host.engines import Engines
@@ -44,6 +46,18 @@ class Data:
         """See that a change of the data will work, before anything is held up for it."""
         self.engines.check()
         return {"database_mib": self.backups.check_room() >> 20}
+
+    def check_empty(self) -> dict[str, Any]:
+        """See that the databases can take data and have none: nothing of theirs would be kept."""
+        self.engines.check()
+        for database in self.settings.databases:
+            if self.engines.of(database).revision(database) is not None:
+                raise ChangeError(
+                    f"the database {database.name} in {self.settings.store} has tables already, and data are "
+                    "moved into empty ones alone. Remove that store, or what is in the database if nobody "
+                    "needs it, then run this again"
+                )
+        return {}
 
     def dump(self, reason: str, version: str, *, tidy: bool) -> dict[str, Any]:
         """Take a backup, prove that it can be read back whole, and put it into the bucket."""
@@ -106,6 +120,7 @@ class Data:
         engines = self.engines
         asked: dict[str, Callable[[], dict[str, Any]]] = {
             "check": self.check,
+            "check-empty": self.check_empty,
             "take": lambda: {"name": self.backups.take(arguments.reason, arguments.version)},
             "keep": lambda: self.backups.keep(arguments.name),
             "dump": lambda: self.dump(arguments.reason, arguments.version, tidy=arguments.tidy),
@@ -128,8 +143,11 @@ def parse() -> argparse.Namespace:
     """Return what was asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--wait", action="store_true", help='load, say "ready", and wait for a line of input')
+    parser.add_argument("--store", type=Path, help="settings of the databases, if not of those that serve")
     asked = parser.add_subparsers(dest="asked", required=True)
-    for word in ("check", "fresh", "switch", "switch-back", "drop-fresh", "drop-old", "wipe", "list"):
+    for word in ("check", "check-empty", "fresh", "switch", "switch-back", "drop-fresh", "drop-old"):
+        asked.add_parser(word)
+    for word in ("wipe", "list"):
         asked.add_parser(word)
     for word in ("take", "dump"):
         taking = asked.add_parser(word)
@@ -145,7 +163,9 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Do what was asked, and print the answer."""
     arguments = parse()
-    data = Data(read_settings())
+    settings = read_settings(store=arguments.store)
+    os.environ["PGPASSFILE"] = settings.passfile
+    data = Data(settings)
     if arguments.wait:
         if arguments.asked == "take":
             data.backups  # noqa: B018 - loaded now

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from flowstead_host import moving
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL, REHEARSAL
 from flowstead_host.settings import NAME
-from flowstead_host.steps import Step, step_called, steps_for
+from flowstead_host.step import Step
+from flowstead_host.steps import step_called, steps_for
 
 COMMIT = "commit"
 # The database may be restarting while a change is undone: how long to try again before somebody has to look.
@@ -65,10 +67,26 @@ class Change:
         return bool(self.record["data"] == "migrate")
 
     @property
+    def is_moving(self) -> bool:
+        """Whether the data are moved into another store."""
+        return bool(self.record["data"] == moving.MOVE)
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """The words that say where the data are that serve when the change begins."""
+        return moving.SOURCE if self.is_moving else ()
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """The words that say where those are that serve when it is done."""
+        return moving.TARGET if self.is_moving else ()
+
+    @property
     def taking(self) -> tuple[str, ...]:
         """The words by which a backup is taken of the data as they are."""
-        reason = f"before-{self.new['version']}" if self.is_migrating else "before-restore"
-        return ("take", reason, self.present)
+        data = self.record["data"]
+        reasons = {"migrate": f"before-{self.new['version']}", moving.MOVE: "before-move"}
+        return ("take", reasons.get(data, "before-restore"), self.present)
 
     @property
     def is_held(self) -> bool:
@@ -91,6 +109,8 @@ class Change:
         ends = [began for _, began in self.times[1:]] + [self.host.clock()]
         self.report["seconds"] = {name: round(end - began, 1) for (name, began), end in zip(self.times, ends)}
         JOURNAL.remove()
+        if self.is_moving:
+            self.host.stores.forget()
 
     def run(self) -> None:
         """Make the change; whatever fails before it is committed is undone."""
@@ -153,19 +173,23 @@ class Change:
             host.stop(old["version"])
         if self.record["data"]:
             with host.owner():
-                self.data("drop-old", what="The previous databases could not be removed")
+                self.target_data("drop-old", what="The previous databases could not be removed")
         self.end()
 
     # What several steps do
 
     def data(self, *words: str, what: str) -> dict[str, Any]:
-        """Do something with the databases."""
-        return self.host.data(self.present, *words, what=what)
+        """Do something with the databases that serve when the change begins."""
+        return self.host.data(self.present, *self.source, *words, what=what)
+
+    def target_data(self, *words: str, what: str) -> dict[str, Any]:
+        """Do something with those that serve when it is done; unless data are moved, they are the same."""
+        return self.host.data(self.present, *self.target, *words, what=what)
 
     def remove_fresh(self) -> None:
         """Remove databases that were not given the others' names."""
         with self.host.owner():
-            self.data("drop-fresh", what="The fresh databases could not be removed")
+            self.target_data("drop-fresh", what="The fresh databases could not be removed")
 
     def bring_back(self) -> None:
         """Have what served before serve again."""
@@ -194,11 +218,11 @@ def change(host: Host, report: dict[str, Any], version: str, data: str, *, datab
         host: where.
         report: is completed with what happened.
         version: the release.
-        data: `migrate`, the name of the backup to restore, or empty when the data stay as they are.
+        data: `migrate`, `move`, the name of the backup to restore, or empty when the data stay as they are.
         database_gib: the disk of the database server; 0 where it is not known.
 
     Raises:
-        RefusedError: the database server has no room for a second copy of the data.
+        RefusedError: the database server has no room for a second copy, or there is nowhere to move the data.
         ChangeError: it could not be done, and everything is as it was.
 
     """
@@ -209,7 +233,11 @@ def change(host: Host, report: dict[str, Any], version: str, data: str, *, datab
         "data": data,
         "steps": steps_for(data, serves=bool(old["version"]), has_room=host.settings.room_for_two),
     }
-    if data:
+    if data == moving.MOVE:
+        moving.prepare(host, report, version)
+        record["rows_from"] = moving.sources(host)
+        record["expected_s"] = expected_s(version, report["database_mib"], data)
+    elif data:
         checked = host.data(old["version"] or version, "check", what="Nothing has been changed")
         report.update(checked)
         if database_gib and 2 * checked["database_mib"] > database_gib * USABLE_MIB_OF_GIB:
@@ -217,7 +245,7 @@ def change(host: Host, report: dict[str, Any], version: str, data: str, *, datab
                 f"the databases have {checked['database_mib']} MiB, and their server has a disk of "
                 f"{database_gib} GiB: a second copy would fill it. Set database.storage_gib in deployment.yml"
             )
-        record["expected_s"] = expected_s(version, checked["database_mib"])
+        record["expected_s"] = expected_s(version, checked["database_mib"], data)
     one = Change(host, record)
     try:
         one.run()
@@ -226,11 +254,12 @@ def change(host: Host, report: dict[str, Any], version: str, data: str, *, datab
         report.update(one.report)
 
 
-def expected_s(version: str, database_mib: float) -> int:
-    """Return for how many seconds clients may be held off: by the migration and a start, as rehearsed."""
+def expected_s(version: str, database_mib: float, data: str = "migrate") -> int:
+    """Return for how many seconds clients may be held off: by what was rehearsed, a start, and a backup."""
     rehearsal = REHEARSAL.read() or {"version": ""}
-    rehearsed_s = rehearsal["seconds"] if rehearsal["version"] == version else 0
-    return round(rehearsed_s + database_mib / BACKUP_MIB_PER_S)
+    was_move = rehearsal.get("data") == moving.MOVE
+    is_same = rehearsal["version"] == version and was_move == (data == moving.MOVE)
+    return round((rehearsal["seconds"] if is_same else 0) + database_mib / BACKUP_MIB_PER_S)
 
 
 def recover(host: Host) -> str:
@@ -240,12 +269,12 @@ def recover(host: Host) -> str:
         return ""
     one = Change(host, record)
     version = record["to"]["version"]
+    change = "A move of the data" if one.is_moving else f"A change to MLflow {version}"
     if record["step"] == COMMIT:
         one.finish()
-        return f"A change to MLflow {version} had been interrupted, and has been finished."
+        return f"{change} had been interrupted, and has been finished."
     one.undo()
     serves = record["from"]["version"] or "nothing"
     return (
-        f'A change to MLflow {version} had been interrupted at the step "{record["step"]}", and has been '
-        f"undone: {serves} serves."
+        f'{change} had been interrupted at the step "{record["step"]}", and has been undone: {serves} serves.'
     )

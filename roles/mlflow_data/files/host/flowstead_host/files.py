@@ -17,19 +17,28 @@ SECRETS_UNIT = f"flowstead-secrets@{NAME}-env.service"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a file of JSON so that after a crash it is the old one or the new one, whole."""
+    write(path, f"{json.dumps(value, indent=4)}\n".encode())
+
+
+def write(path: Path, content: bytes) -> None:
     """Write a file so that after a crash it is the old one or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")
-    with draft.open("w") as file:
-        json.dump(value, file, indent=4)
-        file.write("\n")
+    with draft.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.chmod(0o644)
     draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    keep(path.parent)
+
+
+def keep(folder: Path) -> None:
+    """Have the names in a folder outlast a crash of the host."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def variables_in(path: Path | str) -> dict[str, str]:

@@ -8,25 +8,28 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flowstead_host.errors import ChangeError
 from flowstead_host.files import administrator_password, write_json
+from flowstead_host.owner import WithOwner
 from flowstead_host.programs import PROGRAMS, PYTHON, Program, command
 from flowstead_host.settings import HOME, NAME, RUNTIME, SPOOL, Settings
+from flowstead_host.stores import Stores
 
 # What a release that waits says of itself (flowstead_server/start.py).
 LOADED = "imported"
 LOOK_EACH_S = 0.2
 
 
-class Host:
+class Host(WithOwner):
     """What the role's settings describe, and what can be done with it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.stores = Stores(settings)
         self.serving_file = Path(settings.config_dir) / "serving.json"
         # Programs that wait to be told what to do, by what they are for.
         self.waiting: dict[str, Program] = {}
@@ -174,7 +177,7 @@ class Host:
         """Begin a release's own migrations; they wait for the addresses of the databases."""
         argv = (self.python(version), "-B", PROGRAMS / "migrate.py")
         what = f"The migration to MLflow {version} failed"
-        return Program(*argv, what=what, **self.user_options(self.settings.owner_passfile))
+        return Program(*argv, what=what, **self.user_options(self.stores.target.owner_passfile))
 
     def load_migration(self, version: str) -> None:
         """Begin a release's own migrations, and return when they are loaded."""
@@ -186,8 +189,35 @@ class Host:
         program = self.waiting.pop("migration", None) or self.begin_migration(version)
         program.finish(json.dumps(addresses), self.settings.migration_timeout_s)
 
+    def transfer(self, version: str, addresses: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Copy rows as MLflow's user, who alone touches files of databases, and compare them.
+
+        Args:
+            version: the release whose libraries do it.
+            addresses: by what MLflow has there, from where and to where.
+
+        Returns:
+            What was copied, by the same names (transfer.py).
+
+        """
+        program = self.waiting.pop("transfer", None) or self.begin_transfer(version)
+        said = program.finish(json.dumps(addresses), self.settings.migration_timeout_s)
+        copied: dict[str, Any] = json.loads(said)
+        return copied
+
+    def begin_transfer(self, version: str) -> Program:
+        """Begin the program that copies rows; it waits for the addresses."""
+        argv = (self.python(version), "-B", PROGRAMS / "transfer.py")
+        return Program(*argv, what="The data could not be copied", **self.user_options())
+
     def get_ready(
-        self, version: str, questions: Iterable[tuple[str, ...]], *, migrates: bool, starts: bool
+        self,
+        version: str,
+        questions: Iterable[tuple[str, ...]],
+        *,
+        migrates: bool = False,
+        moves: bool = False,
+        starts: bool = False,
     ) -> None:
         """Begin what takes its time to load before clients are held off for it.
 
@@ -195,6 +225,7 @@ class Host:
             version: the release that is to serve.
             questions: what is going to be asked of `data`, by the release that serves.
             migrates: its migrations, too.
+            moves: what copies rows, too.
             starts: the release itself, too.
         """
         present = self.serving()["version"]
@@ -202,6 +233,8 @@ class Host:
             self.waiting[" ".join(words)] = self.begin_data(present, "--wait", *words, what="")
         if migrates:
             self.waiting["migration"] = self.begin_migration(version)
+        if moves:
+            self.waiting["transfer"] = self.begin_transfer(version)
         if self.settings.gateway.name and self.has_gateway():
             self.waiting["client"] = self.begin_client(version)
         if starts:
@@ -226,9 +259,8 @@ class Host:
         SPOOL.mkdir(parents=True, exist_ok=True)
         shutil.chown(SPOOL, "root", "root")
         SPOOL.chmod(0o700)
-        environment = {**os.environ, "PGPASSFILE": self.settings.passfile}
         argv = (self.python(version), "-B", PROGRAMS / "data.py", *words)
-        return Program(*argv, what=what, env=environment, cwd="/")
+        return Program(*argv, what=what, cwd="/")
 
     def data(self, version: str, *words: str, what: str) -> dict[str, Any]:
         """Copy, dump, restore or switch the databases; the answer is JSON."""
@@ -251,34 +283,6 @@ class Host:
     def clear_spool(self) -> None:
         """Remove dumps from this host: they are in the bucket if they are complete."""
         shutil.rmtree(SPOOL, ignore_errors=True)
-
-    def begin_owner(self) -> None:
-        """Begin to fetch the owner's password, while other things are done; where there is one."""
-        if not self.settings.owner_passfile_unit:
-            return
-        what = "The password of the databases' owner could not be fetched"
-        self.waiting["owner"] = Program("systemctl", "start", self.settings.owner_passfile_unit, what=what)
-
-    @contextlib.contextmanager
-    def owner(self, *, keep: bool = False) -> Iterator[None]:
-        """Keep the owner's password on the host while it is needed; `keep`: also for what comes next."""
-        try:
-            if "owner" not in self.waiting and not Path(self.settings.owner_passfile).exists():
-                self.begin_owner()
-            if "owner" in self.waiting:
-                self.waiting.pop("owner").finish()
-            yield
-        except BaseException:
-            self.forget_owner()
-            raise
-        if not keep:
-            self.forget_owner()
-
-    def forget_owner(self) -> None:
-        """Remove the owner's password."""
-        if not self.settings.owner_passfile:
-            return
-        Path(self.settings.owner_passfile).unlink(missing_ok=True)
 
     # Time
 

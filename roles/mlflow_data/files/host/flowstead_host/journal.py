@@ -38,5 +38,5 @@ class Note:
 JOURNAL = Note(STATE / "journal.json")
 # There while copies of the databases may hold something; names the release whose libraries can empty them.
 COPIES = Note(STATE / "copies.json")
-# How long the migration and the start of the last rehearsal took.
+# What the last rehearsal was of, and how long clients would have been held off for it.
 REHEARSAL = Note(STATE / "rehearsal.json")

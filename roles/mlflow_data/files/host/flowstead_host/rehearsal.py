@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowstead_host import moving
 from flowstead_host.host import Host
 from flowstead_host.journal import COPIES, REHEARSAL
 
@@ -32,10 +33,14 @@ def rehearse(host: Host, report: dict[str, Any], version: str, depth: str) -> No
 
 def clear_up(host: Host) -> str:
     """Remove what an interrupted rehearsal left: the copies, and the server on them."""
-    if COPIES.read() is None:
+    note = COPIES.read()
+    if note is None:
         return ""
-    with host.owner():
-        wipe(host)
+    if note.get("data") == moving.MOVE:
+        moving.clear_up(host, note["version"])
+    else:
+        with host.owner():
+            wipe(host)
     return "A rehearsal had been interrupted; what it left has been removed."
 
 

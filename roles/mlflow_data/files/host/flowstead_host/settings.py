@@ -1,4 +1,4 @@
-"""What the role tells the programs: the file change.json next to them. Managed by Ansible."""
+"""What the roles tell the programs: change.json next to them, and where the data are. Managed by Ansible."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = Path(__file__).resolve().parents[1] / "change.json"
+# What depends on where the data are, in the directory of the server's configuration.
+STORE_FILE = "store.json"
 # What the server is called, as its units, users and folders are: the programs lie in a folder of that name.
 NAME = SETTINGS.parent.name
 HOME = Path(f"/var/lib/{NAME}")
@@ -67,6 +69,8 @@ class Settings:
     The files of the owner's password are empty names where no database has an owner of its own.
     """
 
+    # Where the data are, by a name that no other place has.
+    store: str
     home: str
     config_dir: str
     user: str
@@ -86,9 +90,10 @@ class Settings:
     backups: Backups
 
 
-def read_settings(path: Path = SETTINGS) -> Settings:
-    """Return what the file says."""
+def read_settings(path: Path = SETTINGS, store: Path | None = None) -> Settings:
+    """Return what the files say; `store`: the one about where the data are, if not of those that serve."""
     told: dict[str, Any] = json.loads(path.read_text())
+    told |= json.loads((store or Path(told["config_dir"]) / STORE_FILE).read_text())
     parts = {
         "gateway": Gateway(**told["gateway"]),
         "databases": tuple(Database(**one) for one in told["databases"]),

@@ -1,16 +1,14 @@
-"""The steps of a change: what each does, and how that is taken back. Managed by Ansible.
-
-A change may be killed at any moment, and so may what undoes it: `do` and `undo` may have been interrupted
-anywhere, `undo` may come without `do`, and each may be run again.
-"""
+"""The steps of a change: what each does, and how that is taken back. Managed by Ansible."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from flowstead_host.errors import ChangeError
+from flowstead_host.moving import MOVE, CopyData, MakeTables, SwitchStore
+from flowstead_host.step import Step
 
 if TYPE_CHECKING:
     from flowstead_host.changes import Change
@@ -21,25 +19,6 @@ DRAIN_NOTICE_S = 20
 FIRST_NOTICE_S = 12
 # The gateway makes a Retry-After of what is announced: so many of them last as long (flowstead-gateway).
 TRIES = 4
-
-
-class Step:
-    """One step of a change."""
-
-    # As the journal and the report call it.
-    name: ClassVar[str]
-
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        self.host = change.host
-        self.old, self.new = change.old, change.new
-
-    def do(self) -> None:
-        """Take the step."""
-        raise NotImplementedError
-
-    def undo(self) -> None:
-        """Take it back; by default there is nothing to take back."""
 
 
 class RestoreBackup(Step):
@@ -70,10 +49,17 @@ class GetReady(Step):
 
     def do(self) -> None:
         """Begin the programs that wait to be told what to do, and the release, unless it serves just now."""
-        migrates = self.change.is_migrating
-        questions = [self.change.taking, *([("fresh",)] if migrates else []), ("switch",)]
-        starts = self.new["version"] != self.old["version"]
-        self.host.get_ready(self.new["version"], questions, migrates=migrates, starts=starts)
+        change = self.change
+        questions = [(*change.source, *change.taking), (*change.target, "switch")]
+        if change.is_migrating:
+            questions += [("fresh",)]
+        self.host.get_ready(
+            self.new["version"],
+            questions,
+            migrates=change.is_migrating,
+            moves=change.is_moving,
+            starts=self.new["version"] != self.old["version"],
+        )
 
     def undo(self) -> None:
         """Stop the release; the programs end with this one."""
@@ -165,7 +151,7 @@ class SwitchData(Step):
     def do(self) -> None:
         """Switch the names."""
         with self.host.owner():
-            self.change.data("switch", what="The databases could not be switched")
+            self.change.target_data("switch", what="The databases could not be switched")
 
     def undo(self) -> None:
         """Switch them back."""
@@ -173,7 +159,8 @@ class SwitchData(Step):
         for version in {self.old["version"], self.new["version"]} - {""}:
             self.host.stop(version)
         with self.host.owner():
-            if self.change.data("switch-back", what="The data could not be put back")["switched"]:
+            what = "The data could not be put back"
+            if self.change.target_data("switch-back", what=what)["switched"]:
                 self.change.report["data_put_back"] = True
 
 
@@ -231,12 +218,15 @@ KINDS: dict[str, type[Step]] = {
     kind.name: kind
     for kind in (
         RestoreBackup,
+        MakeTables,
         GetReady,
         HoldRequests,
         StopOld,
         BackUp,
         MigrateData,
+        CopyData,
         SwitchData,
+        SwitchStore,
         StartNew,
         SwitchGateway,
         UseAsClient,
@@ -249,21 +239,25 @@ def steps_for(data: str, *, serves: bool, has_room: bool) -> list[str]:
     """Return the names of the steps of a change, in their order.
 
     Args:
-        data: what the data need: nothing (empty), `migrate`, or the name of a backup.
+        data: what the data need: nothing (empty), `migrate`, `move`, or the name of a backup.
         serves: something serves, which clients use.
         has_room: the host has the memory for two releases at a time.
     """
     kinds: list[type[Step]] = []
-    is_restoring = data not in ("", "migrate")
+    is_moving, is_restoring = data == MOVE, data not in ("", "migrate", MOVE)
     if is_restoring:
         kinds += [RestoreBackup]
+    if is_moving:
+        kinds += [MakeTables]
     if data and serves and has_room:
         kinds += [GetReady]
     if serves and (data or not has_room):
         kinds += [HoldRequests, StopOld]
     if data:
-        kinds += [BackUp] if is_restoring else [BackUp, MigrateData]
+        kinds += [BackUp]
+        kinds += [CopyData] if is_moving else [] if is_restoring else [MigrateData]
         kinds += [SwitchData]
+        kinds += [SwitchStore] if is_moving else []
     kinds += [StartNew, SwitchGateway, UseAsClient]
     if data:
         kinds += [KeepBackup]
