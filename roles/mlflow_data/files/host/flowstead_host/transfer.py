@@ -1,8 +1,8 @@
 """MLflow's rows, carried from a database of any engine to one of any other. Managed by Ansible.
 
-Both have the same schema, which the release's migrations made. The source is read as it is at one moment, table
-by table, in batches; ids stay as they are. What was read is counted and summed up while it is read, and then
-compared with what the target has: sums of hashes of rows in a form that is the same for all engines.
+Both have the same schema, which the release's migrations made. The source is read as it is at one moment,
+table by table, in batches; ids stay as they are. What is read is counted and summed up on the way, and then
+compared with what the target has: sums of hashes of rows, in a form that is the same for all engines.
 
 Run with the release's own Python, which has SQLAlchemy and the drivers.
 """
@@ -149,7 +149,7 @@ def opened(url: str, *, reads: bool = False) -> Iterator[sa.Connection]:
             if dialect == "mysql":
                 connection.exec_driver_sql(MYSQL_MODE)
             if dialect == "postgresql" and reads:
-                connection = connection.execution_options(postgresql_readonly=True)
+                connection.execution_options(postgresql_readonly=True)
             if dialect == "sqlite" and reads:
                 connection.exec_driver_sql("PRAGMA query_only = ON")
             yield connection
@@ -287,7 +287,8 @@ class Column:
         # MySQL keeps fewer digits of a FLOAT than others.
         self.is_single = any(isinstance(kind, SINGLE) and not kind.precision for kind in kinds)
         self.is_long = any(
-            isinstance(kind, (sa.Text, sa.LargeBinary)) and not kind.length or self.is_json for kind in kinds
+            (isinstance(kind, (sa.Text, sa.LargeBinary)) and not kind.length) or self.is_json
+            for kind in kinds
         )
         self.takes_nul = dialect != "postgresql"
         self.longest = target.type.length if isinstance(target.type, sa.String) else None
@@ -334,11 +335,13 @@ class Column:
 
 
 def reflected(connection: sa.Connection) -> sa.MetaData:
-    """Return a database's tables as it has them; JSON is read and written as text, which no driver changes."""
+    """Return a database's tables as it has them; JSON is read and written as text, and nothing is rounded."""
     metadata = sa.MetaData()
     metadata.reflect(connection)
     for table in metadata.tables.values():
         for column in table.columns:
+            if isinstance(column.type, sa.Float):
+                column.type.asdecimal = False
             if isinstance(column.type, sa.JSON):
                 column.info["json"] = connection.dialect.name
                 column.type = sa.Text()
@@ -377,7 +380,8 @@ def next_number(connection: sa.Connection, table: sa.Table, column: str) -> int:
             "SELECT auto_increment FROM information_schema.tables"
             " WHERE table_schema = database() AND table_name = :name"
         )
-        return max(highest + 1, connection.execute(query, {"name": table.name}).scalar() or 0)
+        due: int = connection.execute(query, {"name": table.name}).scalar() or 0
+        return max(highest + 1, due)
     return highest + 1
 
 
