@@ -63,7 +63,7 @@ def row_of(table: sa.Table, number: int, made: dict[str, list[dict[str, Any]]]) 
 
 def value_of(column: sa.Column[Any], number: int) -> Any:
     """Return a value of the type of a column, another one for each number."""
-    if column.name in CHOICES:
+    if column.name in CHOICES and not isinstance(column.type, sa.Integer):
         return CHOICES[column.name][number]
     if column.primary_key and isinstance(column.type, sa.Integer):
         return 100 + number

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
+import sqlite3
 from pathlib import Path
 
 import fill_tables
 import pytest
+from flowstead_host import transfer
+from flowstead_host.errors import ChangeError
 from mlflow_release import HOST, migrate, release, run
 from mysql_server import ENDPOINT as MYSQL_ENDPOINT
 from mysql_server import MASTER, PARAMETERS, PORT, MysqlServer
@@ -116,3 +119,17 @@ def test_everything_is_carried_from_each_engine_to_each_other_one(python, stores
     assert told[0]["tracking"]["rows"] > before[0]["tracking"]["rows"]
     assert told[0]["login"]["rows"] > before[0]["login"]["rows"]
     assert told == told[:1] * len(told)
+
+    # Whose failure it is, is told, and no values of rows.
+    with sqlite3.connect(stores["sqlite"][0].removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE workspaces SET description = CAST(x'ff' AS TEXT)")
+    with pytest.raises(AssertionError, match="the sqlite database refused: Could not decode"):
+        carry("sqlite", "postgresql")
+    with (
+        transfer.opened(stores["postgresql"][0]) as connection,
+        pytest.raises(ChangeError, match="the postgresql database refused: duplicate key value") as caught,
+    ):
+        connection.exec_driver_sql("INSERT INTO workspaces (name) VALUES ('default')")
+    assert "(default)" not in str(caught.value)
+    # What was refused has left everything as it was.
+    assert carry("other sqlite", "postgresql") == told[0]

@@ -15,7 +15,8 @@ from sqlalchemy.dialects import mysql, postgresql
 SCHEMA = """
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('one');
-CREATE TABLE told (id INTEGER PRIMARY KEY, what JSON, more VARCHAR(8000), value FLOAT);
+CREATE TABLE told (id INTEGER PRIMARY KEY, what JSON, value FLOAT);
+CREATE TABLE long (id INTEGER PRIMARY KEY, more VARCHAR(8000));
 CREATE TABLE short (id INTEGER PRIMARY KEY, name VARCHAR(250));
 """
 
@@ -122,9 +123,17 @@ def test_a_refusal_by_the_database_names_the_table(paths):
         carry(paths)
 
 
+def test_what_the_target_itself_changes_is_noticed(paths):
+    do(paths[0], "INSERT INTO short VALUES (1, 'one')")
+    change = "UPDATE short SET name = upper(name) WHERE id = new.id"
+    do(paths[1], f"CREATE TRIGGER shout AFTER INSERT ON short BEGIN {change}; END")
+    with pytest.raises(ChangeError, match="what is there is not what was read: short"):
+        carry(paths)
+
+
 def test_few_rows_with_long_texts_are_in_memory_together(paths):
     with closing(sqlite3.connect(paths[0])) as connection:
-        for insert in ("INSERT INTO told (id) VALUES (?)", "INSERT INTO short (id) VALUES (?)"):
+        for insert in ("INSERT INTO long (id) VALUES (?)", "INSERT INTO short (id) VALUES (?)"):
             connection.executemany(insert, ([number] for number in range(3000)))
         connection.commit()
     with (
@@ -134,7 +143,7 @@ def test_few_rows_with_long_texts_are_in_memory_together(paths):
         pair = transfer.Pair(source, target)
         batches = {
             name: [len(batch) for batch in pair.read(source, pair.sources, name)]
-            for name in ("told", "short")
+            for name in ("long", "short")
         }
-    assert sum(batches["told"]) == sum(batches["short"]) == 3000
-    assert max(batches["told"]) * 20 < max(batches["short"]) < 3000
+    assert sum(batches["long"]) == sum(batches["short"]) == 3000
+    assert max(batches["long"]) * 20 < max(batches["short"]) < 3000

@@ -426,7 +426,8 @@ def next_number(connection: sa.Connection, table: sa.Table, column: str) -> int:
         name = connection.execute(sa.select(sequence)).scalar()
         if name:
             given, is_given = connection.exec_driver_sql(f"SELECT last_value, is_called FROM {name}").one()  # noqa: S608 - as the server quotes it
-            return max(highest + 1, given + int(is_given))
+            following: int = given + int(is_given)
+            return max(highest + 1, following)
     if dialect == "mysql":
         connection.exec_driver_sql("SET SESSION information_schema_stats_expiry = 0")
         query = sa.text(
