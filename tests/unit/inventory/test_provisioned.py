@@ -128,7 +128,9 @@ def test_the_playbooks_check_what_provision_py_writes() -> None:
 )
 def test_the_check_accepts_a_volume_in_a_databases_place(database: dict[str, str], words: str) -> None:
     wanted = {"flowstead": {"required": True} | specification(Outputs)}
-    checked = ArgumentSpecValidator(wanted).validate({"flowstead": made_up(Outputs) | {"database": database}})
+    checked = ArgumentSpecValidator(wanted).validate(
+        {"flowstead": made_up(Outputs) | {"database": database, "moving_to": None}}
+    )
     said = " ".join(checked.error_messages)
     assert words in said
     assert bool(words) == bool(said)
