@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
-_MODULES = {"bake": "image_commands", "images": "image_commands"}
+_MODULES = {"bake": "image_commands", "images": "image_commands", "move": "move_command"}
 """Where commands are that are not in `commands`; imported when they are run: `--help` needs none of it."""
 
 ConfigOption = Annotated[
@@ -41,6 +41,10 @@ ProjectOption = Annotated[
     str, typer.Option("--project", metavar="NAME", help="Another project than the default one.")
 ]
 
+ExtraVarsOption = Annotated[
+    list[str] | None,
+    typer.Option("-e", "--extra-vars", metavar="TEXT", help="Handed to ansible-playbook; repeatable."),
+]
 RemoveOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -110,10 +114,7 @@ def destroy(
 def bake(
     context: typer.Context,
     *,
-    extra_vars: Annotated[
-        list[str] | None,
-        typer.Option("-e", "--extra-vars", metavar="TEXT", help="Handed to ansible-playbook; repeatable."),
-    ] = None,
+    extra_vars: ExtraVarsOption = None,
     unless_current: Annotated[
         bool,
         typer.Option("--unless-current", help="Do nothing if the newest image was baked with today's roles."),
@@ -126,6 +127,25 @@ def bake(
     """Make an image of server.image's system with everything installed, on a temporary host of its own."""
     options = _merged(context, config, inventory, as_json=as_json, debug=debug)
     _run(options, "bake", extra_vars=tuple(extra_vars or ()), unless_current=unless_current)
+
+
+@app.command()
+def move(
+    context: typer.Context,
+    *,
+    to: Annotated[
+        str, typer.Option("--to", metavar="ENGINE", help="Only if deployment.yml asks for this engine.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it begins.")] = False,
+    extra_vars: ExtraVarsOption = None,
+    config: ConfigOption = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Move runs, models and users into the database.engine that deployment.yml asks for now."""
+    options = _merged(context, config, inventory, as_json=as_json, debug=debug)
+    _run(options, "move", to=to, confirmed=yes, extra_vars=tuple(extra_vars or ()))
 
 
 @app.command()

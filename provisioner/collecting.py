@@ -8,6 +8,7 @@ from pathlib import Path
 
 from provisioner.aws import Aws
 from provisioner.config import Deployment
+from provisioner.config.database import VOLUME
 from provisioner.errors import FlowsteadError
 from provisioner.outputs import (
     DatabaseLoginsOutputs,
@@ -18,11 +19,12 @@ from provisioner.outputs import (
     ServerOutputs,
     VolumeOutputs,
 )
-from provisioner.resources.base import Resource
+from provisioner.resources.base import Live, Resource
 from provisioner.resources.ec2 import attachment
 from provisioner.resources.rds.database import Database
 from provisioner.resources.state import State
 from provisioner.stack import Project, Stack
+from provisioner.stack.context import engine_word
 from provisioner.stack.secrets import Login
 from provisioner.systems import systems
 
@@ -66,7 +68,13 @@ def look_up(stack: Stack, aws: Aws) -> State:
     return State({resource: live for resource, live in zip(resources, lives, strict=True) if live})
 
 
-def collect(deployment: Deployment, stack: Stack, state: State, place: Place) -> Outputs:
+def collect(
+    deployment: Deployment,
+    stack: Stack,
+    state: State,
+    place: Place,
+    moving_from: tuple[Resource, Live] | None = None,
+) -> Outputs:
     """Read the outputs from live resources.
 
     Args:
@@ -74,6 +82,7 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
         stack: its resources.
         state: them as found in the account.
         place: where that is, and what is written there.
+        moving_from: the store that serves, while its data are moved to the one that deployment.yml asks for.
 
     Returns:
         The outputs.
@@ -92,6 +101,8 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
     address, role = state[stack.entrance], state[stack.servers.role]
     public_address = str(address.facts["PublicIp"])
     servers, secrets = stack.servers, stack.secrets
+    store = next(one for one in stack.graph if one.keeps_runs)
+    wanted = _store(store, state[store])
     return Outputs(
         deployment=deployment.name,
         region=deployment.region,
@@ -110,7 +121,8 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
             role_arn=role.arn,
         ),
         bucket=state[stack.storage.bucket].id,
-        database=_database(deployment.database.engine, stack, state),
+        database=_store(*moving_from) if moving_from else wanted,
+        moving_to=wanted if moving_from else None,
         projects=tuple(_project(one, state) for one in stack.projects),
     )
 
@@ -133,31 +145,27 @@ def _project(one: Project, state: State) -> ProjectOutputs:
     )
 
 
-def _database(engine: str, stack: Stack, state: State) -> DatabaseOutputs | VolumeOutputs:
-    if stack.volume:
-        return VolumeOutputs(engine, state[stack.volume].id, attachment.DEVICE)
-    if stack.database:
-        return _service(engine, stack.database, state)
-    message = "a deployment keeps its data in a database service or on a volume"
-    raise AssertionError(message)
+def _store(store: Resource, live: Live) -> DatabaseOutputs | VolumeOutputs:
+    if isinstance(store, Database):
+        return _service(store, live)
+    return VolumeOutputs(VOLUME, live.id, attachment.DEVICE)
 
 
-def _service(engine: str, service: Database, state: State) -> DatabaseOutputs:
-    database = state[service]
-    endpoint = service.endpoint(database)
+def _service(service: Database, live: Live) -> DatabaseOutputs:
+    endpoint = service.endpoint(live)
     if not endpoint:
         raise FlowsteadError(
-            f"The database {database.id} has no endpoint yet: it is {database.status or 'being made'}.",
+            f"The database {live.id} has no endpoint yet: it is {live.status or 'being made'}.",
             next_step="Run python provision.py: it waits for it.",
         )
     return DatabaseOutputs(
-        engine=engine,
-        identifier=database.id,
+        engine=engine_word(live.facts["Engine"]),
+        identifier=live.id,
         is_cluster=service.is_cluster,
         endpoint=endpoint[0],
         port=endpoint[1],
         ca_url=DATABASE_CA_URL,
-        master_secret_arn=str(database.facts["MasterUserSecret"]["SecretArn"]),
+        master_secret_arn=str(live.facts["MasterUserSecret"]["SecretArn"]),
     )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from provisioner.session import Session
 
 
-def ask(session: Session, who: str, question: str, answer: str) -> None:
+def ask(session: Session, who: str, question: str, answer: str, done: str = "removed") -> None:
     """Go on only if a person at a terminal types the answer.
 
     Args:
@@ -19,6 +19,7 @@ def ask(session: Session, who: str, question: str, answer: str) -> None:
         who: what asks, and that it asks: the beginning of a sentence.
         question: what is asked.
         answer: what must be typed.
+        done: what was not done otherwise.
 
     Raises:
         UsageError: there is no terminal, or another answer.
@@ -28,4 +29,4 @@ def ask(session: Session, who: str, question: str, answer: str) -> None:
         raise UsageError(f"{who}, and there is no terminal here.", next_step="Add --yes if you are sure.")
     session.say(question)
     if sys.stdin.readline().strip() != answer:
-        raise UsageError(f"That is not {answer!r}: nothing was removed.")
+        raise UsageError(f"That is not {answer!r}: nothing was {done}.")

@@ -150,6 +150,7 @@ class Outputs:
         server: what runs MLflow.
         bucket: where files are kept.
         database: where runs, models and users are kept.
+        moving_to: where they are being moved; None: nowhere.
         projects: the servers of MLflow; the default one comes first.
 
     """
@@ -167,6 +168,7 @@ class Outputs:
     server: ServerOutputs
     bucket: str
     database: DatabaseOutputs | VolumeOutputs
+    moving_to: DatabaseOutputs | VolumeOutputs | None
     projects: tuple[ProjectOutputs, ...]
 
     def as_data(self) -> dict[str, Any]:

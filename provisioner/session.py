@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from provisioner.aws import Aws
     from provisioner.collecting import Place
+    from provisioner.config.file import ConfigurationError
     from provisioner.engine.graph import Graph
     from provisioner.engine.plan import Plan
     from provisioner.inventory import Inventory
@@ -106,15 +107,17 @@ class Session:
         """Compose the resources so that they can be found; not for comparing or making them."""
         return self._build((), "")
 
-    def wanted(self, key: SshKey | None) -> Stack:
+    def wanted(self, key: SshKey | None, *, moving_from: str = "") -> Stack:
         """Compose the resources as deployment.yml wants them.
 
         Args:
             key: the ssh key; None when it is still to be made.
+            moving_from: id of the store whose data are being moved into the wanted one; empty: of none.
 
         """
         cidrs = self._access_cidrs()
-        return self._build(cidrs, key.public if key else self._public_key_in_account())
+        public = key.public if key else self._public_key_in_account()
+        return self._build(cidrs, public, moving_from)
 
     def bake_host(self, public_key: str, *, lifetime_min: int) -> BakeHost:
         """Compose the temporary host that an image is made from.
@@ -192,12 +195,13 @@ class Session:
             )
         return ssh_key.generate(self.deployment, directory) if make else None
 
-    def plan(self, graph: Graph, remove: Collection[str] = ()) -> Plan:
+    def plan(self, graph: Graph, remove: Collection[str] = (), *, moving: bool = False) -> Plan:
         """Compare the account with what is wanted.
 
         Args:
             graph: what is wanted.
             remove: ids of what holds data, is no longer wanted, and goes.
+            moving: data are moved into the wanted store from another; nothing goes meanwhile.
 
         Raises:
             ConfigurationError: AWS does not offer here what deployment.yml asks for.
@@ -207,10 +211,13 @@ class Session:
         from provisioner.engine import plan
 
         try:
-            return plan.make(graph, self.aws, remove)
+            return plan.make(graph, self.aws, remove, moving=moving)
         except NotOfferedError as error:
-            mistakes = [config.Mistake(key, text) for key, text in error.mistakes]
-            raise self.deployment.refuse(*mistakes) from error
+            raise self.refusal(error) from error
+
+    def refusal(self, error: NotOfferedError) -> ConfigurationError:
+        """Say of what AWS does not offer, or has otherwise, where deployment.yml asks for it."""
+        return self.deployment.refuse(*(config.Mistake(key, text) for key, text in error.mistakes))
 
     def print(self, data: dict[str, Any], lines: list[str]) -> None:
         """Print what a command found out: data for scripts, lines for people."""
@@ -265,7 +272,7 @@ class Session:
 
         return (address.seen_from(),)
 
-    def _build(self, cidrs: tuple[str, ...], public_key: str) -> Stack:
+    def _build(self, cidrs: tuple[str, ...], public_key: str, moving_from: str = "") -> Stack:
         from provisioner import code, rendering, stack
 
         context = stack.Context(
@@ -275,6 +282,7 @@ class Session:
             ssh_public_key=public_key,
             user_data=rendering.user_data(self.deployment.name),
             code=code.current(PROJECT),
+            moving_from=moving_from,
         )
         return stack.build(context)
 

@@ -255,7 +255,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
-        paths = [args[name] for name in ("serving_file", "store_file", "image", "lock", "journal", "programs")]
+        files = ("serving_file", "store_file", "image", "lock", "journal", "programs")
+        paths = [args[name] for name in files]
         # With something to read it has no terminal, on which errors would stand among the answer
         said = self._low_level_execute_command(
             shlex.join(["/usr/bin/python3", "-I", "-c", LOOK, *paths]), in_data=b"\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,10 @@ PostgresqlVersion = Annotated[str, BeforeValidator(rules.version_text), AfterVal
 AuroraMysqlVersion = Annotated[
     str, BeforeValidator(rules.version_text), AfterValidator(rules.aurora_mysql_version)
 ]
+
+
+VOLUME: Final = "none"
+"""The word for no database service: a volume keeps the data."""
 
 
 class OfRds(Section):
@@ -136,7 +140,7 @@ class Sqlite(Section):
 
     """
 
-    engine: Literal["none"] = "none"
+    engine: Literal["none"] = VOLUME
     volume_gib: Annotated[StrictInt, Field(ge=1, le=16384)] = 20
     snapshot_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 7
     deletion_protection: StrictBool = True
@@ -152,7 +156,7 @@ ENGINES: Mapping[str, type[OfRds | Sqlite]] = {
     "postgresql": Postgresql,
     "aurora-postgresql": AuroraPostgresql,
     "aurora-mysql": AuroraMysql,
-    "none": Sqlite,
+    VOLUME: Sqlite,
 }
 """The kinds of database that a deployment may have, by `engine`."""
 DEFAULT_ENGINE = "postgresql"

@@ -25,7 +25,7 @@ class Leftovers:
 
     Args:
         going: what goes.
-        staying: what stays, as it holds data and the user has not named it; and what belongs to that.
+        staying: what stays, as it holds data and the user has not named it; and what that cannot be without.
         unknown: what no kind of ours accounts for, or what has lost the tag that names it.
         backups: copies of data, which stay.
 
@@ -83,6 +83,8 @@ def find(
     staying = {resource: live for resource, live in data.items() if live.id not in remove}
     kept = {live.id for live in staying.values()}
     staying |= {resource: live for resource, live in found.items() if resource.belongs_to(live) in kept}
+    needed = {id_ for resource, live in staying.items() for id_ in resource.stands_on(live)}
+    staying |= {resource: live for resource, live in found.items() if needed & {live.id, live.arn}}
     return Leftovers(
         going={resource: live for resource, live in found.items() if resource not in staying},
         staying=staying,

@@ -9,11 +9,11 @@ from provisioner.aws import Aws
 from provisioner.aws_errors import CREDENTIAL_CODES
 from provisioner.engine import leftovers, tagged
 from provisioner.engine.graph import Graph
-from provisioner.engine.leftovers import Leftovers
+from provisioner.engine.stores import Stores, stores
 from provisioner.engine.tagged import Tagged
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError, combine
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown
-from provisioner.resources.refusals import data_elsewhere, unchangeable
+from provisioner.resources.refusals import unchangeable
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 
@@ -72,13 +72,14 @@ class Plan:
         return all(change.action == "none" for change in self.changes)
 
 
-def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
+def make(graph: Graph, aws: Aws, remove: Collection[str] = (), *, moving: bool = False) -> Plan:
     """Find every resource and compare it with what is wanted; concurrent, reading calls only.
 
     Args:
         graph: what is wanted.
         aws: the AWS client.
         remove: ids of what holds data, is no longer wanted, and goes.
+        moving: data are moved into the wanted store from another; nothing goes meanwhile.
 
     Raises:
         UsageError: one of these is not there, or wanted.
@@ -106,7 +107,10 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
         for notice in resource.notices(live, state)
     ]
     left = leftovers.find(graph, aws, listed, state.lives(), remove)
-    _check_store(graph, state, left)
+    if moving:
+        notices += left.notices
+        return Plan(graph, tuple(changes), state, tuple(notices), left.unknown)
+    stores(graph, state, left).check()
     if left.going or any(change.action != "none" for change in changes):
         # IAM's lists are long, and what is left there comes with another change.
         listed += tagged.find_iam(aws, graph)
@@ -118,12 +122,19 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = ()) -> Plan:
     return Plan(graph, tuple(changes), state, tuple(notices), left.unknown, teardown=teardown)
 
 
-def _check_store(graph: Graph, state: State, left: Leftovers) -> None:
-    """Refuse to begin with an empty store while another kind of store has the data."""
-    if any(resource.keeps_runs and resource not in state for resource in graph):
-        for resource, live in left.staying.items():
-            if resource.keeps_runs and not any(isinstance(one, type(resource)) for one in graph):
-                raise data_elsewhere(resource, live)
+def find_stores(graph: Graph, aws: Aws) -> Stores:
+    """Tell which stores a deployment has; reading calls only.
+
+    Args:
+        graph: what is wanted.
+        aws: the AWS client.
+
+    Raises:
+        AwsError: AWS could not be asked.
+
+    """
+    state, listed = _find([one for one in graph if not one.looked_up], graph.deployment, aws)
+    return stores(graph, state, leftovers.find(graph, aws, listed, state.lives()))
 
 
 def _compare(resource: Resource, state: State) -> Change:

@@ -260,6 +260,10 @@ class Resource(ABC):
         """Give the ids of what AWS made with it and tags apart from it."""
         return ()
 
+    def stands_on(self, live: Live) -> Collection[str]:
+        """Give ids, names and ARNs of what it cannot be without, wanted or not."""
+        return ()
+
     def belongs_to(self, live: Live) -> str:
         """Give the id of what it stays with when nothing wants it any more; empty: of nothing."""
         return ""

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from provisioner.errors import DriftError, FlowsteadError, NotOfferedError
+from provisioner.errors import DriftError, FlowsteadError
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG
 
 if TYPE_CHECKING:
     from provisioner.resources.base import Live, Resource
     from provisioner.resources.setting import Setting
-
-ENGINE_STAYS = (
-    "moving the data to another engine is not possible yet: set database.engine back, or make a new "
-    "deployment, with another name"
-)
-"""What is said of a deployment whose data another engine has."""
 
 
 def unchangeable(resource: Resource, live: Live, differences: Iterable[Setting]) -> DriftError:
@@ -25,17 +19,6 @@ def unchangeable(resource: Resource, live: Live, differences: Iterable[Setting])
         f"{resource} ({live.id}) cannot be changed in place: {'; '.join(map(str, differences))}.",
         next_step="Set it back (in deployment.yml or in AWS), or destroy the deployment and make it anew.",
     )
-
-
-def data_elsewhere(kept: Resource, live: Live) -> NotOfferedError:
-    """Say that the data are in another store than deployment.yml wants.
-
-    Args:
-        kept: what has them.
-        live: as found.
-
-    """
-    return NotOfferedError([("database.engine", f"the data are in {kept} ({live.id}); {ENGINE_STAYS}")])
 
 
 def in_the_way(resource: Resource, live: Live, what: str, remedy: str) -> FlowsteadError:

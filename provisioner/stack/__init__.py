@@ -60,7 +60,8 @@ def build(context: Context) -> Stack:
     storage = make_storage(context, network)
     volume = make_volume(context, network, storage)
     snapshots = make_snapshots(context, volume)
-    secrets = make_secrets(context, for_database=volume is None)
+    # The host still uses them where it moves its data away from a database.
+    secrets = make_secrets(context, for_database=volume is None or bool(context.moving_from))
     servers = make_servers(context, network, storage, secrets, volume)
     store = make_database(context, network, servers, storage)
     entrance = make_entrance(network, servers)

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from provisioner.config import Deployment
-from provisioner.config.database import OfRds
+from provisioner.config.database import VOLUME, OfRds
 from provisioner.config.project_rules import folder
 from provisioner.resources.base import Owner
 from provisioner.resources.iam.role import role_prefix
@@ -18,7 +18,10 @@ _ENGINES = {
     "aurora-mysql": ("aurora-mysql", "Aurora MySQL", 3306),
 }
 """RDS's name, people's name and port, by database.engine."""
-
+_STORES = {VOLUME: "", "postgresql": "", "aurora-postgresql": "aurora", "aurora-mysql": "aurora-mysql"}
+"""What the names of a database's parts end with, by database.engine: while data are moved there are two."""
+_MONITORS = {"postgresql": "monitor", "aurora-postgresql": "mon-apg", "aurora-mysql": "mon-amy"}
+"""Short names of what RDS monitors each with, by database.engine."""
 
 _MOST_ROLE_NAME = 64
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
@@ -63,6 +66,7 @@ class Context:
         ssh_public_key: the public key, one line as in an authorized_keys file.
         user_data: cloud-init's configuration for a new host, which has no way out in its first seconds.
         code: the code that a baked image should hold (code.current).
+        moving_from: id of the store that has the data which are being moved into the wanted one; empty: none.
 
     """
 
@@ -72,6 +76,7 @@ class Context:
     ssh_public_key: str
     user_data: str = ""
     code: str = ""
+    moving_from: str = ""
 
     @property
     def owner(self) -> Owner:
@@ -122,7 +127,35 @@ class Context:
     @property
     def database_identifier(self) -> str:
         """The database's name in RDS."""
-        return f"flowstead-{self.deployment.name}"
+        return "-".join(filter(None, ("flowstead", self.deployment.name, self._store)))
+
+    def database_part(self, name: str) -> str:
+        """Name a resource of the database.
+
+        Args:
+            name: what it is called where there is no other store.
+
+        """
+        return "_".join(filter(None, (name, self._store.replace("-", "_"))))
+
+    @property
+    def monitoring_role_name(self) -> str:
+        """Name the role with which RDS monitors the database."""
+        return self.role_name(_MONITORS[self.deployment.database.engine])
+
+    @property
+    def _store(self) -> str:
+        return _STORES[self.deployment.database.engine]
+
+
+def engine_word(name: str) -> str:
+    """Give the word of database.engine for an engine of RDS.
+
+    Args:
+        name: RDS's name of it.
+
+    """
+    return next(word for word, (rds_name, *_) in _ENGINES.items() if rds_name == name)
 
 
 def engine_of(database: OfRds) -> Engine:

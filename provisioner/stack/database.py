@@ -62,7 +62,7 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
     engine = engine_of(database)
     is_mysql = isinstance(database, AuroraMysql)
     firewall = SecurityGroup(
-        "database_firewall",
+        context.database_part("database_firewall"),
         owner,
         vpc=network.vpc,
         purpose=f"Database: {'MySQL' if is_mysql else 'PostgreSQL'} from the MLflow server only",
@@ -76,6 +76,7 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         "subnets": DbSubnetGroup("database_subnets", owner, subnets=network.private),
         "groups": (firewall,),
         "artifacts": storage.artifacts,
+        "moving_from": context.moving_from,
     }
     if isinstance(database, Postgresql):
         return Store(_instance(context, database, common))
@@ -85,11 +86,14 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
 def _instance(context: Context, database: Postgresql, common: dict[str, Any]) -> DbInstance:
     owner = context.owner
     return DbInstance(
-        "database",
+        context.database_part("database"),
         owner,
         **common,
         parameters=DbParameterGroup(
-            "database_parameters", owner, engine=common["engine"], parameters=_POSTGRESQL
+            context.database_part("database_parameters"),
+            owner,
+            engine=common["engine"],
+            parameters=_POSTGRESQL,
         ),
         instance_class=database.instance_class,
         storage_gib=database.storage_gib,
@@ -108,12 +112,16 @@ def _aurora(
 ) -> Store:
     """Compose a cluster and its members, in one zone after the other."""
     owner = context.owner
+    name = context.database_part("database")
     cluster = DbCluster(
-        "database",
+        name,
         owner,
         **common,
         parameters=DbClusterParameterGroup(
-            "database_parameters", owner, engine=common["engine"], parameters=parameters
+            context.database_part("database_parameters"),
+            owner,
+            engine=common["engine"],
+            parameters=parameters,
         ),
         min_acu=database.min_acu,
         max_acu=database.max_acu,
@@ -121,7 +129,7 @@ def _aurora(
     monitoring = _monitoring(context, f"{context.database_identifier}-*", database.monitoring_s)
     members = tuple(
         DbMember(
-            f"database_{number}",
+            f"{name}_{number}",
             owner,
             identifier=f"{context.database_identifier}-{number}",
             cluster=cluster,
@@ -152,9 +160,9 @@ def _monitoring(context: Context, watched: str, interval_s: int) -> dict[str, An
     logs = f"arn:aws:logs:{deployment.region}:{account}:log-group:RDS*"
     streams = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:GetLogEvents")
     role = Role(
-        "monitoring_role",
+        context.database_part("monitoring_role"),
         context.owner,
-        role_name=context.role_name("monitor"),
+        role_name=context.monitoring_role_name,
         taken_by=Service(
             "monitoring.rds.amazonaws.com",
             "RDS for this database",

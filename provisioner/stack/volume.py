@@ -34,6 +34,7 @@ def make_volume(context: Context, network: Network, storage: Storage) -> Volume 
         subnet=network.public[0],
         deletion_protection=wanted.deletion_protection,
         artifacts=storage.artifacts,
+        moving_from=context.moving_from,
         account_id=context.account_id,
     )
 

@@ -10,6 +10,7 @@ from provisioner.errors import AwsError, FlowsteadError, UsageError
 from provisioner.resources.base import IN_USE, Live, Teardown
 from provisioner.resources.ec2.kind import Description, Ec2Resource
 from provisioner.resources.ec2.subnet import Subnet
+from provisioner.resources.move_tags import moving
 from provisioner.resources.place_of_artifacts import ARTIFACTS_TAG, place_of_artifacts
 from provisioner.resources.refusals import foreign_key, in_the_way
 from provisioner.resources.setting import Setting
@@ -34,6 +35,7 @@ class Volume(Ec2Resource):
         subnet: in whose zone it is.
         deletion_protection: a destroy refuses to delete it: EBS has no such protection itself.
         artifacts: URI of the folder under which what it lists has its artifacts.
+        moving_from: id of the store whose data it is made for; empty: of none.
         account_id: the AWS account.
 
     """
@@ -49,13 +51,14 @@ class Volume(Ec2Resource):
     subnet: Subnet
     deletion_protection: bool
     artifacts: str
+    moving_from: str
     account_id: str
 
     @property
     def tags(self) -> Mapping[str, str]:
         """Every tag that it is to carry, with the place of the artifacts and the mark for snapshots."""
         own = {ARTIFACTS_TAG: self.artifacts, NIGHTLY_TAG: self.owner.deployment}
-        return MappingProxyType({**super().tags, **own})
+        return MappingProxyType({**super().tags, **own, **moving(self.moving_from)})
 
     def live(self, item: dict[str, Any]) -> Live:
         """Read EC2's description of one."""

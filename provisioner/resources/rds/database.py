@@ -10,12 +10,13 @@ from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.resources.base import Live, Teardown
 from provisioner.resources.ec2.security_group import SecurityGroup
+from provisioner.resources.move_tags import moving
 from provisioner.resources.place_of_artifacts import ARTIFACTS_TAG, place_of_artifacts
 from provisioner.resources.rds.database_facts import Engine, is_version, parts
 from provisioner.resources.rds.db_subnet_group import DbSubnetGroup
 from provisioner.resources.rds.parameter_group import ParameterGroup
 from provisioner.resources.rds.served import Served
-from provisioner.resources.refusals import ENGINE_STAYS, foreign_key
+from provisioner.resources.refusals import foreign_key
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 from provisioner.resources.tags import as_items
@@ -40,6 +41,7 @@ class Database(Served):
         groups: which packets reach it.
         parameters: its settings.
         artifacts: URI of the folder under which what the database lists has its artifacts.
+        moving_from: id of the store whose data it is made for; empty: of none.
 
     """
 
@@ -54,11 +56,12 @@ class Database(Served):
     groups: tuple[SecurityGroup, ...]
     parameters: ParameterGroup
     artifacts: str
+    moving_from: str
 
     @property
     def tags(self) -> Mapping[str, str]:
         """Every tag that it is to carry, with the place of the artifacts."""
-        return MappingProxyType({**super().tags, ARTIFACTS_TAG: self.artifacts})
+        return MappingProxyType({**super().tags, ARTIFACTS_TAG: self.artifacts, **moving(self.moving_from)})
 
     @staticmethod
     @abstractmethod
@@ -96,7 +99,7 @@ class Database(Served):
         yield from self._links(facts, state)
 
     def _for_ever(self, live: Live, facts: Mapping[str, Any]) -> Iterable[Setting]:
-        yield Setting("engine", facts.get("Engine"), self.engine.name, note=ENGINE_STAYS)
+        yield Setting("engine", facts.get("Engine"), self.engine.name)
         yield Setting("encryption", "on" if facts.get("StorageEncrypted") else "off", "on")
         yield Setting("subnet group", self._subnet_group(facts), self.subnets.aws_name)
         yield place_of_artifacts(live.tags, self.artifacts)
@@ -148,6 +151,12 @@ class Database(Served):
             "VpcSecurityGroupIds": [state.id(group) for group in self.groups],
             "Tags": as_items(self.tags),
         }
+
+    def stands_on(self, live: Live) -> Collection[str]:
+        """Name its groups."""
+        firewalls = (group["VpcSecurityGroupId"] for group in live.facts.get("VpcSecurityGroups", []))
+        groups = (self._subnet_group(live.facts), self._parameter_groups(live.facts))
+        return (*super().stands_on(live), *firewalls, *(one for one in groups if one))
 
     def notices(self, live: Live, state: State) -> tuple[str, ...]:
         """Tell of a key that is not the account's."""

@@ -1,7 +1,7 @@
 """What RDS runs: an instance or a cluster, with states, found by its name, changed in one call."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -142,6 +142,11 @@ class Monitored(Served):
 
     monitoring_role: Role | None
     monitoring_s: int
+
+    def stands_on(self, live: Live) -> Collection[str]:
+        """Name the role with which RDS looks."""
+        role = live.facts.get("MonitoringRoleArn")
+        return (*super().stands_on(live), *((str(role),) if role else ()))
 
     def _monitor(self, state: State) -> dict[str, Any]:
         role = {"MonitoringRoleArn": state.arn(self.monitoring_role)} if self.monitoring_role else {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -60,7 +62,8 @@ def specification(kind: Any) -> dict[str, Any]:
 def must_be(kind: Any) -> Any:
     """Give what something is if it is not None."""
     of = get_args(kind) if get_origin(kind) is UnionType else ()
-    return of[0] if type(None) in of else kind
+    some = [one for one in of if one is not type(None)]
+    return functools.reduce(operator.or_, some) if len(some) < len(of) else kind
 
 
 def one_of(kinds: tuple[Any, ...]) -> dict[str, Any]:
@@ -125,7 +128,9 @@ def test_the_playbooks_check_what_provision_py_writes() -> None:
 )
 def test_the_check_accepts_a_volume_in_a_databases_place(database: dict[str, str], words: str) -> None:
     wanted = {"flowstead": {"required": True} | specification(Outputs)}
-    checked = ArgumentSpecValidator(wanted).validate({"flowstead": made_up(Outputs) | {"database": database}})
+    checked = ArgumentSpecValidator(wanted).validate(
+        {"flowstead": made_up(Outputs) | {"database": database, "moving_to": None}}
+    )
     said = " ".join(checked.error_messages)
     assert words in said
     assert bool(words) == bool(said)

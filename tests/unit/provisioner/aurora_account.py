@@ -8,7 +8,7 @@ from provisioner.engine.plan import Plan, Teardown
 from provisioner.resources.state import State
 from tests.unit.provisioner.moto_account import Account
 
-NAME = "flowstead-flowstead"
+NAME = "flowstead-flowstead-aurora"
 
 
 class Aurora:

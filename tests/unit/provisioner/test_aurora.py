@@ -71,50 +71,50 @@ def modified(**changed: Any) -> Callable[[Aurora], Any]:
 
 
 DRIFT: dict[str, tuple[str, str, Callable[[Aurora], Any]]] = {
-    "unprotected": ("database", "DeletionProtection", modified(DeletionProtection=False)),
-    "backups": ("database", "BackupRetentionPeriod", modified(BackupRetentionPeriod=1)),
-    "snapshots without tags": ("database", "CopyTagsToSnapshot", modified(CopyTagsToSnapshot=False)),
+    "unprotected": ("database_aurora", "DeletionProtection", modified(DeletionProtection=False)),
+    "backups": ("database_aurora", "BackupRetentionPeriod", modified(BackupRetentionPeriod=1)),
+    "snapshots without tags": ("database_aurora", "CopyTagsToSnapshot", modified(CopyTagsToSnapshot=False)),
     "capacity": (
         "database",
         "capacity",
         modified(ServerlessV2ScalingConfiguration={"MinCapacity": 8, "MaxCapacity": 64}),
     ),
-    "in another group": ("database", "security groups", modified(VpcSecurityGroupIds=["sg-1"])),
+    "in another group": ("database_aurora", "security groups", modified(VpcSecurityGroupIds=["sg-1"])),
     "without its parameters": (
         "database",
         "parameter group",
         modified(DBClusterParameterGroupName="default.aurora-postgresql17"),
     ),
-    "password given": ("database", "master password", modified(ManageMasterUserPassword=False)),
-    "stopped": ("database", "state", lambda a: a.call("stop_db_cluster", DBClusterIdentifier=NAME)),
+    "password given": ("database_aurora", "master password", modified(ManageMasterUserPassword=False)),
+    "stopped": ("database_aurora", "state", lambda a: a.call("stop_db_cluster", DBClusterIdentifier=NAME)),
     "force_ssl off": (
-        "database_parameters",
+        "database_parameters_aurora",
         "rds.force_ssl",
         lambda a: a.call(
             "modify_db_cluster_parameter_group",
-            DBClusterParameterGroupName=a.live("database_parameters").id,
+            DBClusterParameterGroupName=a.live("database_parameters_aurora").id,
             Parameters=[
                 {"ParameterName": "rds.force_ssl", "ParameterValue": "0", "ApplyMethod": "immediate"}
             ],
         ),
     ),
     "a member of another class": (
-        "database_2",
+        "database_aurora_2",
         "DBInstanceClass",
         lambda a: a.call(
             "modify_db_instance", DBInstanceIdentifier=f"{NAME}-2", DBInstanceClass="db.r6g.large"
         ),
     ),
     "a public member": (
-        "database_1",
+        "database_aurora_1",
         "PubliclyAccessible",
         lambda a: a.call("modify_db_instance", DBInstanceIdentifier=f"{NAME}-1", PubliclyAccessible=True),
     ),
     "a member without a tag": (
-        "database_1",
+        "database_aurora_1",
         "tag Name",
         lambda a: a.call(
-            "remove_tags_from_resource", ResourceName=a.live("database_1").arn, TagKeys=["Name"]
+            "remove_tags_from_resource", ResourceName=a.live("database_aurora_1").arn, TagKeys=["Name"]
         ),
     ),
 }
@@ -135,10 +135,10 @@ def test_drift_is_shown_and_set_right(aurora: Aurora, name: str) -> None:
 @pytest.mark.parametrize(
     ("resource", "keys"),
     [
-        ("database", {"max_acu": 16}),
-        ("database", {"min_acu": 0}),
-        ("database", {"backup_days": 14}),
-        ("database", {"deletion_protection": False}),
+        ("database_aurora", {"max_acu": 16}),
+        ("database_aurora", {"min_acu": 0}),
+        ("database_aurora", {"backup_days": 14}),
+        ("database_aurora", {"deletion_protection": False}),
     ],
 )
 def test_a_changed_setting_is_applied(aurora: Aurora, resource: str, keys: dict[str, Any]) -> None:
@@ -148,11 +148,15 @@ def test_a_changed_setting_is_applied(aurora: Aurora, resource: str, keys: dict[
 
 
 def test_members_are_looked_at_when_that_is_wanted(aurora: Aurora) -> None:
-    watched = {"monitoring_role": "create", "database_1": "update", "database_2": "update"}
+    watched = {
+        "monitoring_role_aurora": "create",
+        "database_aurora_1": "update",
+        "database_aurora_2": "update",
+    }
     assert changes(aurora.plan(monitoring_s=60)) == watched
     aurora.apply(monitoring_s=60)
     assert aurora.plan(monitoring_s=60).is_empty
-    role = aurora.account.call("iam", "get_role", RoleName="flowstead-flowstead-us-east-1-monitor")["Role"]
+    role = aurora.account.call("iam", "get_role", RoleName="flowstead-flowstead-us-east-1-mon-apg")["Role"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"]["ArnLike"] == {
         "aws:SourceArn": f"arn:aws:rds:us-east-1:123456789012:db:{NAME}-*"
@@ -177,18 +181,20 @@ def test_a_failover_is_no_drift(aurora: Aurora, status: str) -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_lost_member_is_made_again_whether_it_wrote_or_not(aurora: Aurora, number: int) -> None:
     aurora.call("delete_db_instance", DBInstanceIdentifier=f"{NAME}-{number}", SkipFinalSnapshot=True)
-    assert changes(aurora.plan()) == {f"database_{number}": "create"}
+    assert changes(aurora.plan()) == {f"database_aurora_{number}": "create"}
     aurora.apply()
     assert aurora.plan().is_empty
     assert sum(aurora.writers().values()) == 1
 
 
 def test_more_readers_are_made_and_fewer_go(aurora: Aurora) -> None:
-    assert changes(aurora.plan(readers=3)) == {"database_3": "create", "database_4": "create"}
+    assert changes(aurora.plan(readers=3)) == {"database_aurora_3": "create", "database_aurora_4": "create"}
     aurora.apply(readers=3)
     assert aurora.plan(readers=3).is_empty
     planned = aurora.plan(readers=0)
-    assert changes(planned) == dict.fromkeys(("database_2", "database_3", "database_4"), "delete")
+    assert changes(planned) == dict.fromkeys(
+        ("database_aurora_2", "database_aurora_3", "database_aurora_4"), "delete"
+    )
     aurora.apply(readers=0)
     assert aurora.plan(readers=0).is_empty
     assert aurora.writers() == {f"{NAME}-1": True}
@@ -209,15 +215,14 @@ def test_another_engine_is_refused_where_there_are_data(account: Account, engine
         account.apply(database=OTHER_WAYS[engine])
     ((key, text),) = caught.value.mistakes
     assert key == "database.engine"
-    assert f"({NAME}); moving the data to another engine is not possible yet" in text
-    assert "make a new deployment, with another name" in text
+    assert "To move them: python provision.py move." in text
     assert not [one for one in account.calls if not one.startswith(("Describe", "Get", "List", "Head"))]
 
 
 def test_who_gives_the_data_up_by_name_has_another_engine(aurora: Aurora) -> None:
     aws = aurora.account.open()
     unprotected = plan.make(aurora.account.graph(), aws, {NAME})
-    assert {changes(unprotected)[name] for name in ("database_1", "database_2")} == {"delete"}
+    assert {changes(unprotected)[name] for name in ("database_aurora_1", "database_aurora_2")} == {"delete"}
     apply(unprotected, aws)
     assert aurora.account.plan().is_empty
     (snapshot,) = aurora.call("describe_db_cluster_snapshots", SnapshotType="manual")["DBClusterSnapshots"]
@@ -261,7 +266,7 @@ def test_the_newest_minor_version_is_made(account: Account) -> None:
 def test_a_cluster_without_members_is_finished(aurora: Aurora) -> None:
     for number in (1, 2):
         aurora.call("delete_db_instance", DBInstanceIdentifier=f"{NAME}-{number}", SkipFinalSnapshot=True)
-    assert changes(aurora.plan()) == {"database_1": "create", "database_2": "create"}
+    assert changes(aurora.plan()) == {"database_aurora_1": "create", "database_aurora_2": "create"}
     aurora.apply()
     assert aurora.plan().is_empty
 
@@ -284,7 +289,7 @@ def test_a_cluster_of_somebody_else_is_left_alone(account: Account) -> None:
 def test_the_name_at_which_it_takes_writes_is_told(aurora: Aurora) -> None:
     deployment = Deployment.model_validate(aurora.wanted())
     made = stack.build(stack.Context(deployment, "123456789012", (), "")).database
-    live = aurora.live("database")
+    live = aurora.live("database_aurora")
     assert made.is_cluster
     assert made.endpoint(live) == (live.facts["Endpoint"], 5432)
     assert ".cluster-" in live.facts["Endpoint"]

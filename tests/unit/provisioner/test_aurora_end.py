@@ -12,7 +12,7 @@ from tests.unit.provisioner.aurora_account import NAME, Aurora
 from tests.unit.provisioner.moto_account import REGION, Account, changes
 from tests.unit.provisioner.test_half_made import killed_after_each_call
 
-MEMBERS = ("database_1", "database_2")
+MEMBERS = ("database_aurora_1", "database_aurora_2")
 
 
 def order_of(aurora: Aurora) -> list[str]:
@@ -71,7 +71,7 @@ def test_a_stopped_one_is_started_to_be_deleted(aurora: Aurora) -> None:
             for member in databases.values():
                 member.status = "available"
 
-    assert changes(aurora.plan()) == {"database": "update", **dict.fromkeys(MEMBERS, "wait")}
+    assert changes(aurora.plan()) == {"database_aurora": "update", **dict.fromkeys(MEMBERS, "wait")}
     order = order_of(aurora)
     aurora.account.hooks.append(start)
     aurora.destroy()
@@ -128,7 +128,7 @@ def test_every_call_whose_answer_is_lost_once_is_made_good(account: Account) -> 
 
 def test_one_that_is_no_longer_wanted_stays_with_its_members(aurora: Aurora) -> None:
     """It holds data; the members go when the cluster does."""
-    live = aurora.live("database")
+    live = aurora.live("database_aurora")
     aurora.call(
         "create_db_cluster",
         DBClusterIdentifier="earlier",
@@ -137,7 +137,7 @@ def test_one_that_is_no_longer_wanted_stays_with_its_members(aurora: Aurora) -> 
         MasterUserPassword="something-long",
         Tags=[{"Key": key, "Value": value} for key, value in live.tags.items()],
     )
-    tags = [{"Key": key, "Value": value} for key, value in aurora.live("database_1").tags.items()]
+    tags = [{"Key": key, "Value": value} for key, value in aurora.live("database_aurora_1").tags.items()]
     aurora.call(
         "create_db_instance",
         DBInstanceIdentifier="earlier-1",
@@ -163,7 +163,7 @@ def in_the_network(aurora: Aurora) -> str:
 
 
 def with_its_parameters(aurora: Aurora) -> str:
-    cluster(aurora, "borrower", DBClusterParameterGroupName=aurora.live("database_parameters").id)
+    cluster(aurora, "borrower", DBClusterParameterGroupName=aurora.live("database_parameters_aurora").id)
     return "the database borrower uses it"
 
 

@@ -2,8 +2,8 @@
 """Carry MLflow's rows from databases of one store to those of another, and compare them. Managed by Ansible.
 
 Run with a release's own Python as MLflow's user; passwords are in files, which the addresses name. It loads
-everything first, says "ready", and waits: on standard input comes JSON, by `tracking` and `login` the addresses
-of what is read and of what is filled. It prints JSON: rows, bytes and a checksum of each.
+everything first, says "ready", and waits: on standard input comes JSON, by `tracking` and `login` the
+addresses of what is read and of what is filled. It prints JSON: rows, bytes and a checksum of each.
 """
 
 from __future__ import annotations

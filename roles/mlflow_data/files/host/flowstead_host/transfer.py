@@ -1,8 +1,8 @@
 """MLflow's rows, carried from a database of any engine to one of any other. Managed by Ansible.
 
-Both have the same schema, which the release's migrations made. The source is read as it is at one moment, table
-by table, in batches; ids stay as they are. What was read is counted and summed up while it is read, and then
-compared with what the target has: sums of hashes of rows in a form that is the same for all engines.
+Both have the same schema, which the release's migrations made. The source is read as it is at one moment,
+table by table, in batches; ids stay as they are. What is read is counted and summed up on the way, and then
+compared with what the target has: sums of hashes of rows, in a form that is the same for all engines.
 
 Run with the release's own Python, which has SQLAlchemy and the drivers.
 """
@@ -12,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,13 +26,15 @@ from flowstead_host.errors import ChangeError
 
 # Where Alembic notes the revision of a schema: compared, never carried.
 VERSION_TABLES = ("alembic_version", "alembic_version_auth")
-# Rows at a time: of tables with a text of any length fewer, for one may have a MiB.
-ROWS, LONG_ROWS = 2000, 100
+# Rows at a time: of tables with long texts fewer, for a row may have a MiB.
+ROWS, LONG_ROWS, LONG = 2000, 50, 500
 # So many differences are named.
 NAMED = 5
 # Bytes that a text or a blob of MySQL without a length of its own has
 # (https://dev.mysql.com/doc/refman/8.4/en/storage-requirements.html#data-types-storage-reqs-strings).
 MYSQL_BYTES = {"TEXT": 65535, "BLOB": 65535, "MEDIUMTEXT": 16777215, "MEDIUMBLOB": 16777215}
+# The largest number of a FLOAT of MySQL's without a precision of its own.
+LARGEST_SINGLE = 3.4028234663852886e38
 # An id of 0, which MLflow's default experiment has, is one and not the next that is free.
 MYSQL_MODE = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_TRANS_TABLES'"
 
@@ -136,10 +140,14 @@ def differ(one: Copied, other: Copied) -> None:
 @contextlib.contextmanager
 def opened(url: str, *, reads: bool = False) -> Iterator[sa.Connection]:
     """Be connected to a database, in a transaction that sees it as it is at one moment."""
-    dialect = sa.make_url(url).get_backend_name()
+    address = sa.make_url(url)
+    dialect = address.get_backend_name()
+    if dialect == "sqlite" and not Path(address.database or "").is_file():
+        # SQLite would make an empty one.
+        raise ChangeError(f"there is no database {address.database}")
     options: dict[str, Any] = {} if dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    # What a driver says of a failure has values of rows in it otherwise.
-    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, **options)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, **options)
+    sa.event.listen(engine, "handle_error", told)
     if dialect == "sqlite":
         # Python's driver begins a transaction before it writes only; a reader needs one, too.
         sa.event.listen(engine, "connect", lambda one, _: setattr(one, "isolation_level", None))
@@ -149,14 +157,21 @@ def opened(url: str, *, reads: bool = False) -> Iterator[sa.Connection]:
             if dialect == "mysql":
                 connection.exec_driver_sql(MYSQL_MODE)
             if dialect == "postgresql" and reads:
-                connection = connection.execution_options(postgresql_readonly=True)
+                connection.execution_options(postgresql_readonly=True)
             if dialect == "sqlite" and reads:
                 connection.exec_driver_sql("PRAGMA query_only = ON")
             yield connection
-    except sa.exc.DBAPIError as error:
-        raise ChangeError(f"the {dialect} database refused: {str(error.orig).strip()}") from error
     finally:
         engine.dispose()
+
+
+def told(failure: sa.engine.ExceptionContext) -> Exception | None:
+    """Return whose failure it is and what the driver says, without the values that PostgreSQL adds."""
+    if failure.sqlalchemy_exception is None:
+        return None
+    cause = failure.original_exception
+    reason = getattr(getattr(cause, "diag", None), "message_primary", None) or str(cause).strip()
+    return ChangeError(f"the {failure.dialect.name} database refused: {reason}")
 
 
 class Pair:
@@ -223,14 +238,17 @@ class Pair:
         for rows in self.read(self.source, self.sources, name):
             places = []
             for row in rows:
-                plain = [column.plain(value) for column, value in zip(columns.values(), row)]
-                size += sum(map(len, plain))
-                tally.add(plain)
                 for column, value in zip(columns.values(), row):
                     if problem := column.refused(value):
                         raise ChangeError(f"{name}.{column.name} of {self.key(name, row)} {problem}")
+                plain = [column.plain(value) for column, value in zip(columns.values(), row)]
+                size += sum(map(len, plain))
+                tally.add(plain)
                 places.append({key: one.placed(value) for (key, one), value in zip(columns.items(), row)})
-            self.target.execute(insert, places)
+            try:
+                self.target.execute(insert, places)
+            except ChangeError as error:
+                raise ChangeError(f"rows of {name}: {error}") from error
         return tally, size
 
     def count(self, connection: sa.Connection, metadata: sa.MetaData) -> Copied:
@@ -286,9 +304,10 @@ class Column:
         self.is_json = any(column.info.get("json") for column in (source, target))
         # MySQL keeps fewer digits of a FLOAT than others.
         self.is_single = any(isinstance(kind, SINGLE) and not kind.precision for kind in kinds)
-        self.is_long = any(
-            isinstance(kind, (sa.Text, sa.LargeBinary)) and not kind.length or self.is_json for kind in kinds
+        self.is_long = self.is_json or any(
+            isinstance(kind, (sa.String, sa.LargeBinary)) and (kind.length or LONG) >= LONG for kind in kinds
         )
+        self.dialect = dialect
         self.takes_nul = dialect != "postgresql"
         self.longest = target.type.length if isinstance(target.type, sa.String) else None
         self.most_bytes = MYSQL_BYTES.get(type(target.type).__name__) if dialect == "mysql" else None
@@ -305,7 +324,17 @@ class Column:
                 value = value.encode()
         if isinstance(value, bytes) and self.most_bytes and len(value) > self.most_bytes:
             return f"has {len(value)} bytes, and there is room for {self.most_bytes}: shorten it there"
+        if isinstance(value, float) and not self.takes_number(value):
+            return f"is {value}, which {self.dialect} does not take: put another number there"
+        if self.is_json and value is not None and self.dialect != "sqlite" and not is_json(value):
+            return f"is no JSON that {self.dialect} takes (NaN and Infinity are not): correct it there"
         return ""
+
+    def takes_number(self, value: float) -> bool:
+        """Tell whether the target has a number: not each engine has what is none, or is infinite."""
+        if self.dialect == "mysql":
+            return math.isfinite(value) and (not self.is_single or abs(value) <= LARGEST_SINGLE)
+        return self.dialect == "postgresql" or not math.isnan(value)
 
     def placed(self, value: Any) -> Any:
         """Return a value as the target takes it."""
@@ -313,6 +342,9 @@ class Column:
             return None
         if self.is_truth:
             return bool(value) if self.wants_truth else int(value)
+        if self.is_json and not isinstance(value, str):
+            # SQLite has a number in JSON as a number.
+            return json.dumps(value)
         return value
 
     def plain(self, value: Any) -> bytes:
@@ -322,7 +354,7 @@ class Column:
         if self.is_truth:
             value = int(value)
         elif self.is_json:
-            value = json.dumps(json.loads(value), sort_keys=True)
+            value = canonical(value)
         elif self.is_single:
             value = struct.unpack("f", struct.pack("f", value))[0]
         if isinstance(value, (bytes, memoryview)):
@@ -333,12 +365,36 @@ class Column:
         return f"{type(value).__name__[0]}{value}".encode("utf-8", "surrogatepass")
 
 
+def is_json(value: Any) -> bool:
+    """Tell whether a text is JSON by the standard; Python takes NaN and Infinity, too."""
+    try:
+        # Of a constant's name it makes no number.
+        json.loads(str(value), parse_constant=int)
+    except ValueError:
+        return False
+    return True
+
+
+def canonical(value: Any) -> str:
+    """Return JSON with its keys in order; a text that is none, which SQLite takes, as it is."""
+    try:
+        found = json.loads(str(value))
+    except ValueError:
+        return str(value)
+    if isinstance(found, float) and found.is_integer():
+        # So SQLite has it.
+        found = int(found)
+    return json.dumps(found, sort_keys=True)
+
+
 def reflected(connection: sa.Connection) -> sa.MetaData:
-    """Return a database's tables as it has them; JSON is read and written as text, which no driver changes."""
+    """Return a database's tables as it has them; JSON is read and written as text, and nothing is rounded."""
     metadata = sa.MetaData()
     metadata.reflect(connection)
     for table in metadata.tables.values():
         for column in table.columns:
+            if isinstance(column.type, sa.Float):
+                column.type.asdecimal = False
             if isinstance(column.type, sa.JSON):
                 column.info["json"] = connection.dialect.name
                 column.type = sa.Text()
@@ -370,14 +426,16 @@ def next_number(connection: sa.Connection, table: sa.Table, column: str) -> int:
         name = connection.execute(sa.select(sequence)).scalar()
         if name:
             given, is_given = connection.exec_driver_sql(f"SELECT last_value, is_called FROM {name}").one()  # noqa: S608 - as the server quotes it
-            return max(highest + 1, given + int(is_given))
+            following: int = given + int(is_given)
+            return max(highest + 1, following)
     if dialect == "mysql":
         connection.exec_driver_sql("SET SESSION information_schema_stats_expiry = 0")
         query = sa.text(
             "SELECT auto_increment FROM information_schema.tables"
             " WHERE table_schema = database() AND table_name = :name"
         )
-        return max(highest + 1, connection.execute(query, {"name": table.name}).scalar() or 0)
+        due: int = connection.execute(query, {"name": table.name}).scalar() or 0
+        return max(highest + 1, due)
     return highest + 1
 
 
