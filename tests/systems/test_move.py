@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,43 @@ from typing import Any
 import pytest
 import yaml
 from deployed import Deployment, Sandbox, ask, changes, until
-from upgrading import CUT_POWER, JOURNAL, KILL, NEWEST, Logging, serves, settled, without_loss
+from upgrading import (
+    CUT_POWER,
+    JOURNAL,
+    KILL,
+    NEWEST,
+    OLDER_SCHEMA,
+    Logging,
+    serves,
+    settled,
+    use,
+    without_loss,
+)
 
 pytestmark = pytest.mark.timeout(2400)
 
-PLAYBOOK = "playbooks/move_data.yml"
 API = "/api/2.0/mlflow"
 PASSWORD = "analytical 1843"
+OLDER = use(OLDER_SCHEMA)
+
+
+def ask_for(clone: Path, engine: str) -> None:
+    """Have deployment.yml ask for an engine; nothing is protected, and the host has a baked image."""
+    path = clone / "deployment.yml"
+    wanted: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    wanted["database"] = {"engine": engine, "deletion_protection": False}
+    wanted.setdefault("server", {})["image"] = "baked-debian-13"
+    path.write_text(yaml.safe_dump(wanted), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def deployment(sandbox: Sandbox, clone: Path) -> Deployment:
-    """The default deployment, after the two commands; not protected."""
-    path = clone / "deployment.yml"
-    wanted: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    wanted.setdefault("database", {})["deletion_protection"] = False
-    wanted.setdefault("server", {})["image"] = "baked-debian-13"
-    path.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+    """The default deployment, after the two commands, with an older release."""
+    ask_for(clone, "postgresql")
     made = Deployment(sandbox, clone)
     made.provision("bake", "--unless-current")
     made.provision()
-    made.playbook("site.yml")
+    made.playbook("site.yml", *OLDER)
     return made
 
 
@@ -51,9 +67,9 @@ class Team:
         """Log all the while: no call fails, and nothing is lost."""
         return without_loss(self.logging, self.capsys, what, undone=undone)
 
-    def serves(self) -> bool:
-        """Whether the release serves, and a user of before finds what there was."""
-        if not serves(self.deployment, self.client, NEWEST):
+    def is_served(self, version: str) -> bool:
+        """Whether a release serves, and a user of before finds what there was."""
+        if not serves(self.deployment, self.client, version):
             return False
         ada = self.client | {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
         status, body = ask(ada, f"{API}/experiments/get-by-name?experiment_name=engines")
@@ -82,82 +98,37 @@ def team(
     return Team(deployment, client, logging, capsys)
 
 
-def tell(deployment: Deployment, **stores: Any) -> None:
-    """Have the inventory name these stores."""
-    path = deployment.clone / "inventory" / "group_vars" / "all" / "provisioned.yml"
-    told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    told["flowstead"] |= stores
-    path.write_text(yaml.safe_dump(told), encoding="utf-8")
+def said_by(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said, on one line."""
+    return " ".join(f"{done.stdout} {done.stderr}".split())
 
 
-@pytest.fixture(scope="module")
-def another(deployment: Deployment) -> dict[str, Any]:
-    """A server like the one that there is."""
-    rds, now = deployment.sandbox.client("rds"), deployment.provisioned["database"]
-    (one,) = rds.describe_db_instances(DBInstanceIdentifier=now["identifier"])["DBInstances"]
-    name = f"{now['identifier']}-2"
-    with suppress(rds.exceptions.DBInstanceAlreadyExistsFault):
-        rds.create_db_instance(
-            DBInstanceIdentifier=name,
-            **{key: one[key] for key in ("Engine", "EngineVersion", "DBInstanceClass", "AllocatedStorage")},
-            **{key: one[key] for key in ("MasterUsername", "StorageType", "StorageEncrypted", "MultiAZ")},
-            ManageMasterUserPassword=True,
-            DBSubnetGroupName=one["DBSubnetGroup"]["DBSubnetGroupName"],
-            DBParameterGroupName=one["DBParameterGroups"][0]["DBParameterGroupName"],
-            VpcSecurityGroupIds=[group["VpcSecurityGroupId"] for group in one["VpcSecurityGroups"]],
-            BackupRetentionPeriod=0,
-        )
-    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=name)
-    (two,) = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
-    return now | {
-        "engine": "aurora-postgresql",
-        "identifier": name,
-        "endpoint": two["Endpoint"]["Address"],
-        "port": two["Endpoint"]["Port"],
-        "master_secret_arn": two["MasterUserSecret"]["SecretArn"],
-    }
+def test_another_engine_is_refused_with_the_command_that_moves_the_data(team: Team) -> None:
+    ask_for(team.deployment.clone, "aurora-postgresql")
+    done = team.deployment.provision(check=False)
+    assert done.returncode == 2
+    assert "provision.py move" in done.stderr
+    nothing = team.deployment.playbook("playbooks/move_data.yml", *OLDER, check=False)
+    assert nothing.returncode != 0
+    assert "There is nothing to move" in said_by(nothing)
 
 
-def volume(deployment: Deployment) -> dict[str, Any]:
-    """Attach a volume to the server."""
-    ec2, instance = deployment.sandbox.client("ec2"), deployment.instances()[0]
-    zone = instance["Placement"]["AvailabilityZone"]
-    made = ec2.create_volume(AvailabilityZone=zone, Size=4, VolumeType="gp3", Encrypted=True)["VolumeId"]
-    ec2.get_waiter("volume_available").wait(VolumeIds=[made])
-    ec2.attach_volume(VolumeId=made, InstanceId=instance["InstanceId"], Device="/dev/sdf")
-    until(
-        lambda: ec2.describe_volumes(VolumeIds=[made])["Volumes"][0]["Attachments"][0]["State"] == "attached",
-        "an attached volume",
-    )
-    return {"engine": "none", "volume_id": made, "device": "/dev/sdf"}
-
-
-def said_by(done: Any) -> str:
-    """What a playbook said, on one line."""
-    return " ".join(done.stdout.split())
-
-
-def test_without_a_store_to_move_to_nothing_is_moved(deployment: Deployment) -> None:
-    done = deployment.playbook(PLAYBOOK, check=False)
-    assert done.returncode != 0
-    assert "There is nothing to move" in said_by(done)
-
-
-def test_what_it_would_do_is_said_and_not_done(team: Team, another: dict[str, Any]) -> None:
-    deployment = team.deployment
-    tell(deployment, moving_to=another)
-    assert changes(deployment.playbook(PLAYBOOK, "--check").stdout)
-    assert team.serves()
-    assert changes(deployment.playbook("site.yml").stdout) == []
-
-
-def interrupt(deployment: Deployment, step: str, how: str) -> subprocess.CompletedProcess[str]:
+def interrupt(team: Team, step: str, how: str) -> subprocess.CompletedProcess[str]:
     """Begin to move the data, and end it on the host as soon as it is at a step."""
     there = f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null'
-    script = f"for i in $(seq 20000); do {there} && break; sleep 0.02; done; "
+    script = f"for i in $(seq 6000); do {there} && break; sleep 0.02; done; "
     with ThreadPoolExecutor(1) as pool:
-        moving = pool.submit(deployment.playbook, PLAYBOOK, check=False)
-        deployment.host(script + how.format(unit="'mlflow-change-*.service'"), check=False, timeout_s=600)
+        moving = pool.submit(team.deployment.provision, "move", "--yes", *OLDER, check=False)
+        # Not before the new store is there, which may take longer than a connection lives.
+        until(
+            lambda: (
+                moving.done() or team.deployment.host("test -e /etc/mlflow/moving && echo yes", check=False)
+            ),
+            "prepared host",
+            timeout_s=900,
+        )
+        end = how.format(unit="'mlflow-change-*.service'")
+        team.deployment.host(script + end, check=False, timeout_s=600)
         return moving.result()
 
 
@@ -173,42 +144,68 @@ def interrupt(deployment: Deployment, step: str, how: str) -> subprocess.Complet
 )
 def test_killed_anywhere_a_move_is_undone(team: Team, how: str, step: str) -> None:
     with team.logs(f"a move that is ended at: {step}", undone=True):
-        done = interrupt(team.deployment, step, how)
+        done = interrupt(team, step, how)
         assert done.returncode != 0
         until(
-            lambda: team.serves() and settled(team.deployment) == NEWEST,
+            lambda: settled(team.deployment) == OLDER_SCHEMA and team.is_served(OLDER_SCHEMA),
             "a server that serves",
             timeout_s=300,
         )
+    assert team.deployment.provisioned["database"]["engine"] == "postgresql"
 
 
-def move(team: Team, store: dict[str, Any]) -> None:
-    """Move the data to a store while a client logs."""
+def move(team: Team, engine: str, *using: str, version: str = NEWEST) -> None:
+    """Move the data to another engine while a client logs."""
     deployment = team.deployment
-    old = deployment.provisioned["database"]
-    tell(deployment, moving_to=store)
-    with team.logs(f"{old['engine']} to {store['engine']}"):
-        said = said_by(deployment.playbook(PLAYBOOK))
+    old = deployment.provisioned["database"]["engine"]
+    ask_for(deployment.clone, engine)
+    with team.logs(f"{old} to {engine}"):
+        said = said_by(deployment.provision("move", "--yes", *using))
     with team.capsys.disabled():
         print(*re.findall(r"mlflow on [^:]*: [^\"]*", said), sep="\n")
-    assert re.search(
-        r"\d+ rows, [0-9.]+ MiB, rehearsed in [0-9.]+ s. Clients will be asked to wait about", said
-    )
+    told = r"\d+ rows, [0-9.]+ MiB, rehearsed in [0-9.]+ s. Clients will be asked to wait about [0-9]+ s"
+    assert re.search(told, said)
     assert re.search(r"moved from .* to .*rows of the tracking store \(checksum [0-9a-f]+, equal\)", said)
-    assert team.serves()
-    again = deployment.playbook(PLAYBOOK)
-    assert changes(again.stdout) == []
-    assert "the data are in" in said_by(again)
-    refused = deployment.playbook("site.yml", check=False)
-    assert refused.returncode != 0
-    assert "nothing has been changed. Have the settings name the store" in said_by(refused)
-    tell(deployment, database=store, moving_to=None)
-    assert changes(deployment.playbook("site.yml").stdout) == []
+    assert team.is_served(version)
+    assert deployment.provisioned["database"]["engine"] == engine
+    assert "Nothing to move" in said_by(deployment.provision("move", "--yes"))
+    assert changes(deployment.playbook("site.yml", *using).stdout) == []
+    assert team.is_served(version)
 
 
-def test_it_moves_to_another_server(team: Team, another: dict[str, Any]) -> None:
-    move(team, another)
+def test_the_data_move_from_postgresql_to_aurora_postgresql(team: Team) -> None:
+    move(team, "aurora-postgresql", *OLDER, version=OLDER_SCHEMA)
 
 
-def test_it_moves_to_files(team: Team) -> None:
-    move(team, volume(team.deployment))
+def test_where_they_are_now_they_are_upgraded_backed_up_and_restored(team: Team) -> None:
+    deployment = team.deployment
+    with team.logs("upgrade in the new store"):
+        deployment.playbook("site.yml")
+    backup = re.search(r"Backup (\S+): \d+ rows", deployment.playbook("playbooks/back_up.yml").stdout)
+    assert backup
+    deployment.playbook("playbooks/restore_backup.yml", "-e", f"mlflow_data_backup={backup[1]}")
+    assert team.is_served(NEWEST)
+
+
+def test_a_server_that_was_moved_does_not_serve_the_old_store_again(team: Team) -> None:
+    """Somebody's inventory of before the move, on another machine for one."""
+    path = team.deployment.clone / "inventory/group_vars/all/provisioned.yml"
+    now = path.read_text(encoding="utf-8")
+    told = yaml.safe_load(now)
+    told["flowstead"]["database"]["endpoint"] = "of-before.example.com"
+    path.write_text(yaml.safe_dump(told), encoding="utf-8")
+    try:
+        done = team.deployment.playbook("site.yml", check=False)
+    finally:
+        path.write_text(now, encoding="utf-8")
+    assert done.returncode != 0
+    assert "nothing has been changed. Have the settings name the store" in said_by(done)
+    assert team.is_served(NEWEST)
+
+
+def test_the_data_move_from_aurora_postgresql_to_aurora_mysql(team: Team) -> None:
+    move(team, "aurora-mysql")
+
+
+def test_the_data_move_from_aurora_mysql_to_files(team: Team) -> None:
+    move(team, "none")
