@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from engine_kits import Kit, next_to
 from fake_host import FakeHost
-from fake_world import OLD, World
+from fake_world import NAMES, OLD, World
+from flowstead_host import moving
 from flowstead_host.engines import Engines
 from flowstead_host.settings import Backups, Gateway, Settings
 from kill_matrix import LATER, NEVER, Stage
@@ -43,13 +44,20 @@ class Bench:
         kits: by the database's name.
         settings: more of the settings.
         folder: where dumps are.
+        store: which of a world's stores they are: `databases` or `elsewhere`.
 
     """
 
     def __init__(
-        self, kits: Mapping[str, Kit], folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
+        self,
+        kits: Mapping[str, Kit],
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        store: str = "databases",
+        **settings: Any,
     ) -> None:
-        self.kits = kits
+        self.kits, self.store = kits, store
         self.folder = folder
         self.databases = [kit.database(name) for name, kit in kits.items()]
         self.engines = Engines(settings_for(self.databases, **settings))
@@ -68,12 +76,13 @@ class Bench:
         """Have the databases of a world."""
         for name, kit in self.kits.items():
             for one in next_to(name):
-                kit.put(one, world.databases.get(one))
+                kit.put(one, getattr(world, self.store).get(one))
 
     def read(self, world: World) -> None:
         """Have a world know what is in the databases."""
         found = {one: kit.look(one) for name, kit in self.kits.items() for one in next_to(name)}
-        world.databases = {name: content for name, content in found.items() if content is not None}
+        there = {name: content for name, content in found.items() if content is not None}
+        setattr(world, self.store, there)
 
     @contextlib.contextmanager
     def used_by(self, host: RealHost) -> Iterator[None]:
@@ -90,15 +99,24 @@ class RealHost(FakeHost):
     """One program's view of it."""
 
     def __init__(
-        self, world: World, fate: tuple[int, str] = (0, ""), *, bench: Bench, room: bool = True
+        self,
+        world: World,
+        fate: tuple[int, str] = (0, ""),
+        *,
+        benches: Mapping[str, Bench],
+        room: bool = True,
     ) -> None:
         super().__init__(world, fate, room=room)
-        self.bench = bench
+        self.benches = benches
+        self.bench = benches["databases"]
 
     def data(self, version: str, *words: str, what: str) -> dict[str, Any]:
-        method = getattr(self, f"real_{words[0].replace('-', '_')}", None)
+        asked = words[2:] if words[0] == "--store" else words
+        self.bench = self.benches["elsewhere" if words[:2] == moving.TARGET else "databases"]
+        method = getattr(self, f"real_{asked[0].replace('-', '_')}", None)
         if method is None:
             return super().data(version, *words, what=what)
+        words = asked
         self.need_password()
         with self.bench.used_by(self):
             answer: dict[str, Any] = method(*words[1:]) or {}
@@ -111,24 +129,44 @@ class RealHost(FakeHost):
         self.need_password()
         schema = self.world.schemas[version]
         try:
-            for name, uri in addresses.items():
-                kit = self.bench.kits[name]
+            for store, uri in addresses.items():
+                kit = self.bench.kits[dict(zip(moving.STORES, NAMES, strict=True))[store]]
                 self.act(f"{MARK}migrate", partial(kit.migrate, uri, schema), partial(kit.migrate_half, uri))
         finally:
             self.bench.read(self.world)
+
+    def transfer(self, version: str, addresses: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """As rows are copied; how that is done is a test of its own (test_transfer.py)."""
+        assert version
+        assert tuple(addresses) == moving.STORES
+        self.need_password()
+        source, bench = self.benches["databases"], self.benches["elsewhere"]
+        try:
+            for name in NAMES:
+                content, target = source.kits[name].look(name), bench.kits[name]
+                assert content
+                assert target.look(f"{name}_fresh") == (content[0], "")
+                half = (content[0], "half")
+                fresh = f"{name}_fresh"
+                self.act(
+                    f"{MARK}copy rows", partial(target.put, fresh, content), partial(target.put, fresh, half)
+                )
+        finally:
+            bench.read(self.world)
+        return {}
 
     # What `data` answers
 
     def addresses(self, *, all_of_them: bool) -> dict[str, str]:
         of = self.bench.engines.of
         return {
-            one.name: of(one).fresh_uri(one)
-            for one in self.bench.databases
+            store: of(one).fresh_uri(one)
+            for store, one in zip(moving.STORES, self.bench.databases, strict=True)
             if all_of_them or of(one).restores_rows
         }
 
     def real_fresh(self) -> dict[str, Any]:
-        assert not self.world.running
+        assert self.bench.store == "elsewhere" or not self.world.running
         self.bench.engines.make_fresh(copied=True)
         return self.addresses(all_of_them=True)
 
@@ -168,18 +206,20 @@ class RealStage(Stage):
 
     moments = LATER
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *benches: Bench) -> None:
         super().__init__(monkeypatch)
-        self.bench = bench
-        self.later = LATER if set(bench.engines.parts) == {"sqlite"} else LATER[1:]
+        self.benches = {bench.store: bench for bench in benches}
+        parts = {part for bench in benches for part in bench.engines.parts}
+        self.later = LATER if parts == {"sqlite"} else LATER[1:]
         self.known: list[object] = []
 
     def place(self, world: World) -> World:
-        self.bench.place(world)
+        for bench in self.benches.values():
+            bench.place(world)
         return super().place(world)
 
     def host(self, world: World, fate: tuple[int, str] = NEVER, *, room: bool = True) -> FakeHost:
-        return RealHost(world, fate, bench=self.bench, room=room)
+        return RealHost(world, fate, benches=self.benches, room=room)
 
     def is_tried(self, what: str) -> bool:
         return what.startswith(MARK)

@@ -43,6 +43,27 @@ def test_sqlite(stage_of: Any, in_memory: Path, name: str, step: str) -> None:
     assert kill_everywhere(name, step, stage_of(dict.fromkeys(NAMES, SqliteKit(in_memory / "data"))))
 
 
+MOVING = ("make the tables", "copy the data", "switch the data", "commit")
+
+
+@pytest.mark.parametrize("step", MOVING)
+def test_from_files_to_others(in_memory: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    assert moved(in_memory, monkeypatch, step, SqliteKit(in_memory / "new"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", MOVING)
+def test_from_files_to_mysql(mysql: Any, in_memory: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    assert moved(in_memory, monkeypatch, step, MysqlKit(mysql, NAMES, in_memory))
+
+
+def moved(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, kit: Any) -> int:
+    """Kill a move into databases of this kind at a step; return how often."""
+    old = Bench(dict.fromkeys(NAMES, SqliteKit(folder / "data")), folder, monkeypatch)
+    new = Bench(dict.fromkeys(NAMES, kit), folder, monkeypatch, store="elsewhere")
+    return kill_everywhere("move", step, RealStage(monkeypatch, old, new))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("postgresql", images.versions()[:1], indirect=True)
 @pytest.mark.parametrize("step", [step for name, step in STEPS if name == "migration"])

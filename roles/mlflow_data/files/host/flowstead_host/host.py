@@ -202,9 +202,8 @@ class Host(WithOwner):
         """
         program = self.waiting.pop("transfer", None) or self.begin_transfer(version)
         said = program.finish(json.dumps(addresses), self.settings.migration_timeout_s)
-        # Before it, it says that it is ready, unless that has been read.
-        copied: dict[str, Any] = json.loads(said.splitlines()[-1])
-        return copied
+        # That it is ready may stand before it.
+        return dict(json.loads(said.splitlines()[-1]))
 
     def begin_transfer(self, version: str) -> Program:
         """Begin the program that copies rows; it waits for the addresses."""
