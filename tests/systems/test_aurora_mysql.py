@@ -67,7 +67,7 @@ def test_an_upgrade_that_migrates_takes_a_snapshot_and_loses_nothing(
 def test_no_password_is_where_others_see_it(deployment: Deployment) -> None:
     """The option file is the server's alone, and its address has no password."""
     said = deployment.host(
-        "stat --format '%U %a' /run/flowstead/pgpass-aurora-mysql; ls /run/flowstead/pgpass-owner-aurora-mysql 2>&1; "
+        "cd /run/flowstead; stat --format '%U %a' pgpass-aurora-mysql; ls pgpass-owner-aurora-mysql 2>&1; "
         f"grep URI /etc/mlflow/{NEWEST}.env"
     )
     assert said.splitlines()[0] == "mlflow 600"
