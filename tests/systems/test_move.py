@@ -162,7 +162,7 @@ def move(team: Team, engine: str, *using: str, version: str = NEWEST) -> None:
     with team.logs(f"{old} to {engine}"):
         said = said_by(deployment.provision("move", "--yes", *using))
     with team.capsys.disabled():
-        print(*re.findall(r"mlflow on [^:]*: [^\"]*", said), sep="\n")
+        print(*re.findall(r"mlflow on [^:]*: [^\"']*", said), sep="\n")
     told = r"\d+ rows, [0-9.]+ MiB, rehearsed in [0-9.]+ s. Clients will be asked to wait about [0-9]+ s"
     assert re.search(told, said)
     assert re.search(r"moved from .* to .*rows of the tracking store \(checksum [0-9a-f]+, equal\)", said)
