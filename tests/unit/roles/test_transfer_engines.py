@@ -10,8 +10,8 @@ from pathlib import Path
 
 import fill_tables
 import pytest
-from flowstead_host import transfer
 from flowstead_host.errors import ChangeError
+from flowstead_host.transfer.databases import opened
 from mlflow_release import HOST, migrate, release, run
 from mysql_server import ENDPOINT as MYSQL_ENDPOINT
 from mysql_server import MASTER, PARAMETERS, PORT, MysqlServer
@@ -129,7 +129,7 @@ def test_everything_is_carried_from_each_engine_to_each_other_one(python, stores
     with pytest.raises(AssertionError, match="the sqlite database refused: Could not decode"):
         carry("sqlite", "postgresql")
     with (
-        transfer.opened(stores["postgresql"][0]) as connection,
+        opened(stores["postgresql"][0]) as connection,
         pytest.raises(ChangeError, match="the postgresql database refused: duplicate key value") as caught,
     ):
         connection.exec_driver_sql("INSERT INTO workspaces (name) VALUES ('default')")
