@@ -25,7 +25,7 @@ def opened(url: str, *, reads: bool = False) -> Iterator[sa.Connection]:
         # SQLite would make an empty one.
         raise ChangeError(f"there is no database {address.database}")
     options: dict[str, Any] = {} if dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    engine = sa.create_engine(url, poolclass=sa.NullPool, **options)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True, **options)
     sa.event.listen(engine, "handle_error", told)
     if dialect == "sqlite":
         # Python's driver begins a transaction before it writes only; a reader needs one, too.
@@ -57,6 +57,8 @@ def reflected(connection: sa.Connection) -> sa.MetaData:
     """Return a database's tables as it has them; JSON is read and written as text, and nothing is rounded."""
     metadata = sa.MetaData()
     metadata.reflect(connection)
+    # MySQL's reflection sets it, for the connection's whole life: then no failure would come to `told`.
+    connection.execution_options(skip_user_error_events=False)
     for table in metadata.tables.values():
         for column in table.columns:
             if isinstance(column.type, sa.Float):
