@@ -10,6 +10,9 @@ import pytest
 import sqlalchemy as sa
 from flowstead_host import transfer
 from flowstead_host.errors import ChangeError
+from flowstead_host.transfer.columns import Column
+from flowstead_host.transfer.counts import Tally
+from flowstead_host.transfer.databases import opened
 from sqlalchemy.dialects import mysql, postgresql
 
 SCHEMA = """
@@ -63,7 +66,7 @@ def test_all_rows_are_carried_as_they_are_in_place_of_what_was_there(make):
 
 def test_nothing_is_written_to_the_source(make):
     with (
-        transfer.opened(make("source", ROWS), reads=True) as connection,
+        opened(make("source", ROWS), reads=True) as connection,
         pytest.raises(ChangeError, match="readonly"),
     ):
         connection.exec_driver_sql("DELETE FROM child")
@@ -71,7 +74,7 @@ def test_nothing_is_written_to_the_source(make):
 
 def test_the_source_is_read_as_it_is_at_one_moment(make):
     source = make("source", "PRAGMA journal_mode = wal;", ROWS)
-    with transfer.opened(source, reads=True) as connection:
+    with opened(source, reads=True) as connection:
         count = sa.text("SELECT count(*) FROM child")
         assert connection.execute(count).scalar() == 3
         with closing(sqlite3.connect(source.removeprefix("sqlite:///"))) as other:
@@ -144,8 +147,8 @@ def test_what_a_driver_says_of_a_failure_has_no_values_in_it(make):
     assert "2.5e-300" not in str(caught.value)
 
 
-def column(source: sa.types.TypeEngine, target: sa.types.TypeEngine, dialect: str) -> transfer.Column:
-    return transfer.Column(sa.Column("c", source), sa.Column("c", target), dialect)
+def column(source: sa.types.TypeEngine, target: sa.types.TypeEngine, dialect: str) -> Column:
+    return Column(sa.Column("c", source), sa.Column("c", target), dialect)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_values_that_look_alike_are_not_equal():
     one = column(sa.Text(), sa.Text(), "sqlite")
     plain = [one.plain(value) for value in (None, "", b"", "1", 1, b"1")]
     assert len(set(plain)) == len(plain)
-    tallies = [transfer.Tally(), transfer.Tally()]
+    tallies = [Tally(), Tally()]
     tallies[0].add([b"ab", b"c"])
     tallies[1].add([b"a", b"bc"])
     assert tallies[0] != tallies[1]

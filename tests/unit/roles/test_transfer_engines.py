@@ -10,8 +10,9 @@ from pathlib import Path
 
 import fill_tables
 import pytest
-from flowstead_host import transfer
+import sqlalchemy as sa
 from flowstead_host.errors import ChangeError
+from flowstead_host.transfer.databases import opened, reflected
 from mlflow_release import HOST, migrate, release, run
 from mysql_server import ENDPOINT as MYSQL_ENDPOINT
 from mysql_server import MASTER, PARAMETERS, PORT, MysqlServer
@@ -128,11 +129,13 @@ def test_everything_is_carried_from_each_engine_to_each_other_one(python, stores
         connection.execute("UPDATE workspaces SET description = CAST(x'ff' AS TEXT)")
     with pytest.raises(AssertionError, match="the sqlite database refused: Could not decode"):
         carry("sqlite", "postgresql")
-    with (
-        transfer.opened(stores["postgresql"][0]) as connection,
-        pytest.raises(ChangeError, match="the postgresql database refused: duplicate key value") as caught,
-    ):
-        connection.exec_driver_sql("INSERT INTO workspaces (name) VALUES ('default')")
-    assert "(default)" not in str(caught.value)
+    for engine, said in (("postgresql", "duplicate key value"), ("mysql", "Duplicate entry")):
+        with opened(stores[engine][0]) as connection:
+            workspaces = reflected(connection).tables["workspaces"]
+            row = {"name": "default", "description": "not to be told"}
+            with pytest.raises(ChangeError, match=f"the {engine} database refused: .*{said}") as caught:
+                connection.execute(sa.insert(workspaces), row)
+        assert "to be told" not in str(caught.value)
+        assert "(default)" not in str(caught.value)
     # What was refused has left everything as it was.
     assert carry("postgresql", "other sqlite") == told[1]

@@ -10,6 +10,9 @@ import pytest
 import sqlalchemy as sa
 from flowstead_host import transfer
 from flowstead_host.errors import ChangeError
+from flowstead_host.transfer.columns import Column
+from flowstead_host.transfer.databases import opened
+from flowstead_host.transfer.pair import Pair
 from sqlalchemy.dialects import mysql, postgresql
 
 SCHEMA = """
@@ -39,13 +42,13 @@ def carry(paths):
     return transfer.copy(*(f"sqlite:///{path}" for path in paths))
 
 
-def column(source: sa.types.TypeEngine, target: sa.types.TypeEngine, dialect: str) -> transfer.Column:
+def column(source: sa.types.TypeEngine, target: sa.types.TypeEngine, dialect: str) -> Column:
     """A column as both sides have it after `reflected`."""
     one, other = sa.Column("c", source), sa.Column("c", target)
     for side in (one, other):
         if isinstance(side.type, sa.JSON):
             side.info["json"] = dialect
-    return transfer.Column(one, other, dialect)
+    return Column(one, other, dialect)
 
 
 @pytest.mark.parametrize("missing", [0, 1])
@@ -137,10 +140,10 @@ def test_few_rows_with_long_texts_are_in_memory_together(paths):
             connection.executemany(insert, ([number] for number in range(3000)))
         connection.commit()
     with (
-        transfer.opened(f"sqlite:///{paths[0]}", reads=True) as source,
-        transfer.opened(f"sqlite:///{paths[1]}") as target,
+        opened(f"sqlite:///{paths[0]}", reads=True) as source,
+        opened(f"sqlite:///{paths[1]}") as target,
     ):
-        pair = transfer.Pair(source, target)
+        pair = Pair(source, target)
         batches = {
             name: [len(batch) for batch in pair.read(source, pair.sources, name)]
             for name in ("long", "short")
