@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flowstead_host import transfer
 from flowstead_host.errors import ChangeError
+from flowstead_host.settings import CHECKS
 from sqlalchemy.dialects import mysql, postgresql
 
 SCHEMA = """
@@ -206,3 +207,24 @@ def test_values_that_look_alike_are_not_equal():
     tallies[0].add([b"ab", b"c"])
     tallies[1].add([b"a", b"bc"])
     assert tallies[0] != tallies[1]
+
+
+def test_what_users_made_is_counted_and_what_a_change_tries_is_not(tmp_path):
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"""
+            CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, name TEXT);
+            CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, experiment_id INTEGER);
+            CREATE TABLE trace_info (request_id TEXT PRIMARY KEY, experiment_id INTEGER);
+            CREATE TABLE logged_models (model_id TEXT PRIMARY KEY, experiment_id INTEGER);
+            CREATE TABLE registered_models (name TEXT PRIMARY KEY);
+            INSERT INTO experiments VALUES (0, 'Default'), (1, '{CHECKS}');
+            INSERT INTO runs VALUES ('a', 1), ('b', 1);
+        """)
+        assert transfer.logged(f"sqlite:///{path}") == {}
+        connection.executescript("""
+            INSERT INTO runs VALUES ('c', 0);
+            INSERT INTO experiments VALUES (2, 'mine');
+            INSERT INTO registered_models VALUES ('m');
+        """)
+    assert transfer.logged(f"sqlite:///{path}") == {"experiments": 1, "runs": 1, "registered_models": 1}
