@@ -14,6 +14,7 @@ from invoke import Collection
 
 from day_two import tracking
 from day_two.api import ask
+from day_two.imports import import_data
 from day_two.promotions import demote, promote, promotions
 from day_two.sentences import sentences
 from day_two.users import users
@@ -209,5 +210,5 @@ def collect_garbage(
 
 
 namespace = Collection(
-    status, logs, tunnel, password, backups, collect_garbage, promote, demote, promotions, users
+    status, logs, tunnel, password, backups, collect_garbage, import_data, promote, demote, promotions, users
 )
