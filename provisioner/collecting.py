@@ -110,6 +110,7 @@ def collect(deployment: Deployment, stack: Stack, state: State, place: Place) ->
             role_arn=role.arn,
         ),
         bucket=state[stack.storage.bucket].id,
+        image_repository=str(state[stack.images].facts["repositoryUri"]) if stack.images else "",
         database=_database(deployment.database.engine, stack, state),
         projects=tuple(_project(one, state) for one in stack.projects),
     )
@@ -173,7 +174,7 @@ def _needed(stack: Stack) -> tuple[Resource, ...]:
         stack.entrance,
         servers.role,
         *servers.artifacts_roles,
-        *(one for one in (stack.database, stack.volume) if one),
+        *(one for one in (stack.database, stack.volume, stack.images) if one),
         stack.storage.bucket,
         stack.secrets.tls_ca,
         *stack.secrets.of_hosts,

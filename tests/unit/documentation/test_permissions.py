@@ -54,7 +54,9 @@ ALSO = {
 }
 
 
-SERVICES = ("dlm", "ec2", "iam", "rds", "resourcegroupstaggingapi", "s3", "secretsmanager", "sts")
+# Other services' operations have these names, and ours are theirs.
+OF_OTHERS = {"ecr:DeleteLifecyclePolicy"}
+SERVICES = ("dlm", "ec2", "ecr", "iam", "rds", "resourcegroupstaggingapi", "s3", "secretsmanager", "sts")
 
 
 def actions(service: str) -> dict[str, str]:
@@ -92,7 +94,7 @@ def test_the_policy_allows_every_call_and_nothing_that_no_call_needs() -> None:
         (name, action) for service in SERVICES for name, action in actions(service).items() if name in said
     ]
     allowed = policy()
-    needed = ALSO | {action for _, action in called}
+    needed = ALSO | {action for _, action in called} - OF_OTHERS
     forbidden = {one for one in needed if not any(fnmatch.fnmatchcase(one, pattern) for pattern in allowed)}
     idle = {pattern for pattern in allowed if not any(fnmatch.fnmatchcase(one, pattern) for one in needed)}
     assert (forbidden, idle) == (set(), set())
