@@ -151,14 +151,16 @@ class Images(Section):
     """Container images of MLflow's server, for those who run it elsewhere than on the host.
 
     Args:
-        repository: the ECR repository that keeps them: its name, or `auto` for one named after the deployment;
-            `none`: there is none.
+        repository: the ECR repository that keeps them: its name, `auto` for one named after the deployment,
+            or `none`.
         keep: how many images it keeps; older ones expire.
+        base: the image with Python that ours builds on.
 
     """
 
     repository: Annotated[Text, AfterValidator(image_rules.repository)] = "none"
     keep: Annotated[StrictInt, Field(ge=1, le=1000)] = 10
+    base: Annotated[Text, AfterValidator(image_rules.base)] = "python:3.13-slim-bookworm"
 
 
 class Project(Section):

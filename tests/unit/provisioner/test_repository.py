@@ -1,4 +1,4 @@
-"""The repository of container images: made when wanted, one of others used as it is, images kept until told."""
+"""The repository of container images: made when wanted, one of others used as it is, images kept."""
 
 from __future__ import annotations
 
