@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -126,8 +125,8 @@ class Contents:
         return {
             "org.opencontainers.image.title": "MLflow's server as Flowstead runs it",
             "org.opencontainers.image.version": self.release,
+            "org.opencontainers.image.vendor": "Flowstead",
             "org.opencontainers.image.revision": code.current(PROJECT),
-            "org.opencontainers.image.source": "flowstead",
             "org.opencontainers.image.base.name": self.base,
             LOCK_LABEL: f"sha256:{self.lock}",
             "flowstead.bill-of-materials": "/usr/share/doc/mlflow/bom.cdx.json",
@@ -203,7 +202,13 @@ def _gather(session: Session, hands: Hands, directory: Path) -> Contents:
     options = own if own.is_file() else PROJECT / "inventory" / "group_vars" / "tracking_servers.yml"
     target = directory / "image"
     target.mkdir()
-    said = {"image_options": options, "image_dir": target, "image_region": session.deployment.region}
+    said = {
+        "image_options": options,
+        "image_dir": target,
+        "image_region": session.deployment.region,
+        "image_owner": target.owner(),
+        "image_group": target.group(),
+    }
     arguments = ["-i", "localhost,", str(PROJECT / "playbooks" / "build_image.yml")]
     arguments += [word for name, value in said.items() for word in ("-e", f"{name}={value}")]
     if status := hands.play(arguments):
@@ -211,9 +216,6 @@ def _gather(session: Session, hands: Hands, directory: Path) -> Contents:
             f"playbooks/build_image.yml failed (ansible-playbook ended with {status}).",
             next_step="Its output above says why; nothing was built.",
         )
-    # A developer's Python leaves them in its directories.
-    for left in target.rglob("__pycache__"):
-        shutil.rmtree(left)
     return Contents(target, session.deployment.images.base)
 
 
