@@ -110,14 +110,15 @@ class Contents:
     def tag(self) -> str:
         """The tag: the release, all that goes into the image, and the processor that it runs on."""
         digest = hashlib.sha256(self.base.encode())
-        for path in self._files():
+        for path in self.files():
             content = path.read_bytes()
             digest.update(f"\0{path.relative_to(self.directory).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
         machine = platform.machine()
         return f"{self.release}-{digest.hexdigest()[:_DIGITS]}-{_MACHINES.get(machine, machine)}"
 
-    def _files(self) -> Iterator[Path]:
+    def files(self) -> Iterator[Path]:
+        """List what goes in, in an order that is the same everywhere."""
         yield from (path for path in sorted(self.directory.rglob("*")) if path.is_file())
 
     def labels(self) -> dict[str, str]:
@@ -149,7 +150,7 @@ def make(session: Session, hands: Hands, *, push: bool) -> Made:
     begun = time.monotonic()
     repository = _repository(session) if push else None
     with tempfile.TemporaryDirectory(prefix="flowstead-image-") as name:
-        contents = _gather(session, hands, Path(name))
+        contents = gather(session, hands, Path(name))
         here = f"{LOCAL}:{contents.tag}"
 
         def made(image: str, digest: str, size_mib: int, *, was_there: bool) -> Made:
@@ -196,8 +197,18 @@ def _repository(session: Session) -> Live:
     return found
 
 
-def _gather(session: Session, hands: Hands, directory: Path) -> Contents:
-    """Have the roles write what the image is built from."""
+def gather(session: Session, hands: Hands, directory: Path) -> Contents:
+    """Have the roles write what the image is built from.
+
+    Args:
+        session: the deployment that it is for.
+        hands: what runs the playbook.
+        directory: a directory that is this build's alone.
+
+    Raises:
+        FlowsteadError: the playbook failed.
+
+    """
     own = session.inventory.directory / "group_vars" / "tracking_servers.yml"
     options = own if own.is_file() else PROJECT / "inventory" / "group_vars" / "tracking_servers.yml"
     target = directory / "image"
