@@ -29,7 +29,9 @@ S3_ACTIONS = {
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
 }
 # What a call needs beside its own permission: tags of what it makes, the server's role, what RDS makes;
-# and what site.yml calls: the inventory, a snapshot before a migration, the master's password. Sources:
+# what site.yml calls: the inventory, a snapshot before a migration, the master's password; and what podman or
+# docker asks when it pushes and pulls. Sources:
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
@@ -37,6 +39,13 @@ S3_ACTIONS = {
 ALSO = {
     "ec2:CreateTags",
     "ec2:DescribeInstances",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
     "iam:CreateServiceLinkedRole",
     "iam:PassRole",
     "kms:DescribeKey",
