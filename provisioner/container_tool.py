@@ -54,11 +54,11 @@ class ContainerTool:
 
     def has(self, image: str) -> bool:
         """Tell whether an image is on this machine."""
-        return self._run("image", "inspect", image, check=False) is not None
+        return self.run("image", "inspect", image, check=False) is not None
 
     def size_mib(self, image: str) -> int:
         """Give an image's size, unpacked."""
-        said = self._run("image", "inspect", "--format", "{{.Size}}", image) or "0"
+        said = self.run("image", "inspect", "--format", "{{.Size}}", image) or "0"
         return round(int(said) / 2**20)
 
     def build(self, image: str, context: Path, pip_conf: Path, labels: Mapping[str, str], base: str) -> None:
@@ -108,15 +108,15 @@ class ContainerTool:
         """
         options, environment = self._login_options(login)
         words = ["login", *options, "--username", login.username, "--password-stdin", login.host]
-        self._run(*words, text=login.password, environment=environment)
-        self._run("tag", image, as_name)
-        self._run("push", *options, as_name, environment=environment)
+        self.run(*words, text=login.password, environment=environment)
+        self.run("tag", image, as_name)
+        self.run("push", *options, as_name, environment=environment)
 
     def _login_options(self, login: Login) -> tuple[list[str], dict[str, str]]:
         """Say how the tool is told where to keep the login, and which authorities to trust besides."""
         if self.is_docker:
             # Of the user's own configuration it would need the daemon's place.
-            daemon = self._run("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+            daemon = self.run("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
             own = {"DOCKER_CONFIG": str(login.directory)} | ({"DOCKER_HOST": daemon} if daemon else {})
             return [], own
         options = ["--authfile", str(login.directory / "auth.json")]
@@ -126,10 +126,30 @@ class ContainerTool:
             options += ["--cert-dir", str(login.directory)]
         return options, {}
 
-    def _run(
-        self, *words: str, text: str = "", environment: Mapping[str, str] | None = None, check: bool = True
+    def run(
+        self,
+        *words: str,
+        text: str = "",
+        environment: Mapping[str, str] | None = None,
+        check: bool = True,
+        both: bool = False,
     ) -> str | None:
-        """Run it; None: it failed, which is no error without `check`."""
+        """Run it.
+
+        Args:
+            words: its command line, without a secret.
+            text: what it reads.
+            environment: further variables.
+            check: a failure is an error.
+            both: return what it says on standard error, too.
+
+        Returns:
+            what it says; None: it failed, without `check`.
+
+        Raises:
+            FlowsteadError: it failed.
+
+        """
         done = subprocess.run(
             [self.program, *words],
             input=text,
@@ -139,7 +159,7 @@ class ContainerTool:
             check=False,
         )
         if done.returncode == 0:
-            return done.stdout.strip()
+            return (done.stdout + done.stderr if both else done.stdout).strip()
         if not check:
             return None
         said = " ".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
