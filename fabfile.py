@@ -1,7 +1,7 @@
 """Day-2 commands: fab status, logs, tunnel, password, backups, gc, user.add, promote and others (fab --list).
 
 They learn everything from the inventory that provision.py wrote, and accept the pinned host key only. Those
-about versions of models need nothing but what an MLflow client is given.
+about versions of models need nothing but what an MLflow client is given, and laptop needs none of both.
 """
 
 import json
@@ -15,6 +15,7 @@ from invoke import Collection
 from day_two import tracking
 from day_two.api import ask
 from day_two.imports import import_data
+from day_two.laptop import laptop
 from day_two.promotions import demote, promote, promotions
 from day_two.sentences import sentences
 from day_two.users import users
@@ -210,5 +211,16 @@ def collect_garbage(
 
 
 namespace = Collection(
-    status, logs, tunnel, password, backups, collect_garbage, import_data, promote, demote, promotions, users
+    status,
+    logs,
+    tunnel,
+    password,
+    backups,
+    collect_garbage,
+    import_data,
+    laptop,
+    promote,
+    demote,
+    promotions,
+    users,
 )
