@@ -1,4 +1,4 @@
-"""Lists of tags: moto keeps those of what is gone, has words of its own for two kinds, and leaves some out.
+"""Tags: moto takes those of what is not there, lists those of what is gone, and leaves some out.
 
 Source: "DescribeTags", EC2 API Reference.
 """
@@ -14,7 +14,9 @@ from moto.rds.models import RDSBackend
 from moto.resourcegroupstaggingapi import models as tagging
 
 from sandbox import account
+from sandbox.api.call import Call
 from sandbox.api.correction import Correction, substitute
+from sandbox.api.refusal import Refusal
 from sandbox.mapping.infrastructure import Infrastructure
 
 _DEPLOYED = frozenset(
@@ -25,6 +27,20 @@ _WORDS = {"flow-logs": "vpc-flow-log", "vpc-elastic-ip": "elastic-ip"}
 """moto's word for a kind, and EC2's: "ResourceType" there."""
 
 correction = Correction()
+
+
+@correction.refuses("rds", "AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource")
+def _check_tagged(call: Call) -> None:
+    """Refuse what is not there. Source: errors of AddTagsToResource, RDS's API reference."""
+    kind, name = (*str(call.params.get("ResourceName")).split(":", 6)[5:], "", "")[:2]
+    backend = account.rds(call.region)
+    there, code = {
+        "db": (backend.databases, "DBInstanceNotFound"),
+        "cluster": (backend.clusters, "DBClusterNotFoundFault"),
+        "snapshot": (backend.database_snapshots, "DBSnapshotNotFound"),
+    }.get(kind, ({name}, ""))
+    if name not in there:
+        raise Refusal(code, f"{name} not found.", 404)
 
 
 @correction.patch

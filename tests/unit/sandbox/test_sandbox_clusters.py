@@ -58,6 +58,40 @@ def test_a_second_cluster_of_a_name_is_refused(create_cluster):
     assert code_of(create_cluster) == "DBClusterAlreadyExistsFault"
 
 
+def test_a_second_of_a_name_in_other_letters_is_refused(create_cluster, unique):
+    create_cluster()
+    assert code_of(create_cluster, DBClusterIdentifier=unique.upper()) == "DBClusterAlreadyExistsFault"
+
+
+def test_two_clusters_of_other_engines_and_an_instance_stand_side_by_side(
+    create_cluster, create_database, client, unique
+):
+    """As while a deployment's data are moved."""
+    create_cluster()
+    create_cluster(DBClusterIdentifier=f"{unique}-mysql", Engine="aurora-mysql", EngineVersion="8.0")
+    create_database()
+    rds = client("rds")
+    clusters = rds.describe_db_clusters()["DBClusters"]
+    names = {one["DBClusterIdentifier"]: one["Endpoint"] for one in clusters if unique in one["Endpoint"]}
+    assert set(names) == {unique, f"{unique}-mysql"}
+    (instance,) = rds.describe_db_instances(DBInstanceIdentifier=unique)["DBInstances"]
+    assert len({*names.values(), instance["Endpoint"]["Address"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("cluster", "DBClusterNotFoundFault"), ("db", "DBInstanceNotFound"), ("snapshot", "DBSnapshotNotFound")],
+)
+def test_what_is_not_there_is_not_tagged(create_cluster, client, kind, code):
+    there = create_cluster()["DBClusterArn"]
+    name, rds = there.replace(":cluster:", f":{kind}:") + "-of-before", client("rds")
+    tags = [{"Key": "flowstead:moved-to", "Value": "elsewhere"}]
+    assert code_of(rds.add_tags_to_resource, ResourceName=name, Tags=tags) == code
+    assert code_of(rds.remove_tags_from_resource, ResourceName=name, TagKeys=["flowstead:moved-to"]) == code
+    rds.add_tags_to_resource(ResourceName=there, Tags=tags)
+    assert tags[0] in rds.list_tags_for_resource(ResourceName=there)["TagList"]
+
+
 def test_a_new_cluster_is_shown_as_rds_shows_it(create_cluster, client, unique):
     made = create_cluster()
     assert made["Endpoint"].startswith(f"{unique}.cluster-c")
