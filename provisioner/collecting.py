@@ -5,10 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.aws import Aws
 from provisioner.config import Deployment
 from provisioner.config.database import VOLUME
+from provisioner.engine import plan as planning
 from provisioner.errors import FlowsteadError
 from provisioner.outputs import (
     DatabaseLoginsOutputs,
@@ -21,12 +23,16 @@ from provisioner.outputs import (
 )
 from provisioner.resources.base import Live, Resource
 from provisioner.resources.ec2 import attachment
+from provisioner.resources.move_tags import MOVING_FROM_TAG
 from provisioner.resources.rds.database import Database
 from provisioner.resources.state import State
 from provisioner.stack import Project, Stack
 from provisioner.stack.context import engine_word
 from provisioner.stack.secrets import Login
 from provisioner.systems import systems
+
+if TYPE_CHECKING:
+    from provisioner.session import Session
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html: the CAs of every region.
 DATABASE_CA_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
@@ -46,6 +52,30 @@ class Place:
     account_id: str
     endpoint_url: str
     ca_file: Path
+
+
+def outputs(session: Session) -> Outputs:
+    """Find what a deployment has, and read its outputs; reading calls only.
+
+    Args:
+        session: the run.
+
+    Returns:
+        The outputs; while data are moved, with both stores.
+
+    Raises:
+        FlowsteadError: something is not there yet, or AWS could not be asked.
+
+    """
+    stack, source = session.names(), None
+    state = look_up(stack, session.aws)
+    store = state.get(stack.store)
+    if store and MOVING_FROM_TAG in store.tags:
+        source = planning.find_stores(stack.graph, session.aws).source()
+    if source:
+        stack = session.names(moving_from=source[1].id)
+        state = look_up(stack, session.aws)
+    return collect(session.deployment, stack, state, session.place, source)
 
 
 def look_up(stack: Stack, aws: Aws) -> State:
@@ -101,8 +131,7 @@ def collect(
     address, role = state[stack.entrance], state[stack.servers.role]
     public_address = str(address.facts["PublicIp"])
     servers, secrets = stack.servers, stack.secrets
-    store = next(one for one in stack.graph if one.keeps_runs)
-    wanted = _store(store, state[store])
+    wanted = _store(stack.store, state[stack.store])
     return Outputs(
         deployment=deployment.name,
         region=deployment.region,

@@ -220,10 +220,7 @@ def _check_inventory(session: Session) -> None:
 def _outputs(session: Session) -> Outputs:
     from provisioner import collecting
 
-    stack = session.names()
-    return collecting.collect(
-        session.deployment, stack, collecting.look_up(stack, session.aws), session.place
-    )
+    return collecting.outputs(session)
 
 
 def _confirm(session: Session) -> None:

@@ -9,10 +9,12 @@ from provisioner import collecting, confirmation, plan_text, playbook
 from provisioner.engine import plan as planning
 from provisioner.errors import FlowsteadError, NotOfferedError, UsageError
 from provisioner.resources.move_tags import MOVED_TO_TAG, MOVING_FROM_TAG
+from provisioner.resources.rds.served import Served
 from provisioner.session import PROJECT, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from provisioner.engine.plan import Plan
     from provisioner.engine.stores import Stores
@@ -53,11 +55,15 @@ def _move(
 ) -> None:
     stores = _stores(session)
     source = _source(session, stores)
+    key = session.key(make=False)
+    private = key.private_path if key else None
     if source is None:
+        # A move that was killed behind its last note may not have written this.
+        _write(session, private)
         text = f"Nothing to move: {session.deployment.name} has its data in {_wanted(stores).id}."
         session.print({"moved": False}, [text])
         return
-    key = session.key(make=False)
+    _check_serves(source)
     stack = session.wanted(key, moving_from=source[1].id)
     found = session.plan(stack.graph, moving=True)
     _announce(session, found, source)
@@ -70,17 +76,19 @@ def _move(
             # What was true before the lock was ours need not be so any more.
             source = _source(session, _stores(session)) or source
             state = session.execute(session.plan(stack.graph, moving=True))
-    private = key.private_path if key else None
     during = collecting.collect(session.deployment, stack, state, session.place, moving_from=source)
     session.inventory.write(during, private, session.aws)
     _play(session, play, extra_vars)
     with lock.held("move"):
-        _settle(session, source, next(one for one in stack.graph if one.keeps_runs))
-    stack = session.names()
-    state = collecting.look_up(stack, session.aws)
-    after = collecting.collect(session.deployment, stack, state, session.place)
-    session.inventory.write(after, private, session.aws)
-    _end(session, source, after)
+        _settle(session, source, stack.store)
+    _end(session, source, _write(session, private))
+
+
+def _write(session: Session, private_key: Path | None) -> Outputs:
+    """Write the inventory of a deployment whose data are where deployment.yml says."""
+    outputs = collecting.outputs(session)
+    session.inventory.write(outputs, private_key, session.aws)
+    return outputs
 
 
 def _stores(session: Session) -> Stores:
@@ -92,6 +100,16 @@ def _source(session: Session, stores: Stores) -> Source | None:
         return stores.source()
     except NotOfferedError as error:
         raise session.refusal(error) from error
+
+
+def _check_serves(source: Source) -> None:
+    """See that data can be read from where they are, before anything is made for them."""
+    resource, live = source
+    if isinstance(resource, Served) and live.status not in resource.states.serving:
+        raise UsageError(
+            f"{resource} ({live.id}) has the data, and is {live.status}: none can be moved from there.",
+            next_step="Have it run, in the AWS console for one, and run move again; nothing was changed.",
+        )
 
 
 def _wanted(stores: Stores) -> Live:
@@ -126,7 +144,8 @@ def _settle(session: Session, source: Source, target: Resource) -> None:
     """Note which store has the data now: first on the old one, so that at no moment both seem to."""
     resource, old = source
     new = target.found(session.aws)
-    resource.retag(session.aws, old, {MOVED_TO_TAG: new.id})
+    if old.tags.get(MOVED_TO_TAG) != new.id:
+        resource.retag(session.aws, old, {MOVED_TO_TAG: new.id})
     target.retag(session.aws, new, {MOVING_FROM_TAG: None})
 
 

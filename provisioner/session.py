@@ -103,9 +103,14 @@ class Session:
         place = f"{self.deployment.region}, account {self.account_id}"
         return f"{place}, at {self.aws.endpoint} instead of AWS" if self.aws.endpoint else place
 
-    def names(self) -> Stack:
-        """Compose the resources so that they can be found; not for comparing or making them."""
-        return self._build((), "")
+    def names(self, *, moving_from: str = "") -> Stack:
+        """Compose the resources so that they can be found; not for comparing or making them.
+
+        Args:
+            moving_from: id of the store whose data are being moved into the wanted one; empty: of none.
+
+        """
+        return self._build((), "", moving_from)
 
     def wanted(self, key: SshKey | None, *, moving_from: str = "") -> Stack:
         """Compose the resources as deployment.yml wants them.

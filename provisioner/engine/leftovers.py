@@ -10,7 +10,7 @@ from provisioner.aws import Aws
 from provisioner.engine import tagged
 from provisioner.engine.graph import Graph
 from provisioner.engine.tagged import Tagged
-from provisioner.errors import UsageError
+from provisioner.errors import FlowsteadError, UsageError
 from provisioner.resources.base import DEPLOYMENT_TAG, RESOURCE_TAG, Live, Resource, Teardown
 from provisioner.resources.ec2.kind import Ec2Resource
 from provisioner.resources.kinds import BY_LISTING
@@ -45,6 +45,33 @@ class Leftovers:
             for resource, live in self.staying.items()
             if resource.keeps_data(live)
         ]
+
+    def obstacles(self, going: Iterable[Live]) -> list[FlowsteadError]:
+        """Find what stays and cannot be without what a destroy removes.
+
+        Args:
+            going: what it removes.
+
+        """
+        gone = {id_ for live in going for id_ in (live.id, live.arn) if id_}
+        return [
+            UsageError(
+                f"{resource} ({live.id}) holds data, is no longer wanted, and cannot be without what destroy "
+                "removes; nothing was removed.",
+                next_step="To remove it too, with a last snapshot: "
+                f"python provision.py destroy --remove {live.id}",
+            )
+            for resource, live in self.staying.items()
+            if resource.keeps_data(live) and gone & self._ground(resource, live)
+        ]
+
+    def _ground(self, resource: Resource, live: Live) -> set[str]:
+        """Name what one cannot be without, and what that cannot be without."""
+        ids = set(resource.stands_on(live))
+        for part, of_it in self.staying.items():
+            if of_it.id in ids:
+                ids.update(part.stands_on(of_it))
+        return ids
 
 
 def find(

@@ -108,7 +108,6 @@ def make(graph: Graph, aws: Aws, remove: Collection[str] = (), *, moving: bool =
     ]
     left = leftovers.find(graph, aws, listed, state.lives(), remove)
     if moving:
-        notices += left.notices
         return Plan(graph, tuple(changes), state, tuple(notices), left.unknown)
     stores(graph, state, left).check()
     if left.going or any(change.action != "none" for change in changes):
@@ -170,7 +169,8 @@ def destroy(graph: Graph, aws: Aws, teardown: Teardown | None = None, remove: Co
     spared = [(resource, live) for resource, live in found if resource.is_spared(live, teardown)]
     going = {resource: live for resource, live in found if (resource, live) not in spared} | left.going
     changes = tuple(Change(resource, "delete", live) for resource, live in going.items())
-    _check_way(changes, frozenset(tagged.known_ids(state.lives() | left.going)), aws)
+    own = frozenset(tagged.known_ids(state.lives() | left.going | left.staying))
+    _check_way(changes, own, aws, left.obstacles(going.values()))
     kept = [*_remains(found, teardown), *_remains(left.going.items(), replace(teardown, keep_data=False))]
     kept += [*left.notices, *(f"{one.kind} {one.id}, a copy of the data" for one in left.backups)]
     return Plan(graph, changes, state, unknown=left.unknown, kept=tuple(kept), teardown=teardown)
@@ -206,8 +206,10 @@ def left_by(done: Plan, aws: Aws) -> Plan:
     return replace(done, unknown=(*found.unknown, *still))
 
 
-def _check_way(changes: Iterable[Change], own: Collection[str], aws: Aws) -> None:
-    """See that nothing stops a destroy half-way."""
+def _check_way(
+    changes: Iterable[Change], own: Collection[str], aws: Aws, obstacles: Iterable[FlowsteadError]
+) -> None:
+    """See that nothing stops a destroy half-way, these obstacles neither."""
     with ThreadPoolExecutor(_THREADS) as pool:
         futures = [
             pool.submit(lambda one, live: list(one.obstacles(aws, live, own)), change.resource, live)
@@ -215,9 +217,8 @@ def _check_way(changes: Iterable[Change], own: Collection[str], aws: Aws) -> Non
             if change.live
             for live in (change.live, *change.live.twins)
         ]
-    obstacles = [obstacle for future in futures for obstacle in future.result()]
-    if obstacles:
-        raise combine(_distinct(obstacles))
+    if found := [*obstacles, *(obstacle for future in futures for obstacle in future.result())]:
+        raise combine(_distinct(found))
 
 
 def _find(resources: Iterable[Resource], deployment: str, aws: Aws) -> tuple[State, list[Tagged]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from provisioner.engine.graph import Graph
@@ -23,16 +23,23 @@ class Stores:
     Args:
         wanted: the one that deployment.yml asks for, as found; None: it is not there.
         others: those that it does not ask for.
+        going: ids of those of them that the user has given up by name.
 
     """
 
     wanted: Live | None
     others: Mapping[Resource, Live]
+    going: Collection[str] = ()
 
     @property
     def is_receiving(self) -> bool:
         """The wanted one was made for the data of another, and does not have them yet."""
-        return bool(self.wanted and MOVING_FROM_TAG in self.wanted.tags)
+        return bool(self.wanted and self._receives(self.wanted))
+
+    def _receives(self, live: Live) -> bool:
+        """Tell whether one was made for the data of another that is there."""
+        source = live.tags.get(MOVING_FROM_TAG)
+        return any(one.id == source for one in (self.wanted, *self.others.values()) if one)
 
     @property
     def sources(self) -> list[tuple[Resource, Live]]:
@@ -41,7 +48,7 @@ class Stores:
         return [
             (resource, live)
             for resource, live in self.others.items()
-            if MOVING_FROM_TAG not in live.tags and live.tags.get(MOVED_TO_TAG, here) == here
+            if not self._receives(live) and live.tags.get(MOVED_TO_TAG, here) == here
         ]
 
     def check(self) -> None:
@@ -59,10 +66,10 @@ class Stores:
             )
             raise NotOfferedError([(_KEY, text)])
         for resource, live in self.sources:
-            if self.wanted is None:
+            if self.wanted is None and live.id not in self.going:
                 text = f"the data are in {resource} ({live.id}). To move them: {MOVE}. Otherwise set it back"
                 raise NotOfferedError([(_KEY, text)])
-            if self.is_receiving:
+            if self.wanted and self.is_receiving:
                 text = (
                     f"a move of the data from {resource} ({live.id}) to {self.wanted.id} has begun. "
                     f"To go on: {MOVE}. To give it up, set database.engine back"
@@ -104,5 +111,6 @@ def stores(graph: Graph, state: State, left: Leftovers) -> Stores:
 
     """
     wanted = [live for resource in graph if resource.keeps_runs and (live := state.get(resource))]
-    others = {resource: live for resource, live in left.staying.items() if resource.keeps_runs}
-    return Stores(wanted[0] if wanted else None, others)
+    others = {one: live for one, live in (left.staying | left.going).items() if one.keeps_runs}
+    going = {live.id for live in left.going.values()}
+    return Stores(wanted[0] if wanted else None, others, going)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
+from provisioner.resources.move_tags import MOVING_FROM_TAG
 from provisioner.resources.setting import Set, Setting
 from provisioner.resources.state import State
 
@@ -190,7 +191,7 @@ class Resource(ABC):
         return tuple(setting for setting in every if setting.differs)
 
     def tag_settings(self, has: Mapping[str, str], retag: Set, of: str = "") -> Iterable[Setting]:
-        """Declare the tags, and none that was the user's and is no longer; those of others are left alone.
+        """Declare the tags, and none that was wanted and is no longer; those of others are left alone.
 
         Args:
             has: the tags that are there.
@@ -200,7 +201,7 @@ class Resource(ABC):
         """
         marks = has.get(OWN_TAGS_TAG, "")
         own = {marks[start : start + _MARK] for start in range(0, len(marks), _MARK)}
-        former = {key for key in has if _mark(key) in own or key == OWN_TAGS_TAG}
+        former = {key for key in has if _mark(key) in own or key in {OWN_TAGS_TAG, MOVING_FROM_TAG}}
         for key in sorted({*self.tags} | former):
             wanted = self.tags.get(key)
             yield Setting(f"tag {key}{of}", has.get(key), wanted, retag, {key: wanted})

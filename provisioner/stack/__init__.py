@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.engine.graph import Graph
-from provisioner.resources.base import resources_in
+from provisioner.resources.base import Resource, resources_in
 from provisioner.resources.ec2.elastic_ip import ElasticIp
 from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.ecr.repository import Repository
@@ -51,6 +51,11 @@ class Stack:
     secrets: Secrets
     images: Repository | None
     projects: tuple[Project, ...]
+
+    @property
+    def store(self) -> Resource:
+        """What keeps runs, models and users."""
+        return next(one for one in self.graph if one.keeps_runs)
 
 
 def build(context: Context) -> Stack:

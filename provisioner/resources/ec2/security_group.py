@@ -118,6 +118,10 @@ class SecurityGroup(Ec2Resource):
         for permission in sorted(has - wanted, key=str):
             yield Setting(f"rule {permission}", "there", "none", partial(self._change, "revoke", permission))
 
+    def stands_on(self, live: Live) -> Collection[str]:
+        """Name its network."""
+        return (live.facts["VpcId"],)
+
     def _wanted(self, state: State) -> set[_Permission]:
         rules: list[tuple[Direction, Rule]] = [("in", rule) for rule in self.inbound]
         rules += [("out", rule) for rule in self.outbound]

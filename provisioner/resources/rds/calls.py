@@ -24,6 +24,11 @@ class States:
         return self.settled | self.usable | self.hopeless
 
     @property
+    def serving(self) -> frozenset[str]:
+        """States in which it serves."""
+        return (self.settled | self.usable) - {"stopped"}
+
+    @property
     def lasting(self) -> frozenset[str]:
         """States that last."""
         return self.settled | self.hopeless | (self.usable & {"stopped"})

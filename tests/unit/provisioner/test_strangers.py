@@ -106,7 +106,8 @@ def database_elsewhere(account: Account) -> str:
 def restored_database(account: Account) -> str:
     """Restore a snapshot beside the database: it has the tags of what it was made of."""
     tags = [{"Key": key, "Value": value} for key, value in account.live("database").tags.items()]
-    return _database(account, "copy", DBSubnetGroupName=account.live("database_subnets").id, Tags=tags)
+    _database(account, "copy", DBSubnetGroupName=account.live("database_subnets").id, Tags=tags)
+    return "destroy --remove copy"
 
 
 def profile(account: Account) -> str:

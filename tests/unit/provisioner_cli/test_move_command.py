@@ -8,6 +8,7 @@ import yaml
 
 from provisioner import playbook
 from provisioner.resources.rds.db_cluster import DbCluster
+from tests.unit.provisioner.moto_account import Account
 from tests.unit.provisioner_cli.conftest import Machine, Result
 
 AURORA = "database: {engine: aurora-postgresql, deletion_protection: false}\n"
@@ -37,6 +38,12 @@ class Play:
         assert words[:2] == ["-i", str(self.machine.inventory)]
         self.seen.append(written(self.machine))
         return self.status
+
+
+@pytest.fixture(autouse=True)
+def known(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each run open AWS by the account, which counts its calls."""
+    monkeypatch.setattr("provisioner.aws.Aws", lambda *_, **__: account.open())
 
 
 @pytest.fixture
