@@ -16,8 +16,6 @@ import sys
 from pathlib import Path
 
 PROGRAMS = Path("/usr/local/lib/flowstead")
-# What has models served; it knows whether there are any of the server's.
-MODELS = PROGRAMS / "models/models.py"
 SECRETS = ("env", "aws", "pgpass", "pgpass-owner")
 PARTS = ("@.service", "-rehearsal@.service", "-recover.service", "-backup.service", "-backup.timer")
 
@@ -64,8 +62,10 @@ def files(name: str) -> list[Path]:
 
 def retire(name: str) -> None:
     """Stop the server, and remove what is its own."""
-    if MODELS.exists():
-        subprocess.run(["/usr/bin/python3", "-B", str(MODELS), "remove", name], check=True)
+    models = PROGRAMS / "models/models.py"
+    if models.exists():
+        # It knows whether there are any of the server's.
+        subprocess.run(["/usr/bin/python3", "-B", str(models), "remove", name], check=True)
     systemctl("disable", "--now", *enabled(name))
     # By whole names: another server's may begin as this one's.
     oneshot = [f"{name}-{one}.service" for one in ("recover", "backup", "garbage")]
