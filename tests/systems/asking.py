@@ -1,4 +1,4 @@
-"""A registered model that is served, asked as its users do: with a login and curl's means, and all the while."""
+"""A registered model that is served, asked as its users do: with a login, once or all the while."""
 
 from __future__ import annotations
 

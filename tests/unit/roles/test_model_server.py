@@ -79,7 +79,7 @@ def test_it_may_be_killed_anywhere_and_the_alias_moved_back_meanwhile(
     ("part", "said"),
     [
         ("fetch", "its files cannot be downloaded: so it is"),
-        ("venv", "there is no Python 3.13 on this host"),
+        ("venv", "its environment cannot be made: so it is"),
         ("install", "the packages that it was logged with cannot be installed: so it is"),
         ("load", "it cannot be loaded with 512 MiB of memory: so it is"),
         ("start", "ends by itself instead of answering"),
@@ -99,6 +99,13 @@ def test_what_cannot_be_served_leaves_the_old_version_serving(host: FakeHost, pa
     assert host.served(KEY) == "1"
     assert len(host.active) == 1
     assert said in status(host.settings(IRIS))[0]
+
+
+def test_a_python_that_is_not_there_is_named_with_what_to_do(host: FakeHost) -> None:
+    host.broken["venv", "1"] = "error: No interpreter found for Python 3.13 in search path"
+    (problem,) = follow(host, IRIS).problems
+    assert "it was logged with Python 3.13, and there is no Python 3.13 on this host" in problem
+    assert "in the model's entry to build it on that. No version of it serves." in problem
 
 
 def test_what_failed_is_tried_again_later_or_when_told_to(host: FakeHost) -> None:

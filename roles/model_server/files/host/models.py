@@ -79,6 +79,9 @@ def now(server: str) -> int:
     if not answer:
         print(f"{done.stderr.strip()} Look at: journalctl -u {unit}", file=sys.stderr)
         return 1
+    if answer["problems"]:
+        print("\n".join(answer["problems"]), file=sys.stderr)
+        return 1
     print(json.dumps(answer))
     return 0
 

@@ -175,14 +175,7 @@ def make_environment(confined: Confined, model: Model, plan: dict[str, Any]) -> 
         shutil.chown(path, user, user)
     write(requirements, "\n".join(plan["requirements"]) + "\n")
     requirements.chmod(0o644)
-    minor, here = model.python or plan["python"], ".".join(platform.python_version_tuple()[:2])
-    confined.run(
-        *(uv, "venv", "--quiet", "--allow-existing", "--python", minor, environment),
-        what=f"it was logged with Python {plan['python']}, and there is no Python {minor} on this host, "
-        f"which has {here} (install it, or name one that is there in the model's entry, as python)",
-        memory_mib=INSTALL_MIB,
-        lines=1,
-    )
+    make_venv(confined, model.python or plan["python"], plan["python"])
     confined.run(
         *(uv, "pip", "install", "--quiet", "--python", python, "--requirements", requirements),
         what="the packages that it was logged with cannot be installed",
@@ -191,3 +184,29 @@ def make_environment(confined: Confined, model: Model, plan: dict[str, Any]) -> 
     )
     what = f"it cannot be loaded with {model.memory_mib} MiB of memory"
     confined.run(*(python, "-c", LOAD, folder / "model"), what=what, memory_mib=model.memory_mib)
+
+
+def make_venv(confined: Confined, minor: str, logged: str) -> None:
+    """Make an empty environment on a Python that the host has.
+
+    Args:
+        confined: where it is made.
+        minor: the minor version of Python.
+        logged: that of the Python that the model was logged with.
+
+    Raises:
+        ModelError: there is no such Python, or no environment can be made.
+    """
+    argv = (confined.settings.uv, "venv", "--quiet", "--allow-existing", "--python", minor)
+    what = "its environment cannot be made"
+    try:
+        confined.run(*argv, confined.folder / "env", what=what, memory_mib=INSTALL_MIB, lines=12)
+    except ModelError as error:
+        # What uv says of it (crates/uv-python/src/discovery.rs).
+        if "No interpreter found" not in str(error):
+            raise
+        here = ".".join(platform.python_version_tuple()[:2])
+        raise ModelError(
+            f"it was logged with Python {logged}, and there is no Python {minor} on this host, which has "
+            f'{here}: install it, or say python: "{here}" in the model\'s entry to build it on that'
+        ) from error
