@@ -35,7 +35,8 @@ with mlflow.start_run():
     for name, body in (
         ("two", "def predict(self, context, model_input, params=None):\\n        import answering\\n"
                 "        return [answering.ANSWER] * len(model_input)"),
-        ("broken", "def load_context(self, context):\\n        raise RuntimeError('the weights are not there')\\n"
+        ("broken", "def load_context(self, context):\\n"
+                "        raise RuntimeError('the weights are not there')\\n"
                 "    def predict(self, context, model_input, params=None):\\n        return []"),
     ):
         pathlib.Path(f"{{name}}.py").write_text(
@@ -43,8 +44,8 @@ with mlflow.start_run():
             + "\\nmlflow.models.set_model(Model())\\n"
         )
         mlflow.pyfunc.log_model(
-            name=name, python_model=f"{{name}}.py", code_paths=["answering.py"], registered_model_name="{MODEL}",
-            pip_requirements=["mlflow==" + mlflow.__version__],
+            name=name, python_model=f"{{name}}.py", code_paths=["answering.py"],
+            registered_model_name="{MODEL}", pip_requirements=["mlflow==" + mlflow.__version__],
         )
 mlflow.MlflowClient().set_registered_model_alias("{MODEL}", "champion", 1)
 """
@@ -113,11 +114,15 @@ def test_a_model_answers_those_who_may_read_it(
 def test_its_process_has_no_secret_and_sees_nothing_else(deployment: Deployment) -> None:
     said = deployment.host(
         f"pid=$(systemctl show --value --property=MainPID 'mlflow-model@default.{MODEL}.1.*'); "
-        "tr '\\0' '\\n' < /proc/$pid/environ; stat --format %U /proc/$pid; "
+        "tr '\\0' '\\n' < /proc/$pid/environ; stat --format 'user %u' /proc/$pid; "
         "nsenter --mount --target $pid ls /var/lib/mlflow-models /var/lib/mlflow-models/default.*"
     )
     assert "__pyfunc_model_path__" in said
-    assert not re.search("PASSWORD|SECRET|^root$", said, re.MULTILINE)
+    assert not re.search("PASSWORD|SECRET", said)
+    # A user that systemd makes up (systemd.exec(5), DynamicUser=).
+    found = re.search(r"^user (\d+)$", said, re.MULTILINE)
+    assert found
+    assert 61184 <= int(found[1]) <= 65519
 
 
 def test_the_alias_moves_five_times_and_no_request_fails(
@@ -176,7 +181,7 @@ def test_taken_off_the_list_nothing_is_left(
     assert predicted(client_environment, MODEL)[0] == 404
     left = deployment.host(
         "systemctl list-units --all --plain --no-legend 'mlflow-model@*' 'flowstead-models@*'; "
-        "ls /etc/systemd/system /etc/systemd/system/*.wants /etc/nginx/mlflow-models /var/lib | grep -i model; "
+        "ls /etc/systemd/system /etc/systemd/system/*.wants /etc/nginx/mlflow-models /var/lib | grep model; "
         "ss --listening --tcp --numeric --no-header | grep -E ':5[23][0-9][0-9] '",
         check=False,
     )

@@ -37,6 +37,8 @@ def own(settings: Settings, place: Place, model: Model, version: str, port: int)
     lines = [
         "# Written by flowstead-models.",
         "[Service]",
+        # One that systemd makes up for this process alone: by the unit's name it would be one for all.
+        f"User=model-{port}",
         f"BindReadOnlyPaths={folder}",
         f"WorkingDirectory={folder}/model",
         f"Environment=HOME={folder}/env",
