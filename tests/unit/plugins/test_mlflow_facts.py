@@ -115,6 +115,7 @@ def test_what_models_take_no_server_has(found: Any, tmp_path: Path) -> None:
         "there": [],
         "has_pg_dump": True,
         "has_models": True,
+        "store": None,
     }
     alone, beside = (found.facts(given(tmp_path, workers=0, models_mib=mib), said) for mib in (0, 1024))
     assert (alone["workers"], alone["has_room_for_two"]) == (2, True)
