@@ -65,8 +65,7 @@ class SwitchStore(Step):
         self.host.stores.use_new()
 
     def undo(self) -> None:
-        """Put the old ones back; what runs with the new ones must not go on."""
-        self.host.stop(self.new["version"])
+        """Put the old ones back; what a boot started with new ones is stopped by `switch the data`."""
         self.host.stores.use_old()
 
 
