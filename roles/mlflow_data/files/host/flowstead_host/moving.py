@@ -21,8 +21,8 @@ STORES = ("tracking", "login")
 # The words that `data` is asked about either store with.
 SOURCE = ("--store", str(stores.OLD_STORE))
 TARGET = ("--store", str(stores.NEW_STORE))
-# How long all but the copying takes. Measured on two cores: a stop, a switch, a start of two workers and a client's
-# use of them took 9 s, and 29 s where other programs had the host busy.
+# How long all but the copying takes. Measured on two cores: to stop two workers, switch, start them again and
+# use them as a client took 12 s, and 29 s where other programs kept the host busy.
 START_S = 30
 
 
