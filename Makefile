@@ -78,6 +78,8 @@ types:
 	@mypy --no-error-summary $(filter-out %_databases.py,$(wildcard plugins/action/*.py))
 	@mypy --no-error-summary roles/mlflow_release/files/app/flowstead_server
 	@mypy --no-error-summary roles/mlflow_data/files/host
+	@mypy --no-error-summary roles/mlflow_release/files/bill_of_materials.py roles/mlflow_server/files/container.py
+	@mypy --no-error-summary roles/model_server/files/host
 	@MYPYPATH=tests/end_to_end mypy --no-error-summary scripts/*.py
 
 # The local AWS changes moto inside its process: its tests run in one of their own.

@@ -1,7 +1,7 @@
 """Day-2 commands: fab status, logs, tunnel, password, backups, gc, user.add, promote and others (fab --list).
 
 They learn everything from the inventory that provision.py wrote, and accept the pinned host key only. Those
-about versions of models need nothing but what an MLflow client is given.
+about versions of models need nothing but what an MLflow client is given, and laptop needs none of both.
 """
 
 import json
@@ -14,6 +14,8 @@ from invoke import Collection
 
 from day_two import tracking
 from day_two.api import ask
+from day_two.imports import import_data
+from day_two.laptop import laptop
 from day_two.promotions import demote, promote, promotions
 from day_two.sentences import sentences
 from day_two.users import users
@@ -52,6 +54,11 @@ count(*) FILTER (WHERE usename = current_user) - 1, $most,
 count(*) - 1, current_setting('max_connections'))
 FROM pg_stat_activity WHERE backend_type = 'client backend'"
 """
+# A line for each model that the host serves.
+MODELS = """
+program=/usr/local/lib/flowstead/models/models.py
+test ! -e $program || exec /usr/bin/python3 -B $program status
+"""
 # Collects garbage on the host, in a unit of its own: it goes on when the connection breaks.
 COLLECT = (
     *("sudo", "systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
@@ -73,6 +80,7 @@ def status(_context: Any, inventory: str = "inventory") -> None:
             for title, command in (
                 ("units", f"{list_units} --all 'mlflow@*' 'mlflow-*@*' nginx.service 'flowstead-*'"),
                 ("failed", f"{list_units} --failed"),
+                ("models", f"sudo sh -c {shlex.quote(MODELS)}"),
                 ("disk", "df -h --output=used,avail,pcent,target /"),
                 ("memory", "free -m"),
                 *(
@@ -209,5 +217,16 @@ def collect_garbage(
 
 
 namespace = Collection(
-    status, logs, tunnel, password, backups, collect_garbage, promote, demote, promotions, users
+    status,
+    logs,
+    tunnel,
+    password,
+    backups,
+    collect_garbage,
+    import_data,
+    laptop,
+    promote,
+    demote,
+    promotions,
+    users,
 )

@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
-_MODULES = {"bake": "image_commands", "images": "image_commands", "move": "move_command"}
+_MODULES = {**dict.fromkeys(("bake", "image", "images"), "image_commands"), "move": "move_command"}
 """Where commands are that are not in `commands`; imported when they are run: `--help` needs none of it."""
 
 ConfigOption = Annotated[
@@ -96,7 +96,10 @@ def destroy(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the deployment's name.")] = False,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Delete the artifact bucket and everything in it, too.")
+        bool,
+        typer.Option(
+            "--delete-data", help="Delete the artifact bucket and the image repository with all in them, too."
+        ),
     ] = False,
     remove: RemoveOption = None,
     config: ConfigOption = None,
@@ -149,6 +152,22 @@ def move(
 
 
 @app.command()
+def image(
+    context: typer.Context,
+    *,
+    no_push: Annotated[
+        bool, typer.Option("--no-push", help="Build it on this machine only; AWS is not asked.")
+    ] = False,
+    config: ConfigOption = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Build MLflow's container image with podman or docker, and push it to the repository of images."""
+    _run(_merged(context, config, inventory, as_json=as_json, debug=debug), "image", push=not no_push)
+
+
+@app.command()
 def images(
     context: typer.Context,
     *,
@@ -164,7 +183,7 @@ def images(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the images that were baked in this account and region, and remove old ones."""
+    """List the hosts' images that were baked in this account and region, and remove old ones."""
     options = _merged(context, config, inventory, as_json=as_json, debug=debug)
     _run(options, "images", keep=keep, confirmed=yes)
 

@@ -1,11 +1,11 @@
-"""What the commands of provision.py about images of one's own do."""
+"""What the commands of provision.py about images of one's own do: of hosts, and of a container."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from provisioner import bake as baking
-from provisioner import code, confirmation, meeting, playbook
+from provisioner import code, confirmation, container_image, container_tool, meeting, playbook
 from provisioner import images as own
 from provisioner.config import BAKED
 from provisioner.resources.ec2.instance_facts import architecture
@@ -40,6 +40,19 @@ def bake(session: Session, *, extra_vars: tuple[str, ...], unless_current: bool 
             "",
             f"To start new hosts from it, write in {session.options.config}: server.image: {wanted}",
         ]
+    session.print(result.as_data(), lines)
+
+
+def image(session: Session, *, push: bool) -> None:
+    """Build MLflow's container image, and push it."""
+    hands = container_image.Hands(playbook.Runner(playbook.find()).run, container_tool.find())
+    result = container_image.make(session, hands, push=push)
+    what = f"{result.image}, {result.size_mib} MiB"
+    if result.digest:
+        verb = "Nothing to do, it is there already" if result.was_there else "Pushed"
+    else:
+        verb = "Nothing to do, it is on this machine already" if result.was_there else "Built"
+    lines = [f"{verb}: {what}. [{result.seconds:.0f} s]"]
     session.print(result.as_data(), lines)
 
 

@@ -149,6 +149,7 @@ class Outputs:
         host_secret_arns: the secrets that the server reads.
         server: what runs MLflow.
         bucket: where files are kept.
+        image_repository: the repository of container images, as container tools name it; empty: none.
         database: where runs, models and users are kept.
         moving_to: where they are being moved; None: nowhere.
         projects: the servers of MLflow; the default one comes first.
@@ -167,6 +168,7 @@ class Outputs:
     host_secret_arns: tuple[str, ...]
     server: ServerOutputs
     bucket: str
+    image_repository: str
     database: DatabaseOutputs | VolumeOutputs
     moving_to: DatabaseOutputs | VolumeOutputs | None
     projects: tuple[ProjectOutputs, ...]

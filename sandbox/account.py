@@ -73,6 +73,11 @@ def sessions() -> list[Any]:
     return [session for backend in backends for session in backend.assumed_roles]
 
 
+def ecr(region: str) -> Any:
+    """Return the container registry's backend of a region."""
+    return _backends("ecr")[ACCOUNT_ID][region]
+
+
 def s3() -> Any:
     """Return S3's backend."""
     return _backends("s3")[ACCOUNT_ID][PARTITION]

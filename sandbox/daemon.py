@@ -80,6 +80,7 @@ class Daemon:
     def _serve(self, site: Site) -> None:
         # moto reads its environment when it is imported, so nothing that imports it may come earlier.
         from sandbox.control_plane import assemble  # noqa: PLC0415
+        from sandbox.mapping.infrastructure import REGISTRY_PORT  # noqa: PLC0415
 
         files = self._files
         authority = Authority(files.authority)
@@ -93,6 +94,7 @@ class Daemon:
         listeners = [
             Listener(_listen(gateway, API_PORT), front, tls),
             Listener(_listen(gateway, ADDRESS_PORT), checkip.answer, tls),
+            Listener(_listen(gateway, REGISTRY_PORT), infrastructure.registry.answer, tls),
         ]
         for listener in listeners:
             listener.start()

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from provisioner.config import bucket_rules, network_rules, project_rules, rules
+from provisioner.config import bucket_rules, image_rules, network_rules, project_rules, rules
 from provisioner.config.database import Database, Postgresql, Sqlite
 from provisioner.config.file import ConfigurationError, Mistake, Source
 from provisioner.config.section import Section, Text
@@ -147,6 +147,22 @@ class Backups(Section):
     keep_days: Annotated[StrictInt, Field(ge=1, le=3650)] = 35
 
 
+class Images(Section):
+    """Container images of MLflow's server, for those who run it elsewhere than on the host.
+
+    Args:
+        repository: the ECR repository that keeps them: its name, `auto` for one named after the deployment,
+            or `none`.
+        keep: how many images it keeps; older ones expire.
+        base: the image with Python that ours builds on.
+
+    """
+
+    repository: Annotated[Text, AfterValidator(image_rules.repository)] = "none"
+    keep: Annotated[StrictInt, Field(ge=1, le=1000)] = 10
+    base: Annotated[Text, AfterValidator(image_rules.base)] = "python:3.13-slim-bookworm"
+
+
 class Project(Section):
     """A server of MLflow for some of the people, kept apart from the others' on the same host.
 
@@ -176,6 +192,7 @@ class Deployment(Section):
         database: the database.
         artifacts: the bucket.
         backups: the databases' backups in it.
+        images: container images of MLflow's server.
         projects: who share the server, each with users, runs and artifacts of their own.
         tags: further tags for everything that is made.
 
@@ -190,6 +207,7 @@ class Deployment(Section):
     database: Database = Postgresql()
     artifacts: Artifacts = Artifacts()
     backups: Backups = Backups()
+    images: Images = Images()
     projects: tuple[Project, ...] = (Project(name=project_rules.DEFAULT),)
     tags: dict[Text, Text] = Field(default_factory=dict)
     _source: Source = PrivateAttr(default_factory=lambda: Source(Path("deployment.yml")))

@@ -43,7 +43,7 @@ class Leftovers:
             f"{resource} ({live.id}) is no longer wanted, and stays: it holds data. "
             f"To remove it too: provision.py --remove {live.id}"
             for resource, live in self.staying.items()
-            if resource.holds_data
+            if resource.keeps_data(live)
         ]
 
 
@@ -72,7 +72,7 @@ def find(
     with ThreadPoolExecutor(_THREADS) as pool:
         judged = list(pool.map(lambda one: _judge(one, graph, aws), others))
     found = {one.resource: one.live for one in judged if one.resource and one.live}
-    data = {resource: live for resource, live in found.items() if resource.holds_data}
+    data = {resource: live for resource, live in found.items() if resource.keeps_data(live)}
     if wrong := sorted(set(remove) - {live.id for live in data.values()}):
         left = ", ".join(live.id for live in data.values()) or "nothing"
         raise UsageError(

@@ -100,7 +100,7 @@ class Resource(ABC):
     listed_as: ClassVar[str] = ""
     """Service and kind in AWS's lists of what carries a tag ("ec2/subnet")."""
     holds_data: ClassVar[bool] = False
-    """True: one that is no longer wanted goes only if the user names it."""
+    """True: it holds data; one that is no longer wanted goes only if the user names it."""
     keeps_runs: ClassVar[bool] = False
     """True: it keeps runs, models and users; a deployment has one such."""
     looked_up: ClassVar[bool] = False
@@ -267,6 +267,10 @@ class Resource(ABC):
     def belongs_to(self, live: Live) -> str:
         """Give the id of what it stays with when nothing wants it any more; empty: of nothing."""
         return ""
+
+    def keeps_data(self, live: Live) -> bool:
+        """Tell whether one that is no longer wanted goes only if the user names it."""
+        return self.holds_data
 
     def obstacles(self, aws: Aws, live: Live, own: Collection[str]) -> Iterable[FlowsteadError]:
         """Find what would stop its deletion, with reading calls only.

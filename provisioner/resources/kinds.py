@@ -16,6 +16,7 @@ from provisioner.resources.ec2.security_group import SecurityGroup
 from provisioner.resources.ec2.subnet import Subnet
 from provisioner.resources.ec2.volume import Volume
 from provisioner.resources.ec2.vpc import Vpc
+from provisioner.resources.ecr.repository import Repository
 from provisioner.resources.iam.instance_profile import InstanceProfile
 from provisioner.resources.iam.role import Role
 from provisioner.resources.rds.db_cluster import DbCluster
@@ -42,6 +43,7 @@ KINDS: tuple[type[Resource], ...] = (
     Role,
     S3Endpoint,
     Bucket,
+    Repository,
     Secret,
     SecurityGroup,
     RouteTable,

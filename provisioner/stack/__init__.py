@@ -8,11 +8,13 @@ from provisioner.engine.graph import Graph
 from provisioner.resources.base import resources_in
 from provisioner.resources.ec2.elastic_ip import ElasticIp
 from provisioner.resources.ec2.volume import Volume
+from provisioner.resources.ecr.repository import Repository
 from provisioner.resources.rds.database import Database
 from provisioner.stack.bake_host import BakeHost, build_bake_host
 from provisioner.stack.context import Context
 from provisioner.stack.database import make_database
 from provisioner.stack.entrance import make_entrance
+from provisioner.stack.images import make_repository
 from provisioner.stack.network import make_network
 from provisioner.stack.projects import Project, list_projects
 from provisioner.stack.secrets import Secrets, make_secrets
@@ -35,6 +37,7 @@ class Stack:
         volume: the volume with the data; None: they are in the database service.
         storage: the artifacts' bucket.
         secrets: passwords and keys.
+        images: the repository of container images; None: there is none.
         projects: what each project has of them; the default one comes first.
 
     """
@@ -46,6 +49,7 @@ class Stack:
     volume: Volume | None
     storage: Storage
     secrets: Secrets
+    images: Repository | None
     projects: tuple[Project, ...]
 
 
@@ -65,8 +69,11 @@ def build(context: Context) -> Stack:
     servers = make_servers(context, network, storage, secrets, volume)
     store = make_database(context, network, servers, storage)
     entrance = make_entrance(network, servers)
+    images = make_repository(context)
 
-    everything = resources_in((entrance, storage, network, store, snapshots, secrets, servers))
+    everything = resources_in((entrance, storage, network, store, snapshots, secrets, servers, images))
     database = store.database if store else None
     projects = list_projects(context, servers, secrets)
-    return Stack(Graph(tuple(everything)), servers, entrance, database, volume, storage, secrets, projects)
+    return Stack(
+        Graph(tuple(everything)), servers, entrance, database, volume, storage, secrets, images, projects
+    )

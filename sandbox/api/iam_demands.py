@@ -180,6 +180,21 @@ def _dlm(call: Call) -> list[Demand]:
     return [(f"dlm:{call.action}", "*"), *([("iam:PassRole", str(role))] if role else [])]
 
 
+def repository_arn(region: str, name: str) -> str:
+    """Write a container repository's ARN."""
+    return f"arn:{account.PARTITION}:ecr:{region}:{account.ACCOUNT_ID}:repository/{name}"
+
+
+def _ecr(call: Call) -> list[Demand]:
+    action, params = f"ecr:{call.action}", call.params
+    if "resourceArn" in params:
+        return [(action, str(params["resourceArn"]))]
+    names = params.get("repositoryNames") or (
+        [params["repositoryName"]] if "repositoryName" in params else []
+    )
+    return [(action, repository_arn(call.region, str(name))) for name in names] or [(action, "*")]
+
+
 def _ec2(call: Call) -> list[Demand]:
     action, params = f"ec2:{call.action}", call.params
     prefix = f"arn:{account.PARTITION}:ec2:{call.region}:{account.ACCOUNT_ID}"
@@ -251,6 +266,7 @@ _READERS: dict[str, Callable[[Call], list[Demand]]] = {
     "sts": _sts,
     "rds": _rds,
     "dlm": _dlm,
+    "ecr": _ecr,
     "ec2": _ec2,
 }
 _IAM_PREFIX = {"resourcegroupstaggingapi": "tag", "elbv2": "elasticloadbalancing"}

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from moto.core.resource_tagging import TaggedResource
+from moto.core.resource_tagging import TaggedResource, iter_taggable_backends
 from moto.ec2.models.tags import TagBackend
 from moto.rds.models import RDSBackend
+from moto.resourcegroupstaggingapi import models as tagging
 
+from sandbox import account
 from sandbox.api.correction import Correction, substitute
 from sandbox.mapping.infrastructure import Infrastructure
 
@@ -41,6 +43,33 @@ def _patch(_: Infrastructure) -> None:
 
     substitute(TagBackend, "describe_tags", describe_tags)
     substitute(RDSBackend, "iter_tagged_resources", _with_groups(RDSBackend.iter_tagged_resources))
+    substitute(tagging, "iter_taggable_backends", _with_repositories(iter_taggable_backends))
+
+
+class _Repositories:
+    """A region's container repositories; moto leaves the whole service out."""
+
+    def __init__(self, region: str) -> None:
+        self._ecr = account.ecr(region)
+
+    def iter_tagged_resources(self) -> Iterator[TaggedResource]:
+        for one in self._ecr.repositories.values():
+            yield TaggedResource(
+                one.arn, self._ecr.tagger.get_tag_dict_for_resource(one.arn), "ecr:repository"
+            )
+
+    def owns_arn(self, _: str) -> bool:
+        """Say that tags are not set here."""
+        return False
+
+
+def _with_repositories(original: Callable[[str, str], Iterator[Any]]) -> Callable[[str, str], Iterator[Any]]:
+    def backends(account_id: str, region: str) -> Iterator[Any]:
+        yield from original(account_id, region)
+        if account_id == account.ACCOUNT_ID:
+            yield _Repositories(region)
+
+    return backends
 
 
 def _with_groups(

@@ -13,14 +13,18 @@ from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.images import Images
 from sandbox.mapping.lifecycle_policies import LifecyclePolicies
 from sandbox.mapping.networks import Networks
+from sandbox.mapping.registry import Registry
 from sandbox.mapping.topology import interfaces
 from sandbox.mapping.volumes import Volumes
 from sandbox.real.certificates import Authority
+from sandbox.real.registry import Registry as RealRegistry
 from sandbox.real.site import PUBLIC, Site
 from sandbox.tls import Certificates
 from sandbox.web import Application, HttpRequest
 
 log = logging.getLogger(__name__)
+
+REGISTRY_PORT = 4568
 
 
 class Infrastructure:
@@ -44,6 +48,7 @@ class Infrastructure:
         self.lifecycle_policies = LifecyclePolicies(self.volumes)
         self.databases = Databases(site, self.networks, authority)
         self.clusters = Clusters(site, self.networks, authority)
+        self.registry = Registry(RealRegistry(site), f"{site.gateway}:{REGISTRY_PORT}")
 
     def public_addresses(self) -> list[str]:
         """List the addresses that stand for public ones."""
@@ -85,4 +90,5 @@ class Infrastructure:
         self.clusters.close()
         self.databases.close()
         self.networks.close()
+        self.registry.real.close()
         self.images.prune()

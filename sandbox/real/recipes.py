@@ -1,4 +1,4 @@
-"""What each image is made of: the operating systems of the AMIs, and the database engines."""
+"""What each image is made of: systems of AMIs, database engines, and what container images need."""
 
 from __future__ import annotations
 
@@ -109,6 +109,18 @@ RECIPES: dict[str, Recipe] = {
             # A mirror may have last been given a list of sid's packages some days ago.
             options=('Acquire::Check-Valid-Until "false"',),
             is_early=False,
+        ),
+        # Stands for a public base of container images, where no public registry can be reached.
+        Recipe(
+            "python-3.13",
+            "trixie",
+            ("python3", "python3-venv", "ca-certificates"),
+            "python",
+            (),
+            is_early=False,
+        ),
+        Recipe(
+            "registry", "bookworm", ("docker-registry", "ca-certificates"), "registry", (), is_early=False
         ),
     )
 }

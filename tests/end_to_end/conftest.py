@@ -20,10 +20,13 @@ from pathlib import Path
 import pytest
 from deployed import Deployment, Sandbox, copy_project, run
 from networks import claimed
+from pushing import pushed
 from upgrading import Logging
 
 from sandbox.real.site import Site
 from sandbox.real.vpc import Vpc
+
+__all__ = ["pushed"]
 
 SANDBOX = "end-to-end"
 EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load")

@@ -96,7 +96,21 @@ def _s3(errors: Sequence[ValidationError]) -> Refusal:
     return Refusal("InvalidArgument", f"{_member(error)} {_sentence(error)}")
 
 
-_OWN: dict[str, Callable[[Sequence[ValidationError]], Refusal]] = {"ec2": _ec2, "rds": _rds, "s3": _s3}
+def _ecr(errors: Sequence[ValidationError]) -> Refusal:
+    """Source of the code: "Common errors" and InvalidParameterException, ECR API reference."""
+    names = (_lower(step) for step in errors[0].absolute_path if isinstance(step, str))
+    return Refusal(
+        "InvalidParameterException",
+        f"Invalid parameter at '{'.'.join(names)}' failed to satisfy constraint: '{_sentence(errors[0])}'",
+    )
+
+
+_OWN: dict[str, Callable[[Sequence[ValidationError]], Refusal]] = {
+    "ec2": _ec2,
+    "ecr": _ecr,
+    "rds": _rds,
+    "s3": _s3,
+}
 # Source of the codes: "Common errors" in each API reference; the tagging API names its own in GetResources.
 _CODES = {
     "iam": "ValidationError",

@@ -24,6 +24,7 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.key_pairs import KeyPairs
 from moto.rds.models import RDSBackend
 from moto.rds.responses import RDSResponse
+from moto.resourcegroupstaggingapi import models as tagging
 
 from tests.unit.provisioner.aurora_account import Aurora
 from tests.unit.provisioner.copies import Copies
@@ -41,6 +42,7 @@ from tests.unit.provisioner.moto_account import (
     run_instances,
     tagged_resources,
 )
+from tests.unit.provisioner.tagged_repositories import taggable
 
 _method_names = functools.cache(method_names_from_class)
 _validate_name = functools.cache(xmltodict._validate_name)
@@ -98,6 +100,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setattr(TagBackend, "describe_tags", describe_tags(TagBackend.describe_tags))
         original = RDSBackend.iter_tagged_resources
         monkeypatch.setattr(RDSBackend, "iter_tagged_resources", tagged_resources(original))
+        monkeypatch.setattr(tagging, "iter_taggable_backends", taggable(tagging.iter_taggable_backends))
         monkeypatch.setattr(RDSBackend, "create_db_cluster", create_cluster(RDSBackend.create_db_cluster))
         # A host may be terminated twice; moto looks for its interface each time.
         monkeypatch.setattr(

@@ -83,6 +83,17 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default():
         ),
         ("network: {flow_logs: s3://flowstead-123456789012-us-east-1}\n", 1, "is in the artifacts' bucket"),
         ("database: {monitoring_s: 7}\n", 1, "database.monitoring_s: "),
+        (
+            "images: {repository: Team/MLflow}\n",
+            1,
+            "images.repository: 'Team/MLflow' is not the name of an ECR repository; allowed are",
+        ),
+        ("images:\n  repository: auto\n  keep: 0\n", 3, "images.keep: must be at least 1"),
+        (
+            "images: {base: --privileged}\n",
+            1,
+            "images.base: '--privileged' is not the name of a container image",
+        ),
         ("region: us-east-1\nbackups:\n  prefix: artifacts/old\n", 3, "choose a folder next to it"),
         (
             "artifacts: {prefix: b/x}\nbackups: {prefix: b}\n",

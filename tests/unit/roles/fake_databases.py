@@ -51,12 +51,16 @@ class FakeDatabases:
     is_dead: bool
     # The databases that are meant: those that served first, or those of a new store.
     there: dict[str, tuple[str, str]]
+    # And which of them.
+    names: tuple[str, ...]
     act: Callable[..., None]
 
     # The databases: on an engine that can do nothing to two of them together
 
     def data(self, version: str, *words: str, what: str) -> dict[str, Any]:  # noqa: ARG002 - as the host's
-        self.there = self.world.databases
+        self.there, self.names = self.world.databases, NAMES
+        if words[0] == "--tracking":
+            self.names, words = NAMES[:1], words[1:]
         if words[0] == "--store":
             assert self.world.has_aside or self.is_dead
             self.there = {moving.SOURCE: self.there, moving.TARGET: self.world.elsewhere}[words[:2]]
@@ -104,7 +108,7 @@ class FakeDatabases:
     ) -> None:
         """Do something with each of the databases, one after the other, as the owner."""
         self.need_password()
-        for name in NAMES:
+        for name in self.names:
             self.act(
                 f"{what} {name}",
                 lambda name=name: effect(name),

@@ -33,6 +33,8 @@ class World:
     settings: list[str] = field(default_factory=lambda: ["old", "old"])
     runs_with: dict[str, list[str]] = field(default_factory=dict)
     has_aside: bool = False
+    # What users made there, by table.
+    logged: dict[str, int] = field(default_factory=dict)
     copies: str = ""
     on_copies: str = ""
     running: set[str] = field(default_factory=set)

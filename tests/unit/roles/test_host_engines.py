@@ -8,6 +8,7 @@ from typing import Any
 
 import data
 import pytest
+from fake_world import NEW
 from flowstead_host import backups, engines, host
 from flowstead_host.errors import ChangeError
 
@@ -37,7 +38,7 @@ def test_each_engine_switches_its_databases() -> None:
 def test_a_restore_has_the_release_make_tables_where_dumps_have_rows_alone() -> None:
     """And of both databases when they are copied."""
     databases = tuple(SimpleNamespace(name=name, engine=name) for name in ("mysql", "sqlite"))
-    settings: Any = SimpleNamespace(databases=())
+    settings: Any = SimpleNamespace(databases=(), owner_passfile="")
     asked = data.Data(settings)
     asked.settings = SimpleNamespace(databases=databases)  # type: ignore[assignment]
     made: list[bool] = []
@@ -51,7 +52,11 @@ def test_a_restore_has_the_release_make_tables_where_dumps_have_rows_alone() -> 
     kept = backups.Backups(settings, asked.engines)
     kept.databases = databases  # type: ignore[assignment]
     fetched: list[str] = []
-    kept.fetch = lambda name: fetched.append(name) or (Path(), {})  # type: ignore[method-assign,func-returns-value]
+    manifest = {
+        "name": "night",
+        "files": [{"database": name, "engine": name} for name in ("mysql", "sqlite")],
+    }
+    kept.fetch = lambda name: fetched.append(name) or (Path(), manifest)  # type: ignore[method-assign,func-returns-value]
     asked.__dict__["backups"] = kept
     assert asked.prepare("night") == {"addresses": {"tracking": "fresh mysql"}}
     assert (fetched, made) == (["night"], [False, False])
@@ -62,7 +67,7 @@ def test_a_restore_has_the_release_make_tables_where_dumps_have_rows_alone() -> 
 def test_a_backup_of_another_engine_is_refused_before_anything_is_changed() -> None:
     place = SimpleNamespace(bucket="flowstead-1", prefix="backups", region="eu-west-1")
     database = SimpleNamespace(name="mlflow", engine="sqlite")
-    settings: Any = SimpleNamespace(databases=(database,), backups=place)
+    settings: Any = SimpleNamespace(databases=(database,), backups=place, owner_passfile="")
     kept = backups.Backups(settings, SimpleNamespace())  # type: ignore[arg-type]
     for file in ({"database": "mlflow", "engine": "mysql"}, {"database": "mlflow"}):
         said = f"a dump of {file.get('engine', 'postgresql')} for mlflow, which"
@@ -72,6 +77,31 @@ def test_a_backup_of_another_engine_is_refused_before_anything_is_changed() -> N
         kept.matched({"name": "night", "files": []})
     good = {"database": "mlflow", "engine": "sqlite"}
     assert kept.matched({"name": "night", "files": [good]}) == [(database, good)]
+
+
+def test_what_is_brought_from_another_server_is_taken_by_each_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = SimpleNamespace(bucket="flowstead-1", prefix="backups", region="eu-west-1")
+    databases = [SimpleNamespace(name=name, engine="postgresql") for name in ("mlflow", "mlflow_auth")]
+    settings: Any = SimpleNamespace(databases=databases, backups=place, owner_passfile="/run/owner")
+    made: list[bool] = []
+    engine = SimpleNamespace(
+        restores_rows=False,
+        make_fresh=lambda *, copied: made.append(copied),
+        of=lambda _: engine,
+        fresh_uri=lambda one: f"postgresql://h/{one.name}_fresh?a=b",
+    )
+    kept = backups.Backups(settings, engine)  # type: ignore[arg-type]
+    file = {"database": "mlflow", "engine": "sqlite"}
+    manifest = {"name": "x-import", "mlflow_version": NEW, "files": [file]}
+    kept.fetch = lambda _: (Path("/spool/x-import"), manifest)  # type: ignore[method-assign]
+    carried: list[tuple[str, str]] = []
+    monkeypatch.setattr(backups, "carry", lambda *addresses: carried.append(addresses))
+    # Its tables are the release's to make, and who logs in is left alone.
+    assert kept.prepare("x-import") == databases[:1]
+    assert made == [False]
+    assert kept.restore("x-import") == {"name": "x-import", "mlflow_version": NEW}
+    target = "postgresql://h/mlflow_fresh?a=b&passfile=/run/owner"
+    assert carried == [("sqlite:////spool/x-import/mlflow.dump", target)]
 
 
 def test_where_no_database_has_an_owner_no_password_is_fetched() -> None:

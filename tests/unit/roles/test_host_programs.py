@@ -282,7 +282,7 @@ def test_a_backup_that_is_not_there_is_told_with_those_that_are(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setattr(backups, "SPOOL", tmp_path)
-    settings: Any = SimpleNamespace(databases=(), backups=place)
+    settings: Any = SimpleNamespace(databases=(), backups=place, owner_passfile="")
     engine: Any = None
     kept = backups.Backups(settings, engine)
     found = [f"backups/2026112{day}T023000Z-3.17.2-nightly/manifest.json" for day in range(7)]

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flowstead_host import transfer
 from flowstead_host.errors import ChangeError
+from flowstead_host.settings import CHECKS
 from flowstead_host.transfer.columns import Column
 from flowstead_host.transfer.counts import Tally
 from flowstead_host.transfer.databases import opened
@@ -209,3 +210,25 @@ def test_values_that_look_alike_are_not_equal():
     tallies[0].add([b"ab", b"c"])
     tallies[1].add([b"a", b"bc"])
     assert tallies[0] != tallies[1]
+
+
+def test_what_users_made_is_counted_and_what_a_change_tries_is_not(tmp_path):
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("""
+            CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, name TEXT);
+            CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, experiment_id INTEGER);
+            CREATE TABLE trace_info (request_id TEXT PRIMARY KEY, experiment_id INTEGER);
+            CREATE TABLE logged_models (model_id TEXT PRIMARY KEY, experiment_id INTEGER);
+            CREATE TABLE registered_models (name TEXT PRIMARY KEY);
+            INSERT INTO runs VALUES ('a', 1), ('b', 1);
+        """)
+        connection.executemany("INSERT INTO experiments VALUES (?, ?)", [(0, "Default"), (1, CHECKS)])
+        connection.commit()
+        assert transfer.logged(f"sqlite:///{path}") == {}
+        connection.executescript("""
+            INSERT INTO runs VALUES ('c', 0);
+            INSERT INTO experiments VALUES (2, 'mine');
+            INSERT INTO registered_models VALUES ('m');
+        """)
+    assert transfer.logged(f"sqlite:///{path}") == {"experiments": 1, "runs": 1, "registered_models": 1}

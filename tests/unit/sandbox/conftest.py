@@ -51,6 +51,34 @@ class Recorder:
         return [name for name, _ in self.asked]
 
 
+class Shelf:
+    """Stands for a registry: keeps manifests by their path, and says yes to all else."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.asked: list[str] = []
+
+    def names(self) -> list[str]:
+        return self.asked
+
+    def start(self) -> None:
+        self.asked.append("start")
+
+    def ask(
+        self, method: str, target: str, _: Any = None, body: bytes = b""
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        self.asked.append(f"{method} {target}")
+        if method == "PUT":
+            self.kept[target] = body
+            return 201, [("Location", target)], b""
+        if method == "DELETE":
+            self.kept.pop(target, None)
+            return 202, [], b""
+        if method == "POST":
+            return 202, [("Location", f"{target}1?_state=x")], b""
+        return (200, [], self.kept[target]) if target in self.kept else (404, [], b"")
+
+
 class Infrastructure:
     """Stands for the networks, hosts and databases of a machine."""
 
@@ -60,6 +88,8 @@ class Infrastructure:
         # moto reads its environment when it is imported.
         policies = importlib.import_module("sandbox.mapping.lifecycle_policies")
         self.lifecycle_policies = policies.LifecyclePolicies(self.volumes)
+        registry = importlib.import_module("sandbox.mapping.registry")
+        self.registry = registry.Registry(Shelf(), "198.18.0.1:4568")
 
     def public_addresses(self) -> list[str]:
         return [f"198.18.0.{last}" for last in range(10, 251)]
@@ -276,6 +306,7 @@ def here(cloud, client, network, unique, launch, create_database, create_cluster
     """What a proof needs; ``asked`` names what was asked of real things since then, or since ``forget``."""
     real = cloud.infrastructure
     parts = (real.networks, real.hosts, real.images, real.databases, real.clusters, real.volumes)
+    parts += (real.registry.real,)
     began = []
 
     def forget():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,39 @@ def _(here):
     before = secrets.get_secret_value(**named, VersionStage="AWSPREVIOUS")["SecretString"]
     secrets.delete_secret(**named)
     return before == "1" and code_of(secrets.get_secret_value, **named) == "InvalidRequestException"
+
+
+@proves(REAL, "ECR: repositories, tokens, images that are pushed and pulled, tags that never move")
+def _(here):
+    ecr, name = here.client("ecr"), {"repositoryName": here.name}
+    where = ecr.create_repository(**name, imageTagMutability="IMMUTABLE")["repository"]["repositoryUri"]
+    (data,) = ecr.get_authorization_token()["authorizationData"]
+    return data["proxyEndpoint"] == f"https://{where.partition('/')[0]}" and here.asked() == ["start"]
+
+
+@proves(NO_EFFECT, "ECR: scans, lifecycle policies, encryption")
+def _(here):
+    ecr, name = here.client("ecr"), {"repositoryName": here.name}
+    ecr.create_repository(**name, encryptionConfiguration={"encryptionType": "AES256"})
+    here.forget()
+    ecr.put_image_scanning_configuration(**name, imageScanningConfiguration={"scanOnPush": True})
+    selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}
+    rule = {"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}
+    ecr.put_lifecycle_policy(**name, lifecyclePolicyText=json.dumps({"rules": [rule]}))
+
+
+@proves(REFUSED, "ECR: policies of repositories, replication, images that are put by the API")
+def _(here):
+    ecr, name = here.client("ecr"), {"repositoryName": here.name}
+    ecr.create_repository(**name)
+    replication = {"replicationConfiguration": {"rules": []}}
+    return [
+        (ecr.set_repository_policy, {**name, "policyText": "{}"}),
+        (ecr.put_replication_configuration, replication),
+        (ecr.put_image, {**name, "imageManifest": "{}"}),
+        (ecr.initiate_layer_upload, name),
+        (ecr.start_image_scan, {**name, "imageId": {"imageTag": "1"}}),
+    ]
 
 
 @proves(REAL, "tags, and the tagging API")

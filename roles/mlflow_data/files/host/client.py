@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from flowstead_host.settings import CHECKS
 from mlflow import MlflowClient
 from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider
 from mlflow.tracking.request_header.registry import _request_header_provider_registry
-
-EXPERIMENT = "Flowstead checks"
 
 
 def resolve_locally(name: str) -> None:
@@ -57,10 +56,10 @@ def show_pass(token: str) -> None:
 def use() -> None:
     """Log a run and see that it comes back, in an experiment that is in nobody's list before and after."""
     client = MlflowClient()
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(CHECKS)
     if experiment and experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(CHECKS)
     try:
         log_and_read(client, experiment_id)
     finally:

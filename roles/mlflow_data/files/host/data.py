@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Container
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,7 @@ def parse() -> argparse.Namespace:
     """Return what was asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--wait", action="store_true", help='load, say "ready", and wait for a line of input')
+    parser.add_argument("--tracking", action="store_true", help="the database of runs and models alone")
     parser.add_argument("--store", type=Path, help="settings of the databases, if not of those that serve")
     asked = parser.add_subparsers(dest="asked", required=True)
     for word in ("check", "check-empty", "fresh", "switch", "switch-back", "drop-fresh", "drop-old"):
@@ -164,6 +166,8 @@ def main() -> None:
     """Do what was asked, and print the answer."""
     arguments = parse()
     settings = read_settings(store=arguments.store)
+    if arguments.tracking:
+        settings = replace(settings, databases=settings.databases[:1])
     os.environ["PGPASSFILE"] = settings.passfile
     data = Data(settings)
     if arguments.wait:

@@ -3,7 +3,8 @@
 
 Run with a release's own Python as MLflow's user; passwords are in files, which the addresses name. It loads
 everything first, says "ready", and waits: on standard input comes JSON, by `tracking` and `login` the
-addresses of what is read and of what is filled. It prints JSON: rows, bytes and a checksum of each.
+addresses of what is read and of what is filled. It prints JSON: rows, bytes and a checksum of each. Of
+`logged`, an address, it prints how much users have made there.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ def main() -> None:
     words = sys.stdin.read()
     if not words:
         return
-    told = {}
-    for store, (source, target) in json.loads(words).items():
+    asked = json.loads(words)
+    told: dict[str, object] = {"logged": transfer.logged(asked.pop("logged"))} if "logged" in asked else {}
+    for store, (source, target) in asked.items():
         copied = transfer.copy(source, target)
         told[store] = {"rows": copied.rows, "bytes": copied.size, "checksum": copied.checksum}
     print(json.dumps(told))

@@ -3,6 +3,9 @@
 A backup NAME is, in the bucket below <prefix>/NAME/: one dump for each database, and manifest.json, which is
 written last: a backup without it is not complete, and does not count. On this host it is, until then, a
 folder of the same name with what was counted while the dumps were made.
+
+What somebody brings from another server is a backup, too: of runs and models alone, and in a file of SQLite,
+whose rows every engine takes.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ import botocore.exceptions
 
 from flowstead_host.engines import Engines
 from flowstead_host.errors import ChangeError
-from flowstead_host.settings import SPOOL, Database, Settings
+from flowstead_host.settings import IMPORTED, SPOOL, Database, Settings, with_passfile
 
+# The engine whose dumps others take.
+PORTABLE = "sqlite"
 # So many backups are named to a caller who asks for one that is not there.
 NAMED = 5
 
@@ -42,11 +47,24 @@ def must_be_new(params: dict[str, Any], **_: Any) -> None:
     params["IfNoneMatch"] = "*"
 
 
+def engine_of(file: Mapping[str, Any]) -> str:
+    """Return of which engine a dump is; those of an earlier Flowstead do not say it."""
+    return str(file.get("engine", "postgresql"))
+
+
+def carry(source: str, target: str) -> None:
+    """Fill a database of one engine from one of another."""
+    from flowstead_host import transfer  # noqa: PLC0415 - its library takes a second to load
+
+    transfer.copy(source, target)
+
+
 class Backups:
     """The backups of MLflow's databases."""
 
     def __init__(self, settings: Settings, engines: Engines) -> None:
         self.databases = settings.databases
+        self.owner_passfile = settings.owner_passfile
         self.engines = engines
         self.region = settings.backups.region
         self.bucket = settings.backups.bucket
@@ -139,31 +157,41 @@ class Backups:
         # Of one that was killed; they may fill the disk.
         for left in SPOOL.glob("*/*.sql"):
             left.unlink()
-        self.fetch(name)
+        _, manifest = self.fetch(name)
         self.engines.make_fresh(copied=False)
-        return [one for one in self.databases if self.engines.of(one).restores_rows]
+        return [
+            database
+            for database, file in self.matched(manifest)
+            if self.engines.of(database).restores_rows or engine_of(file) != database.engine
+        ]
 
     def restore(self, name: str) -> dict[str, Any]:
         """Fill the fresh databases with a backup's data."""
         folder, manifest = self.fetch(name)
-        for database, _ in self.matched(manifest):
-            self.engines.of(database).restore(database, folder / f"{database.name}.dump")
+        for database, file in self.matched(manifest):
+            dump, engine = folder / f"{database.name}.dump", self.engines.of(database)
+            if engine_of(file) == database.engine:
+                engine.restore(database, dump)
+            else:
+                uri = with_passfile(engine.fresh_uri(database), self.owner_passfile)
+                carry(f"sqlite:///{dump}", uri)
         return {"name": name, "mlflow_version": manifest["mlflow_version"]}
 
     def matched(self, manifest: Mapping[str, Any]) -> list[tuple[Database, dict[str, Any]]]:
         """Return each database with what a manifest says of its dump; raise ChangeError where they differ."""
         files = {file["database"]: file for file in manifest["files"]}
-        for database in self.databases:
+        # Who logs in stays as it is.
+        databases = self.databases[:1] if manifest["name"].endswith(IMPORTED) else self.databases
+        for database in databases:
             if database.name not in files:
                 raise ChangeError(f"The backup {manifest['name']} has no dump of {database.name}")
-            # Those of an earlier Flowstead do not say it.
-            engine = files[database.name].get("engine", "postgresql")
-            if engine != database.engine:
+            engine = engine_of(files[database.name])
+            if engine not in (database.engine, PORTABLE):
                 raise ChangeError(
                     f"The backup {manifest['name']} has a dump of {engine} for {database.name}, which is in "
                     f"{database.engine} now. Restore it where {engine} still is"
                 )
-        return [(database, files[database.name]) for database in self.databases]
+        return [(database, files[database.name]) for database in databases]
 
     def fetch(self, name: str) -> tuple[Path, dict[str, Any]]:
         """Return a backup's folder and manifest, from this host or the bucket, every hash checked."""

@@ -13,7 +13,7 @@ from flowstead_host import moving
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL, REHEARSAL
-from flowstead_host.settings import NAME
+from flowstead_host.settings import IMPORTED, NAME
 from flowstead_host.step import Step
 from flowstead_host.steps import step_called, steps_for
 
@@ -72,6 +72,11 @@ class Change:
         return bool(self.record["data"] == moving.MOVE)
 
     @property
+    def is_importing(self) -> bool:
+        """Whether runs and models of another server are put in the place of ours, which has none."""
+        return bool(self.record["data"].endswith(IMPORTED))
+
+    @property
     def source(self) -> tuple[str, ...]:
         """The words that say where the data are that serve when the change begins."""
         return moving.SOURCE if self.is_moving else ()
@@ -79,13 +84,15 @@ class Change:
     @property
     def target(self) -> tuple[str, ...]:
         """The words that say where those are that serve when it is done."""
-        return moving.TARGET if self.is_moving else ()
+        return moving.TARGET if self.is_moving else ("--tracking",) if self.is_importing else ()
 
     @property
     def taking(self) -> tuple[str, ...]:
         """The words by which a backup is taken of the data as they are."""
         data = self.record["data"]
         reasons = {"migrate": f"before-{self.new['version']}", moving.MOVE: "before-move"}
+        if self.is_importing:
+            return ("take", "before-import", self.present)
         return ("take", reasons.get(data, "before-restore"), self.present)
 
     @property

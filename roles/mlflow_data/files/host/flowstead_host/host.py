@@ -16,7 +16,7 @@ from flowstead_host.errors import ChangeError
 from flowstead_host.files import administrator_password, write_json
 from flowstead_host.owner import WithOwner
 from flowstead_host.programs import PROGRAMS, PYTHON, Program, command
-from flowstead_host.settings import HOME, NAME, RUNTIME, SPOOL, Settings
+from flowstead_host.settings import HOME, NAME, RUNTIME, SPOOL, Settings, with_passfile
 from flowstead_host.stores import Stores
 
 # What a release that waits says of itself (flowstead_server/start.py).
@@ -204,6 +204,13 @@ class Host(WithOwner):
         said = program.finish(json.dumps(addresses), self.settings.migration_timeout_s)
         # That it is ready may stand before it.
         return dict(json.loads(said.splitlines()[-1]))
+
+    def logged(self, version: str) -> dict[str, int]:
+        """Return of what users make how much there is in the databases that serve, by table."""
+        uri = with_passfile(self.settings.databases[0].uri, self.settings.passfile)
+        said = self.begin_transfer(version).finish(json.dumps({"logged": uri}))
+        found: dict[str, int] = json.loads(said.splitlines()[-1])["logged"]
+        return found
 
     def begin_transfer(self, version: str) -> Program:
         """Begin the program that copies rows; it waits for the addresses."""

@@ -12,6 +12,7 @@ from flowstead_host import stores
 from flowstead_host.errors import RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import COPIES, REHEARSAL
+from flowstead_host.settings import with_passfile
 from flowstead_host.step import Step
 
 # What stands in the journal of a change instead of the name of a backup.
@@ -68,11 +69,6 @@ class SwitchStore(Step):
     def undo(self) -> None:
         """Put the old ones back; what a boot started with new ones is stopped by `switch the data`."""
         self.host.stores.use_old()
-
-
-def with_passfile(uri: str, passfile: str) -> str:
-    """Return an address with the file of its password; those of MySQL have it already."""
-    return f"{uri}&passfile={passfile}" if uri.startswith("postgresql") else uri
 
 
 def as_owner(host: Host, addresses: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowstead_host.errors import ChangeError
 from flowstead_host.moving import MOVE, CopyData, MakeTables, SwitchStore
+from flowstead_host.settings import IMPORTED
 from flowstead_host.step import Step
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class RestoreBackup(Step):
         backup = self.change.record["data"]
         with self.host.owner():
             what = f"The backup {backup} could not be restored"
-            addresses = self.change.data("prepare", backup, what=what)["addresses"]
+            addresses = self.change.target_data("prepare", backup, what=what)["addresses"]
             if addresses:
                 # Whose dumps have rows alone: this release is of the backup's schema, and makes its tables.
                 self.host.migrate(self.new["version"], addresses)
-            self.change.data("restore", backup, what=what)
+            self.change.target_data("restore", backup, what=what)
 
     def undo(self) -> None:
         """Remove them."""
@@ -110,6 +111,22 @@ class StopOld(Step):
     def undo(self) -> None:
         """Have it serve again."""
         self.change.bring_back()
+
+
+class SeeUnused(Step):
+    """See that nobody has logged anything that would give way to what is brought."""
+
+    name = "see that nothing gives way"
+
+    def do(self) -> None:
+        """Ask, while nobody writes."""
+        logged = self.host.logged(self.change.present)
+        if logged:
+            told = ", ".join(f"{count} in {table}" for table, count in logged.items())
+            raise ChangeError(
+                f"this server has data of its own ({told}), which would give way to what is brought. Bring "
+                "it into a project that has none: docs/import_your_data.md"
+            )
 
 
 class BackUp(Step):
@@ -222,6 +239,7 @@ KINDS: dict[str, type[Step]] = {
         GetReady,
         HoldRequests,
         StopOld,
+        SeeUnused,
         BackUp,
         MigrateData,
         CopyData,
@@ -253,6 +271,8 @@ def steps_for(data: str, *, serves: bool, has_room: bool) -> list[str]:
         kinds += [GetReady]
     if serves and (data or not has_room):
         kinds += [HoldRequests, StopOld]
+    if data.endswith(IMPORTED):
+        kinds += [SeeUnused]
     if data:
         kinds += [BackUp]
         kinds += [CopyData] if is_moving else [] if is_restoring else [MigrateData]

@@ -12,9 +12,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from flowstead_host.errors import ChangeError
+from flowstead_host.settings import CHECKS
 from flowstead_host.transfer.counts import Copied
 from flowstead_host.transfer.databases import opened
 from flowstead_host.transfer.pair import NAMED, Pair
+
+# Of what users make, these tables tell.
+LOGGED = ("runs", "registered_models", "logged_models", "trace_info")
 
 
 def copy(source_url: str, target_url: str) -> Copied:
@@ -60,6 +64,30 @@ def compare(source_url: str, target_url: str) -> Copied:
         found = pair.count(source, pair.sources)
         differ(found, pair.count(target, pair.targets))
         return found
+
+
+def logged(url: str) -> dict[str, int]:
+    """Return of what users make how much there is, by table; what changes try does not count.
+
+    Args:
+        url: SQLAlchemy's address of the database of runs and models.
+
+    """
+    with opened(url, reads=True) as connection:
+        metadata = sa.MetaData()
+        metadata.reflect(connection, only=["experiments", *LOGGED])
+        experiments = metadata.tables["experiments"]
+        checks = sa.select(experiments.c.experiment_id).where(experiments.c.name == CHECKS)
+        counts = {}
+        for name in ("experiments", *LOGGED):
+            table = metadata.tables[name]
+            query = sa.select(sa.func.count()).select_from(table)
+            if "experiment_id" in table.c:
+                query = query.where(table.c.experiment_id.not_in(checks))
+            counts[name] = connection.execute(query).scalar()
+        # MLflow makes one itself.
+        counts["experiments"] = max(0, counts["experiments"] - 1)
+        return {name: count for name, count in counts.items() if count}
 
 
 def differ(one: Copied, other: Copied) -> None:

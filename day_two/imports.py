@@ -1,0 +1,300 @@
+"""Bring runs, models and artifacts of another server of MLflow into a project: fab import."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric import task
+
+from day_two import tracking
+from day_two.api import answers, call
+from day_two.import_files import Artifact, keep, list_files, send
+from day_two.sentences import sentences
+from day_two.tracking import TrackingServer
+from provisioner.aws import Aws
+from provisioner.errors import FlowsteadError, UsageError
+from provisioner.playbook import Runner, find
+from provisioner.session import PROJECT
+
+CACHE = PROJECT / ".cache"
+LOCKS = PROJECT / "roles" / "mlflow_release" / "files" / "locks"
+# What the hosts copy rows with; day_two/gather.py uses it here.
+HOST_PROGRAMS = PROJECT / "roles" / "mlflow_data" / "files" / "host"
+PASSWORD = "FLOWSTEAD_IMPORT_PASSWORD"  # noqa: S105 - the name of a variable
+GUIDE = "docs/import_your_data.md"
+# What the host's own checks leave there.
+CHECKS = "Flowstead checks"
+# Rows of these tables are what people ask for.
+SHOWN = ("experiments", "runs", "metrics", "registered_models", "model_versions", "trace_info")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What another server has.
+
+    Args:
+        file: a file of SQLite with its rows.
+        schema: the revision of its schema.
+        rows: number of rows by table.
+        folders: folders of artifacts, below the root of all.
+        elsewhere: addresses of artifacts that are not below it.
+        renumbered: old and new ids of experiments that had to get others.
+
+    """
+
+    file: Path
+    schema: str
+    rows: dict[str, int]
+    folders: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    renumbered: dict[str, str]
+
+
+@task(
+    name="import",
+    help={
+        "source": "sqlite:///PATH, postgresql://… or mysql://…, or a folder with mlruns in it.",
+        "artifacts": "Where its artifacts are: a folder, or s3://BUCKET/PREFIX.",
+        "yes": "Do not ask before it begins.",
+        "leave-elsewhere": "Go on although some artifacts are not below that place; they are not brought.",
+    },
+)
+def import_data(  # noqa: PLR0917 - a task's options
+    _context: Any,
+    source: str,
+    artifacts: str,
+    project: str = "",
+    yes: bool = False,
+    leave_elsewhere: bool = False,
+    inventory: str = "inventory",
+) -> None:
+    """Bring runs, models and artifacts of another MLflow server, or of a folder mlruns, into a project."""
+    with sentences(), answers():
+        server = tracking.find(inventory, project)
+        source, artifacts = checked_source(source), checked_artifacts(artifacts)
+        refuse_used(server)
+        version = serving(server)
+        with tempfile.TemporaryDirectory() as folder:
+            gathered = gather(version, source, artifacts, Path(folder) / "gathered.db")
+            aws = Aws(server.outputs.region)
+            files = list(list_files(aws, artifacts, gathered.folders))
+            announce(server, gathered, files, leave_elsewhere=leave_elsewhere)
+            if not yes:
+                ask()
+            sent = send(aws, server, files)
+            print(f"Artifacts: {len(files)} files are in the bucket, {sent} of them sent now.")
+            name = keep(aws, server, version, gathered)
+        restore(server, name, project, inventory)
+        print(f"Imported into {server.url}: {told(gathered.rows)}.")
+
+
+def checked_source(source: str) -> str:
+    """Check what the data are read from; a password is not for everybody's eyes.
+
+    Raises:
+        UsageError: it has one, or is not there.
+
+    """
+    if "://" not in source:
+        if not Path(source).is_dir():
+            raise UsageError(f"--source {source}: there is no such folder, and it is no URL of a database.")
+        return str(Path(source).resolve())
+    if re.match(r"[^/]+://[^/@]*:[^/@]*@", source):
+        raise UsageError(
+            "--source: a password in it can be read by others on this machine.",
+            next_step=f"Leave it out, and put it into the environment variable {PASSWORD}.",
+        )
+    kind = source.partition("://")[0].partition("+")[0]
+    if kind not in ("sqlite", "postgresql", "postgres", "mysql"):
+        raise UsageError(f"--source {source}: it must be sqlite, postgresql or mysql, not {kind}.")
+    if kind == "sqlite" and not Path(source.removeprefix("sqlite:///")).is_file():
+        raise UsageError(
+            f"--source {source}: there is no such file; of an absolute path write sqlite:////PATH."
+        )
+    return source
+
+
+def checked_artifacts(artifacts: str) -> str:
+    """Check where artifacts are read from.
+
+    Raises:
+        UsageError: it is not there.
+
+    """
+    if artifacts.startswith("s3://"):
+        return artifacts.rstrip("/")
+    path = Path(artifacts.removeprefix("file://"))
+    if not path.is_dir():
+        raise UsageError(f"--artifacts {artifacts}: there is no such folder.")
+    return str(path.resolve())
+
+
+def refuse_used(server: TrackingServer) -> None:
+    """See that nobody has logged anything there, which would give way. The host looks again, in the end.
+
+    Raises:
+        UsageError: somebody has.
+
+    """
+    experiments = call(
+        server, "2.0/mlflow/experiments/search", "POST", max_results="1000", view_type="ALL"
+    ).get("experiments", [])
+    mine = [one["name"] for one in experiments if one["name"] not in ("Default", CHECKS)]
+    models = call(server, "2.0/mlflow/registered-models/search").get("registered_models", [])
+    if mine or models:
+        named = ", ".join([*mine, *(one["name"] for one in models)][:5])
+        raise UsageError(
+            f"{server.url} has experiments or models of its own ({named}): an import would take their place.",
+            next_step=f"Import into a project of its own: {GUIDE}",
+        )
+
+
+def serving(server: TrackingServer) -> str:
+    """Ask the host which release serves.
+
+    Raises:
+        FlowsteadError: none does.
+
+    """
+    with server.connect() as connection:
+        found = connection.run(
+            f"sudo cat /etc/{server.name}/serving.json", hide=True, warn=True, in_stream=False
+        )
+    try:
+        return str(json.loads(found.stdout)["version"])
+    except (ValueError, KeyError) as error:
+        raise FlowsteadError(
+            f"Nothing serves {server.url} yet.", next_step="Run: ansible-playbook site.yml"
+        ) from error
+
+
+def release(version: str) -> Path:
+    """Give the Python of an MLflow release, installed from its lock in .cache; it stays for the next time.
+
+    Raises:
+        FlowsteadError: it cannot be installed.
+
+    """
+    lock = LOCKS / f"{version}.txt"
+    home = CACHE / "releases" / f"{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    python, complete = home / "bin" / "python", home / "complete"
+    if not complete.exists():
+        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or "uv"
+        words = ["--quiet", "--require-hashes", "--python", str(python), "-r", str(lock)]
+        for argv in (
+            [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home)],
+            [uv, "pip", "install", *words],
+        ):
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise FlowsteadError(f"MLflow {version} cannot be installed here: {done.stderr.strip()}")
+        complete.touch()
+    return python
+
+
+def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
+    """Read all that the other server keeps into one file.
+
+    Raises:
+        FlowsteadError: it cannot be read; nothing has been changed anywhere.
+
+    """
+    print(f"Reading {source} with MLflow {version}", flush=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
+    done = subprocess.run(
+        [release(version), "-B", PROJECT / "day_two" / "gather.py"],
+        input=json.dumps({"source": source, "artifacts": artifacts, "target": str(target)}),
+        env=kept | {"PYTHONPATH": str(HOST_PROGRAMS), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise FlowsteadError(f"{source} cannot be imported: {done.stderr.strip()}")
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Gathered(
+        file=target,
+        schema=said["schema"],
+        rows=said["rows"],
+        folders=tuple(said["folders"]),
+        elsewhere=tuple(said["elsewhere"]),
+        renumbered=said["renumbered"],
+    )
+
+
+def announce(
+    server: TrackingServer, gathered: Gathered, files: list[Artifact], *, leave_elsewhere: bool
+) -> None:
+    """Say how much it is, and what is not brought.
+
+    Raises:
+        UsageError: artifacts are elsewhere, and that was not allowed for.
+
+    """
+    size = sum(file.size for file in files)
+    print(f"To be imported into {server.url}: {told(gathered.rows)};")
+    print(f"  {len(files)} files of artifacts, {size / 2**20:.1f} MiB.")
+    if gathered.renumbered:
+        pairs = ", ".join(f"{old} is {new}" for old, new in gathered.renumbered.items())
+        print(f"Experiments get other numbers, as databases have no place for such long ones: {pairs}.")
+    print("Users and permissions are not brought: fab user.add makes them.")
+    if gathered.elsewhere:
+        shown = "\n".join(f"  {one}" for one in gathered.elsewhere[:20])
+        text = f"{len(gathered.elsewhere)} addresses of artifacts are not below --artifacts:\n{shown}"
+        if not leave_elsewhere:
+            raise UsageError(
+                f"{text}\nNothing has been changed.",
+                next_step="Give the folder that has all, or add --leave-elsewhere: they stay as they are.",
+            )
+        print(text)
+
+
+def told(rows: dict[str, int]) -> str:
+    """Say how much there is of what people ask for."""
+    return ", ".join(
+        f"{rows[name]} {name.replace('_', ' ').replace('trace info', 'traces')}" for name in SHOWN
+    )
+
+
+def ask() -> None:
+    """Go on only if a person at a terminal says so.
+
+    Raises:
+        UsageError: there is no terminal, or another answer.
+
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "import asks before it begins, and there is no terminal here.", next_step="Add --yes."
+        )
+    print("Type yes to go on:", flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise UsageError("That is not 'yes': nothing has been changed.")
+
+
+def restore(server: TrackingServer, name: str, project: str, inventory: str) -> None:
+    """Have the host put the rows in the place of its own, which are none.
+
+    Raises:
+        FlowsteadError: it did not.
+
+    """
+    words = [str(PROJECT / "playbooks" / "restore_backup.yml"), "-e", f"mlflow_data_backup={name}"]
+    words += ["-e", f"project={project}"] if project else []
+    if inventory != "inventory":
+        words = ["-i", str(server.directory), *words]
+    if status := Runner(find()).run(words):
+        raise FlowsteadError(
+            f"The host did not take it (status {status}): above is why. Its data are as they were.",
+            next_step=f"Once that is mended: ansible-playbook {' '.join(words)}",
+        )

@@ -1,0 +1,138 @@
+"""Everything on a laptop first, and later on AWS: runs, models, traces and artifacts of a folder `mlruns`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import end_to_end_conftest as shared
+import pytest
+from deployed import Deployment, run
+
+from day_two import imports
+
+pytestmark = pytest.mark.timeout(1800)
+
+first_run, deployment, client_environment = shared.first_run, shared.deployment, shared.client_environment
+
+LOG = Path(__file__).with_name("log_on_a_laptop.py")
+# What there is, as a client sees it, and all artifacts: the same program there and here.
+TELL = """
+import hashlib, json, mlflow, pathlib, tempfile
+client, told = mlflow.MlflowClient(), {}
+(experiment,) = [one for one in client.search_experiments() if one.name == "on the laptop"]
+for run in client.search_runs([experiment.experiment_id]):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(client.download_artifacts(run.info.run_id, "", folder))
+        files = {
+            str(one.relative_to(path)): hashlib.sha256(one.read_bytes()).hexdigest()
+            for one in sorted(path.rglob("*")) if one.is_file()
+        }
+    history = client.get_metric_history(run.info.run_id, "loss")
+    history = [[one.step, one.value, one.timestamp] for one in history]
+    told[run.info.run_id] = [
+        run.info.run_name, run.info.status, run.info.start_time, run.data.params, run.data.metrics,
+        run.data.tags, history, files,
+    ]
+version = client.get_model_version_by_alias("doubled", "champion")
+told["model"] = [version.version, version.run_id, version.creation_timestamp]
+loaded = mlflow.pyfunc.load_model("models:/doubled@champion")
+told["predicted"] = float(loaded.predict(21))
+(trace,) = mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
+told["trace"] = [trace.info.trace_id, trace.data.spans[0].inputs]
+print(json.dumps(told, sort_keys=True))
+"""
+
+
+def told(python: Path | str, env: dict[str, str]) -> dict[str, Any]:
+    said = run(str(python), "-c", TELL, env=env, timeout_s=300).stdout
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """A release of MLflow, as `fab import` installs it."""
+    return imports.release("3.17.2")
+
+
+@pytest.fixture(scope="module")
+def laptop(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `mlruns` in it."""
+    folder = tmp_path_factory.mktemp("laptop")
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    run(str(python), str(LOG), f"file://{folder}/mlruns", cwd=folder, env=env, timeout_s=300)
+    return folder
+
+
+def fab_import(deployment: Deployment, laptop: Path, *words: str, check: bool = True) -> Any:
+    given = (f"--source={laptop}", f"--artifacts={laptop}/mlruns", *words)
+    env = deployment.environment
+    return run("fab", "import", *given, cwd=deployment.clone, env=env, check=check, timeout_s=900)
+
+
+def test_broken_files_are_named_one_by_one_and_nothing_is_done(
+    deployment: Deployment, laptop: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    subprocess.run(["cp", "-r", str(laptop), str(broken)], check=True)
+    metrics = sorted(broken.glob("mlruns/*/*/metrics/loss"))
+    metrics[0].write_text("1 2 3 4\n")
+    metrics[1].with_name("inner").write_bytes(b"\xff\xfe")
+    (metrics[2].parents[1] / "meta.yaml").unlink()
+    refused = fab_import(deployment, broken, "--yes", check=False)
+    assert refused.returncode != 0
+    for path in (metrics[0], metrics[1].with_name("inner"), metrics[2].parents[1] / "meta.yaml"):
+        assert f"{path}: " in refused.stderr
+    assert "3 files in" in refused.stderr
+
+
+def test_artifacts_elsewhere_are_named_and_nothing_is_done(
+    deployment: Deployment, laptop: Path, tmp_path: Path
+) -> None:
+    words = (f"--source={laptop}", f"--artifacts={tmp_path}", "--yes")
+    refused = run("fab", "import", *words, cwd=deployment.clone, env=deployment.environment, check=False)
+    assert refused.returncode == 2
+    assert "addresses of artifacts are not below --artifacts" in refused.stderr
+    assert f"file://{laptop}/mlruns/" in refused.stderr
+
+
+def test_what_was_logged_on_a_laptop_is_on_the_server(
+    deployment: Deployment,
+    laptop: Path,
+    python: Path,
+    client_environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = {"PATH": "/usr/bin:/bin", "HOME": str(laptop), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    before = told(python, own | {"MLFLOW_TRACKING_URI": f"file://{laptop}/mlruns"})
+    done = fab_import(deployment, laptop, "--yes")
+    with capsys.disabled():
+        print(done.stdout)
+    assert "7 runs" in done.stdout
+    assert "Experiments get other numbers" in done.stdout
+    after = told(python, client_environment)
+    assert after == before
+    # Once more: it is there, and would give way.
+    again = fab_import(deployment, laptop, "--yes", check=False)
+    assert again.returncode == 2
+    assert "has experiments or models of its own (on the laptop, doubled)" in again.stderr
+    assert told(python, client_environment) == before
+
+
+def test_it_goes_on_from_there(deployment: Deployment, client_environment: dict[str, str]) -> None:
+    script = """
+import mlflow
+mlflow.set_experiment("on the laptop")
+with mlflow.start_run() as run:
+    mlflow.log_metric("loss", 0.5)
+    mlflow.log_text("more", "more.txt")
+experiment = mlflow.set_experiment("on the server").experiment_id
+print("counted on", int(experiment) > int(run.info.experiment_id), run.info.artifact_uri.split(":")[0])
+"""
+    said = run("python", "-c", script, env=client_environment, cwd=deployment.clone).stdout
+    assert "counted on True mlflow-artifacts" in said
+    listed = run("fab", "backups", cwd=deployment.clone, env=deployment.environment).stdout
+    assert "-import\n" in listed
