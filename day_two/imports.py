@@ -49,6 +49,7 @@ class Gathered:
         folders: folders of artifacts, below the root of all.
         elsewhere: addresses of artifacts that are not below it.
         renumbered: old and new ids of experiments that had to get others.
+        left_out: number of rows by table that are not brought.
 
     """
 
@@ -58,6 +59,7 @@ class Gathered:
     folders: tuple[str, ...]
     elsewhere: tuple[str, ...]
     renumbered: dict[str, str]
+    left_out: dict[str, int]
 
 
 @task(
@@ -109,7 +111,8 @@ def checked_source(source: str) -> str:
         if not Path(source).is_dir():
             raise UsageError(f"--source {source}: there is no such folder, and it is no URL of a database.")
         return str(Path(source).resolve())
-    if re.match(r"[^/]+://[^/@]*:[^/@]*@", source):
+    # As SQLAlchemy reads it: a password may have a slash, and may be a parameter.
+    if re.match(r"[^/]+://[^/:@]*:[^@]*@|.*[?&](password|passwd)=", source):
         raise UsageError(
             "--source: a password in it can be read by others on this machine.",
             next_step=f"Leave it out, and put it into the environment variable {PASSWORD}.",
@@ -214,7 +217,7 @@ def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
     done = subprocess.run(
         [release(version), "-B", PROJECT / "day_two" / "gather.py"],
         input=json.dumps({"source": source, "artifacts": artifacts, "target": str(target)}),
-        env=kept | {"PYTHONPATH": str(HOST_PROGRAMS), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=kept | {"PYTHONPATH": f"{HOST_PROGRAMS}:{PROJECT}", "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True,
         text=True,
         check=False,
@@ -229,6 +232,7 @@ def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
         folders=tuple(said["folders"]),
         elsewhere=tuple(said["elsewhere"]),
         renumbered=said["renumbered"],
+        left_out=said["left_out"],
     )
 
 
@@ -248,6 +252,9 @@ def announce(
         pairs = ", ".join(f"{old} is {new}" for old, new in gathered.renumbered.items())
         print(f"Experiments get other numbers, as databases have no place for such long ones: {pairs}.")
     print("Users and permissions are not brought: fab user.add makes them.")
+    if gathered.left_out:
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in gathered.left_out.items())
+        print(f"Nor are these, which are of use to the other server alone: {counts}.")
     if gathered.elsewhere:
         shown = "\n".join(f"  {one}" for one in gathered.elsewhere[:20])
         text = f"{len(gathered.elsewhere)} addresses of artifacts are not below --artifacts:\n{shown}"
