@@ -29,7 +29,9 @@ def main(uri: str) -> None:
             with mlflow.start_run(run_name=f"within {number}", nested=True):
                 mlflow.log_metric("inner", number)
     with mlflow.start_run(run_name="the model"):
-        mlflow.pyfunc.log_model(name="model", python_model=Doubled(), registered_model_name="doubled")
+        mlflow.pyfunc.log_model(
+            name="model", python_model=Doubled(), registered_model_name="doubled", pip_requirements=["mlflow"]
+        )
     mlflow.MlflowClient().set_registered_model_alias("doubled", "champion", "1")
     with mlflow.start_span("asked") as span:
         span.set_inputs({"question": "does it come along?"})

@@ -46,8 +46,8 @@ print(json.dumps(told, sort_keys=True))
 """
 
 
-def told(python: Path | str, env: dict[str, str]) -> dict[str, Any]:
-    said = run(str(python), "-c", TELL, env=env, timeout_s=300).stdout
+def told(python: Path, laptop: Path, env: dict[str, str]) -> dict[str, Any]:
+    said = run(str(python), "-c", TELL, cwd=laptop, env=env, timeout_s=300).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
 
@@ -107,19 +107,19 @@ def test_what_was_logged_on_a_laptop_is_on_the_server(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     own = {"PATH": "/usr/bin:/bin", "HOME": str(laptop), "MLFLOW_ALLOW_FILE_STORE": "true"}
-    before = told(python, own | {"MLFLOW_TRACKING_URI": f"file://{laptop}/mlruns"})
+    before = told(python, laptop, own | {"MLFLOW_TRACKING_URI": f"file://{laptop}/mlruns"})
     done = fab_import(deployment, laptop, "--yes")
     with capsys.disabled():
         print(done.stdout)
     assert "7 runs" in done.stdout
     assert "Experiments get other numbers" in done.stdout
-    after = told(python, client_environment)
+    after = told(python, laptop, client_environment)
     assert after == before
     # Once more: it is there, and would give way.
     again = fab_import(deployment, laptop, "--yes", check=False)
     assert again.returncode == 2
     assert "has experiments or models of its own (on the laptop, doubled)" in again.stderr
-    assert told(python, client_environment) == before
+    assert told(python, laptop, client_environment) == before
 
 
 def test_it_goes_on_from_there(deployment: Deployment, client_environment: dict[str, str]) -> None:
