@@ -109,16 +109,18 @@ def gather_files(source: Path, target: Path) -> None:
     if wrong := list(file_store.broken(mlruns, experiments)):
         lines = "\n".join(f"  {one}" for one in wrong)
         raise ChangeError(f"{len(wrong)} files in {mlruns} cannot be read; nothing has been done:\n{lines}")
-    # A file may have a line twice; a database has no place for both, and MLflow's migration fails.
-    tracking.read_metric_lines = lambda folder: {
-        name: list(dict.fromkeys(lines)) for name, lines in read_metric_lines(folder).items()
-    }
+    vars(tracking)["read_metric_lines"] = distinct_lines
     fs2db.migrate(source, f"sqlite:///{target}", progress=False)
     runs = file_store.runs(experiments)
     with sa.create_engine(f"sqlite:///{target}").connect() as connection:
         found = connection.exec_driver_sql("SELECT count(*) FROM runs").scalar()
     if found != runs:
         raise ChangeError(f"{mlruns} has {runs} runs, and MLflow migrated {found} of them")
+
+
+def distinct_lines(folder: Path) -> dict[str, list[str]]:
+    """Read the lines of metrics: a file may have one twice, which a database has no place for."""
+    return {name: list(dict.fromkeys(lines)) for name, lines in read_metric_lines(folder).items()}
 
 
 # What is not as it was
@@ -245,9 +247,10 @@ def prepare(target: Path, root: str) -> dict[str, Any]:
 def main() -> None:
     """Gather.
 
-    In: `source`, a URL or a folder; `artifacts`, a folder or s3://…; `target`, a file to make. The password
-    of the URL is in FLOWSTEAD_IMPORT_PASSWORD. Out: `schema`, `rows` by table, `folders` of artifacts below
-    their root, addresses `elsewhere`, experiments that were `renumbered`, and rows that were `left_out`.
+    In: `source`, a URL or a folder; `artifacts`, a folder or s3://…, as addresses name it; `target`, a file
+    to make. The password of the URL is in FLOWSTEAD_IMPORT_PASSWORD. Out: `schema`, `rows` by table,
+    `folders` of artifacts below their root, addresses `elsewhere`, experiments that were `renumbered`, and
+    rows that were `left_out`.
     """
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)

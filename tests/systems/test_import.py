@@ -11,7 +11,7 @@ import end_to_end_conftest as shared
 import pytest
 from deployed import Deployment, run
 
-from day_two import imports
+from day_two import gathered
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -55,7 +55,7 @@ def told(python: Path, laptop: Path, env: dict[str, str]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def python() -> Path:
     """A release of MLflow, as `fab import` installs it."""
-    return imports.release("3.17.2")
+    return gathered.release("3.17.2")
 
 
 @pytest.fixture(scope="module")
