@@ -209,9 +209,3 @@ def test_the_data_move_from_aurora_postgresql_to_aurora_mysql(team: Team) -> Non
 
 def test_the_data_move_from_aurora_mysql_to_files(team: Team) -> None:
     move(team, "none")
-
-
-def test_the_data_move_back_once_the_old_store_is_gone(team: Team) -> None:
-    removed = said_by(team.deployment.provision("--remove", "flowstead-flowstead"))
-    assert "flowstead-flowstead" in removed
-    move(team, "postgresql")
