@@ -22,8 +22,8 @@ from sklearn.dummy import DummyClassifier
 
 EXPERIMENT = "logged without a pause"
 MODEL_EVERY = 20
-# Between two calls, as a training has something to do, too: asking as fast as can be takes a processor, and what is
-# tested meanwhile twice as long.
+# Between two calls, as a training has something to do, too: asking as fast as can be takes a processor, and
+# what is tested meanwhile twice as long.
 BETWEEN_S = 0.1
 
 
