@@ -54,6 +54,11 @@ count(*) FILTER (WHERE usename = current_user) - 1, $most,
 count(*) - 1, current_setting('max_connections'))
 FROM pg_stat_activity WHERE backend_type = 'client backend'"
 """
+# A line for each model that the host serves.
+MODELS = """
+program=/usr/local/lib/flowstead/models/models.py
+test ! -e $program || exec /usr/bin/python3 -B $program status
+"""
 # Collects garbage on the host, in a unit of its own: it goes on when the connection breaks.
 COLLECT = (
     *("sudo", "systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
@@ -75,6 +80,7 @@ def status(_context: Any, inventory: str = "inventory") -> None:
             for title, command in (
                 ("units", f"{list_units} --all 'mlflow@*' 'mlflow-*@*' nginx.service 'flowstead-*'"),
                 ("failed", f"{list_units} --failed"),
+                ("models", f"sudo sh -c {shlex.quote(MODELS)}"),
                 ("disk", "df -h --output=used,avail,pcent,target /"),
                 ("memory", "free -m"),
                 *(

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
-import re
 import sqlite3
 import sys
 import warnings
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
-import yaml
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -29,8 +27,11 @@ from flowstead_host.errors import ChangeError
 from mlflow.exceptions import MlflowException
 from mlflow.store import fs2db
 from mlflow.store.db.utils import _get_alembic_config, _upgrade_db
-from mlflow.store.fs2db._utils import for_each_experiment
+from mlflow.store.fs2db import _tracking as tracking
+from mlflow.store.fs2db._utils import for_each_experiment, read_metric_lines
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+
+from day_two import file_store
 
 DRIVERS = {"postgresql": "postgresql+psycopg2", "postgres": "postgresql+psycopg2", "mysql": "mysql+pymysql"}
 # Where addresses of artifacts stand, and whether a folder is one thing's own: an experiment's has its runs'.
@@ -47,9 +48,11 @@ TRACE_ADDRESS = "mlflow.artifactLocation"
 OURS = "mlflow-artifacts:/"
 # What stands for something else in the same data.
 REFERENCES = ("runs", "models")
+# Webhooks are signed with the other server's key: with them in it, ours could list none at all. Jobs are that
+# server's own.
+NOT_BROUGHT = ("webhook_events", "webhooks", "jobs", "job_locks", "scheduler_leases")
 # The largest number of a column INTEGER of PostgreSQL and of MySQL.
 LARGEST_ID = 2**31 - 1
-RUN = re.compile(r"[0-9a-f]{32}")
 
 
 def database_url(source: str, password: str) -> sa.URL:
@@ -102,90 +105,55 @@ def gather_files(source: Path, target: Path) -> None:
         mlruns = fs2db._resolve_mlruns(source)  # noqa: SLF001 - as MLflow finds it
     except MlflowException as error:
         raise ChangeError(str(error)) from error
-    if wrong := list(broken(mlruns)):
+    experiments = [folder for folder, _ in for_each_experiment(mlruns)]
+    if wrong := list(file_store.broken(mlruns, experiments)):
         lines = "\n".join(f"  {one}" for one in wrong)
         raise ChangeError(f"{len(wrong)} files in {mlruns} cannot be read; nothing has been done:\n{lines}")
+    vars(tracking)["read_metric_lines"] = distinct_lines
     fs2db.migrate(source, f"sqlite:///{target}", progress=False)
-    runs = sum(1 for folder, _ in for_each_experiment(mlruns) for _ in runs_in(folder))
+    runs = file_store.runs(experiments)
     with sa.create_engine(f"sqlite:///{target}").connect() as connection:
         found = connection.exec_driver_sql("SELECT count(*) FROM runs").scalar()
     if found != runs:
         raise ChangeError(f"{mlruns} has {runs} runs, and MLflow migrated {found} of them")
 
 
-def runs_in(experiment: Path) -> Iterator[Path]:
-    """Return the folders of an experiment's runs."""
-    return (one for one in sorted(experiment.iterdir()) if one.is_dir() and RUN.fullmatch(one.name))
+def distinct_lines(folder: Path) -> dict[str, list[str]]:
+    """Read the lines of metrics: a file may have one twice, which a database has no place for."""
+    return {name: list(dict.fromkeys(lines)) for name, lines in read_metric_lines(folder).items()}
 
 
-def broken(mlruns: Path) -> Iterator[str]:
-    """Name every file that cannot be read, or is missing: MLflow's migration passes over them."""
-    for experiment, _ in for_each_experiment(mlruns):
-        for folder in (experiment, *runs_in(experiment)):
-            if not (folder / "meta.yaml").is_file():
-                yield f"{folder / 'meta.yaml'}: is missing"
-        for path in sorted(experiment.rglob("*.yaml")):
-            if "artifacts" not in path.relative_to(experiment).parts:
-                yield from unread(path, of_yaml)
-        for run in runs_in(experiment):
-            for name, check in (("params", of_text), ("tags", of_text), ("metrics", of_metric)):
-                for path in sorted(one for one in (run / name).rglob("*") if one.is_file()):
-                    yield from unread(path, check)
+# What is not as it was
 
 
-def unread(path: Path, check: Any) -> Iterator[str]:
-    """Name a file that does not pass a check, and say why."""
-    try:
-        check(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        yield f"{path}: {str(error).splitlines()[0]}"
-
-
-def of_text(text: str) -> None:
-    """Accept any text."""
-
-
-def of_yaml(text: str) -> None:
-    """Accept a dictionary in YAML."""
-    if not isinstance(yaml.safe_load(text), dict):
-        raise ValueError("is empty, or no dictionary")  # noqa: TRY004 - as what is no YAML
-
-
-def of_metric(text: str) -> None:
-    """Accept lines of a time, a value and a step, as MLflow writes them."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split(" ")
-        if len(words) not in (2, 3, 5):
-            raise ValueError(f"line {number} has {len(words)} words")
-        try:
-            int(words[0]), float(words[1])
-        except ValueError:
-            raise ValueError(f"line {number} has no time and number") from None
-
-
-# Numbers
-
-
-def renumber(target: Path) -> dict[str, str]:
+def renumber(connection: sa.Connection, metadata: sa.MetaData) -> dict[str, str]:
     """Give experiments other numbers that PostgreSQL and MySQL have no place for; return old and new ones.
 
     MLflow's files have numbers of 18 digits.
     """
-    engine = sa.create_engine(f"sqlite:///{target}")
-    metadata = sa.MetaData()
-    metadata.reflect(engine)
-    with engine.begin() as connection:
-        ids = list(connection.execute(sa.select(metadata.tables["experiments"].c.experiment_id)).scalars())
-        free = itertools.count(max((one for one in ids if one <= LARGEST_ID), default=0) + 1)
-        others = {one: next(free) for one in sorted(ids) if one > LARGEST_ID}
+    ids = list(connection.execute(sa.select(metadata.tables["experiments"].c.experiment_id)).scalars())
+    free = itertools.count(max((one for one in ids if one <= LARGEST_ID), default=0) + 1)
+    others = {one: next(free) for one in sorted(ids) if one > LARGEST_ID}
+    links = metadata.tables["entity_associations"]
+    for old, new in others.items():
         for table in metadata.tables.values():
-            if "experiment_id" not in table.c:
-                continue
-            for old, new in others.items():
+            if "experiment_id" in table.c:
                 change = sa.update(table).where(table.c.experiment_id == old)
                 connection.execute(change.values(experiment_id=new))
-    engine.dispose()
+        for side in ("source", "destination"):
+            kind, one = links.c[f"{side}_type"], links.c[f"{side}_id"]
+            change = sa.update(links).where(kind == "experiment", one == str(old))
+            connection.execute(change.values({one: str(new)}))
     return {str(old): str(new) for old, new in others.items()}
+
+
+def leave_out(connection: sa.Connection, metadata: sa.MetaData) -> dict[str, int]:
+    """Remove what can be of no use to another server; return how much, by table."""
+    counts = {}
+    for name in NOT_BROUGHT:
+        table = metadata.tables[name]
+        counts[name] = connection.execute(sa.delete(table)).rowcount
+    return {name: count for name, count in counts.items() if count}
 
 
 # Artifacts
@@ -201,42 +169,46 @@ def place_in(root: str, address: str) -> str | None:
     """
     parts = urlsplit(address)
     if parts.scheme == "mlflow-artifacts":
-        return parts.path.strip("/")
-    if root.startswith("s3://"):
-        head = root.rstrip("/") + "/"
-        return address[len(head) :].strip("/") if address.startswith(head) else None
-    if parts.scheme not in ("", "file"):
+        place = parts.path
+    elif root.startswith("s3://"):
+        head = root.rstrip("/")
+        if not f"{address}/".startswith(f"{head}/"):
+            return None
+        place = address[len(head) :]
+    elif parts.scheme in ("", "file"):
+        folder = Path(root).resolve()
+        # Relative ones are meant from where the server was started: mostly next to its folder.
+        path = Path(os.path.normpath(folder.parent / (unquote(parts.path) if parts.scheme else address)))
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else None
+    else:
         return None
-    path = Path(unquote(parts.path) if parts.scheme else address)
-    folder = Path(root).resolve()
-    # Relative ones are meant from where the server was started: mostly next to its folder.
-    path = Path(os.path.normpath(folder.parent / path))
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else None
+    # Whoever may use the other server chooses addresses; none may lead out of the root to files of ours.
+    return None if ".." in place.split("/") else place.strip("/") or "."
 
 
-def correct(target: Path, root: str) -> dict[str, Any]:
+def correct(connection: sa.Connection, metadata: sa.MetaData, root: str) -> dict[str, Any]:
     """Have addresses of artifacts be those of the server to come; return which folders are to be brought."""
     folders, elsewhere = set[str](), set[str]()
-    engine = sa.create_engine(f"sqlite:///{target}")
-    metadata = sa.MetaData()
-    metadata.reflect(engine, only={table for table, *_ in ADDRESSES})
-    with engine.begin() as connection:
-        for name, column, is_own in ADDRESSES:
-            table = metadata.tables[name]
-            where = [table.c.key == TRACE_ADDRESS] if name == "trace_tags" else []
-            query = sa.select(table.c[column]).where(table.c[column].is_not(None), *where).distinct()
-            for address in list(connection.execute(query).scalars()):
-                if not address or urlsplit(address).scheme in REFERENCES:
-                    continue
-                place = place_in(root, address)
-                if place is None:
-                    elsewhere.add(address)
-                    continue
-                if is_own:
-                    folders.add(place)
-                change = sa.update(table).where(table.c[column] == address, *where)
-                connection.execute(change.values({column: OURS + place}))
-    engine.dispose()
+
+    def corrected(address: str, is_own: int) -> str:
+        if not address or urlsplit(address).scheme in REFERENCES:
+            return address
+        place = place_in(root, address)
+        if place is None:
+            elsewhere.add(address)
+            return address
+        if is_own:
+            folders.add(place)
+        return OURS + place.removeprefix(".")
+
+    driver: Any = connection.connection.dbapi_connection
+    driver.create_function("corrected", 2, corrected)
+    for name, column, is_own in ADDRESSES:
+        table = metadata.tables[name]
+        change = sa.update(table).where(table.c[column].is_not(None))
+        if name == "trace_tags":
+            change = change.where(table.c.key == TRACE_ADDRESS)
+        connection.execute(change.values({column: sa.func.corrected(table.c[column], int(is_own))}))
     return {"folders": outermost(folders), "elsewhere": sorted(elsewhere)}
 
 
@@ -247,27 +219,41 @@ def outermost(folders: set[str]) -> list[str]:
     )
 
 
-def count(target: Path) -> tuple[str, dict[str, int]]:
-    """Return the revision of the file's schema, and the number of rows of each table."""
-    with sa.create_engine(f"sqlite:///{target}").connect() as connection:
-        tables = sa.inspect(connection).get_table_names()
-        quoted = connection.dialect.identifier_preparer.quote
-        rows = {
-            name: connection.exec_driver_sql(f"SELECT count(*) FROM {quoted(name)}").scalar()  # noqa: S608 - quoted
-            for name in tables
+def count(connection: sa.Connection, metadata: sa.MetaData) -> dict[str, int]:
+    """Return the number of rows of each table."""
+    return {
+        name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0
+        for name, table in metadata.tables.items()
+    }
+
+
+def prepare(target: Path, root: str) -> dict[str, Any]:
+    """Make what was gathered fit for the server to come; return what there is then."""
+    engine = sa.create_engine(f"sqlite:///{target}")
+    metadata = sa.MetaData()
+    metadata.reflect(engine)
+    with engine.begin() as connection:
+        told = {
+            "renumbered": renumber(connection, metadata),
+            "left_out": leave_out(connection, metadata),
+            "schema": connection.execute(sa.select(metadata.tables["alembic_version"])).scalar(),
+            **correct(connection, metadata, root),
         }
-        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return str(revision), {name: int(number or 0) for name, number in rows.items()}
+        told["rows"] = count(connection, metadata)
+    engine.dispose()
+    return told
 
 
 def main() -> None:
     """Gather.
 
-    In: `source`, a URL or a folder; `artifacts`, a folder or s3://…; `target`, a file to make. The password
-    of the URL is in FLOWSTEAD_IMPORT_PASSWORD. Out: `schema`, `rows` by table, `folders` of artifacts below
-    their root, addresses `elsewhere`, and experiments that were `renumbered`.
+    In: `source`, a URL or a folder; `artifacts`, a folder or s3://…, as addresses name it; `target`, a file
+    to make. The password of the URL is in FLOWSTEAD_IMPORT_PASSWORD. Out: `schema`, `rows` by table,
+    `folders` of artifacts below their root, addresses `elsewhere`, experiments that were `renumbered`, and
+    rows that were `left_out`.
     """
     warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     asked = json.load(sys.stdin)
     target = Path(asked["target"] + ".draft")
     if "://" in asked["source"]:
@@ -275,13 +261,11 @@ def main() -> None:
         gather_database(database_url(asked["source"], password), target)
     else:
         gather_files(Path(asked["source"]), target)
-    renumbered = renumber(target)
-    placed = correct(target, asked["artifacts"])
-    schema, rows = count(target)
+    told = prepare(target, asked["artifacts"])
     # One file, whole, without what SQLite keeps next to it.
     with closing(sqlite3.connect(target)) as connection:
         connection.execute("VACUUM INTO ?", (asked["target"],))
-    print(json.dumps({"schema": schema, "rows": rows, "renumbered": renumbered, **placed}))
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

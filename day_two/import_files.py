@@ -18,14 +18,15 @@ from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
 
 if TYPE_CHECKING:
-    from day_two.imports import Gathered
+    from day_two.gathered import Gathered
     from day_two.tracking import TrackingServer
 
 # How the host knows such a backup (roles/mlflow_data/files/host/flowstead_host/settings.py).
 REASON = "import"
 # Files that are sent at a time.
 THREADS = 8
-SHA256 = "sha256"
+# What is noted with each, so that it is sent again only if it is another.
+SHA256, ETAG = "sha256", "source-etag"
 AGAIN = "Run the same command again: what is there already is not sent twice."
 
 
@@ -37,12 +38,14 @@ class Artifact:
         place: where it is below the root of all artifacts.
         source: a file of this machine, or a bucket and a key.
         size: bytes.
+        etag: what S3 has for its content; of a file of this machine, nothing.
 
     """
 
     place: str
     source: Path | tuple[str, str]
     size: int
+    etag: str = ""
 
 
 def list_files(aws: Aws, root: str, folders: Iterable[str]) -> Iterator[Artifact]:
@@ -66,7 +69,7 @@ def list_files(aws: Aws, root: str, folders: Iterable[str]) -> Iterator[Artifact
     ):
         place = one["Key"][len(prefix) :].lstrip("/")
         if wanted & {str(parent) for parent in PurePosixPath(place).parents}:
-            yield Artifact(place, (bucket, one["Key"]), one["Size"])
+            yield Artifact(place, (bucket, one["Key"]), one["Size"], one["ETag"])
 
 
 def send(aws: Aws, server: TrackingServer, files: Iterable[Artifact]) -> int:
@@ -82,21 +85,23 @@ def send(aws: Aws, server: TrackingServer, files: Iterable[Artifact]) -> int:
 
     def one(file: Artifact) -> bool:
         key = f"{prefix}/{file.place}"
-        digest = _sha256(file.source) if isinstance(file.source, Path) else ""
+        noted = {SHA256: _sha256(file.source)} if isinstance(file.source, Path) else {ETAG: file.etag}
         if there.get(key) == file.size:
             metadata = client.head_object(Bucket=bucket, Key=key)["Metadata"]
-            if not digest or metadata.get(SHA256) == digest:
+            if noted.items() <= metadata.items():
                 return False
         if isinstance(file.source, Path):
-            client.upload_file(str(file.source), bucket, key, ExtraArgs={"Metadata": {SHA256: digest}})
+            client.upload_file(str(file.source), bucket, key, ExtraArgs={"Metadata": noted})
         else:
-            client.copy(dict(zip(("Bucket", "Key"), file.source, strict=True)), bucket, key)
+            source = dict(zip(("Bucket", "Key"), file.source, strict=True))
+            options = {"Metadata": noted, "MetadataDirective": "REPLACE"}
+            client.copy(source, bucket, key, ExtraArgs=options)
         return True
 
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             sent = sum(pool.map(one, files))
-    except (boto3.exceptions.Boto3Error, botocore.exceptions.ClientError, OSError) as error:
+    except (boto3.exceptions.Boto3Error, botocore.exceptions.ClientError, OSError, UnicodeError) as error:
         raise FlowsteadError(f"The artifacts could not be sent: {error}.", next_step=AGAIN) from error
     if sent:
         there = _sizes(aws, bucket, f"{prefix}/")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +13,7 @@ from fabric import task
 
 from day_two import tracking
 from day_two.api import answers, call
+from day_two.gathered import PASSWORD, Gathered, gather
 from day_two.import_files import Artifact, keep, list_files, send
 from day_two.sentences import sentences
 from day_two.tracking import TrackingServer
@@ -26,11 +22,6 @@ from provisioner.errors import FlowsteadError, UsageError
 from provisioner.playbook import Runner, find
 from provisioner.session import PROJECT
 
-CACHE = PROJECT / ".cache"
-LOCKS = PROJECT / "roles" / "mlflow_release" / "files" / "locks"
-# What the hosts copy rows with; day_two/gather.py uses it here.
-HOST_PROGRAMS = PROJECT / "roles" / "mlflow_data" / "files" / "host"
-PASSWORD = "FLOWSTEAD_IMPORT_PASSWORD"  # noqa: S105 - the name of a variable
 GUIDE = "docs/import_your_data.md"
 # What the host's own checks leave there.
 CHECKS = "Flowstead checks"
@@ -38,33 +29,12 @@ CHECKS = "Flowstead checks"
 SHOWN = ("experiments", "runs", "metrics", "registered_models", "model_versions", "trace_info")
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """What another server has.
-
-    Args:
-        file: a file of SQLite with its rows.
-        schema: the revision of its schema.
-        rows: number of rows by table.
-        folders: folders of artifacts, below the root of all.
-        elsewhere: addresses of artifacts that are not below it.
-        renumbered: old and new ids of experiments that had to get others.
-
-    """
-
-    file: Path
-    schema: str
-    rows: dict[str, int]
-    folders: tuple[str, ...]
-    elsewhere: tuple[str, ...]
-    renumbered: dict[str, str]
-
-
 @task(
     name="import",
     help={
         "source": "sqlite:///PATH, postgresql://… or mysql://…, or a folder with mlruns in it.",
         "artifacts": "Where its artifacts are: a folder, or s3://BUCKET/PREFIX.",
+        "artifacts-were": "What their addresses begin with, if they were elsewhere then.",
         "yes": "Do not ask before it begins.",
         "leave-elsewhere": "Go on although some artifacts are not below that place; they are not brought.",
     },
@@ -73,6 +43,7 @@ def import_data(  # noqa: PLR0917 - a task's options
     _context: Any,
     source: str,
     artifacts: str,
+    artifacts_were: str = "",
     project: str = "",
     yes: bool = False,
     leave_elsewhere: bool = False,
@@ -82,10 +53,11 @@ def import_data(  # noqa: PLR0917 - a task's options
     with sentences(), answers():
         server = tracking.find(inventory, project)
         source, artifacts = checked_source(source), checked_artifacts(artifacts)
+        were = artifacts_were.removeprefix("file://") or artifacts
         refuse_used(server)
         version = serving(server)
         with tempfile.TemporaryDirectory() as folder:
-            gathered = gather(version, source, artifacts, Path(folder) / "gathered.db")
+            gathered = gather(version, source, were, Path(folder) / "gathered.db")
             aws = Aws(server.outputs.region)
             files = list(list_files(aws, artifacts, gathered.folders))
             announce(server, gathered, files, leave_elsewhere=leave_elsewhere)
@@ -109,7 +81,8 @@ def checked_source(source: str) -> str:
         if not Path(source).is_dir():
             raise UsageError(f"--source {source}: there is no such folder, and it is no URL of a database.")
         return str(Path(source).resolve())
-    if re.match(r"[^/]+://[^/@]*:[^/@]*@", source):
+    # As SQLAlchemy reads it: a password may have a slash, and may be a parameter.
+    if re.match(r"[^/]+://[^/:@]*:[^@]*@|.*[?&](password|passwd)=", source):
         raise UsageError(
             "--source: a password in it can be read by others on this machine.",
             next_step=f"Leave it out, and put it into the environment variable {PASSWORD}.",
@@ -178,60 +151,6 @@ def serving(server: TrackingServer) -> str:
         ) from error
 
 
-def release(version: str) -> Path:
-    """Give the Python of an MLflow release, installed from its lock in .cache; it stays for the next time.
-
-    Raises:
-        FlowsteadError: it cannot be installed.
-
-    """
-    lock = LOCKS / f"{version}.txt"
-    home = CACHE / "releases" / f"{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    python, complete = home / "bin" / "python", home / "complete"
-    if not complete.exists():
-        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or "uv"
-        words = ["--quiet", "--require-hashes", "--python", str(python), "-r", str(lock)]
-        for argv in (
-            [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home)],
-            [uv, "pip", "install", *words],
-        ):
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise FlowsteadError(f"MLflow {version} cannot be installed here: {done.stderr.strip()}")
-        complete.touch()
-    return python
-
-
-def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
-    """Read all that the other server keeps into one file.
-
-    Raises:
-        FlowsteadError: it cannot be read; nothing has been changed anywhere.
-
-    """
-    print(f"Reading {source} with MLflow {version}", flush=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
-    done = subprocess.run(
-        [release(version), "-B", PROJECT / "day_two" / "gather.py"],
-        input=json.dumps({"source": source, "artifacts": artifacts, "target": str(target)}),
-        env=kept | {"PYTHONPATH": str(HOST_PROGRAMS), "MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise FlowsteadError(f"{source} cannot be imported: {done.stderr.strip()}")
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Gathered(
-        file=target,
-        schema=said["schema"],
-        rows=said["rows"],
-        folders=tuple(said["folders"]),
-        elsewhere=tuple(said["elsewhere"]),
-        renumbered=said["renumbered"],
-    )
-
-
 def announce(
     server: TrackingServer, gathered: Gathered, files: list[Artifact], *, leave_elsewhere: bool
 ) -> None:
@@ -248,6 +167,9 @@ def announce(
         pairs = ", ".join(f"{old} is {new}" for old, new in gathered.renumbered.items())
         print(f"Experiments get other numbers, as databases have no place for such long ones: {pairs}.")
     print("Users and permissions are not brought: fab user.add makes them.")
+    if gathered.left_out:
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in gathered.left_out.items())
+        print(f"Nor are these, which are of use to the other server alone: {counts}.")
     if gathered.elsewhere:
         shown = "\n".join(f"  {one}" for one in gathered.elsewhere[:20])
         text = f"{len(gathered.elsewhere)} addresses of artifacts are not below --artifacts:\n{shown}"

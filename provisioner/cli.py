@@ -96,7 +96,10 @@ def destroy(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the deployment's name.")] = False,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Delete the artifact bucket and everything in it, too.")
+        bool,
+        typer.Option(
+            "--delete-data", help="Delete the artifact bucket and the image repository with all in them, too."
+        ),
     ] = False,
     remove: RemoveOption = None,
     config: ConfigOption = None,

@@ -21,10 +21,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ports": {"type": "list", "elements": "int", "required": True},
     "workers": {"type": "int", "default": 0},
     "servers": {"type": "int", "default": 1},
+    "models_mib": {"type": "int", "default": 0},
     "image": {"type": "str", "default": "/etc/flowstead/image.json"},
     "lock": {"type": "str", "default": "/run/mlflow-change/lock"},
     "journal": {"type": "str", "default": "/var/lib/mlflow-change/journal.json"},
     "programs": {"type": "str", "default": "/usr/local/lib/flowstead"},
+    "models": {"type": "str", "default": "/etc/flowstead/models.d/mlflow.json"},
 }
 # The host's own Python looks: a module would take three times as long. Paths are all that it is told
 LOOK = """
@@ -50,7 +52,7 @@ def named(path):
         return sorted(os.listdir(path))
     except FileNotFoundError:
         return []
-serving, store, image, lock, journal, programs = sys.argv[1:]
+serving, store, image, lock, journal, programs, models = sys.argv[1:]
 print(json.dumps({
     "cores": len(os.sched_getaffinity(0)),
     "meminfo": text("/proc/meminfo"),
@@ -61,6 +63,7 @@ print(json.dumps({
     "was_interrupted": os.path.exists(journal),
     "there": [one for one in named(programs) if one.startswith("mlflow")],
     "has_pg_dump": os.access("/usr/bin/pg_dump", os.X_OK),
+    "has_models": os.path.exists(models),
 }))
 """
 # Memory of a host, in MiB: what the system and the gateway need, what a server's processes share, and
@@ -218,8 +221,11 @@ def facts(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """
     version = given["version"]
     now, memory = serving(said["serving"], given["serving_file"]), memory_mib(said["meminfo"] or "")
-    count = workers(said["cores"], memory, given["workers"], given["servers"])
-    return {name: said[name] for name in ("cores", "busy", "was_interrupted", "has_pg_dump", "there")} | {
+    # What models take, no server of MLflow has.
+    own = memory - given["models_mib"]
+    count = workers(said["cores"], own, given["workers"], given["servers"])
+    plain = ("cores", "busy", "was_interrupted", "has_pg_dump", "has_models", "there")
+    return {name: said[name] for name in plain} | {
         "memory_mib": memory,
         "serving": asdict(now),
         "is_serving": now.version == version,
@@ -227,7 +233,7 @@ def facts(given: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
         "port": port(version, now, given["ports"]),
         "serving_port": now.port or given["ports"][0],
         "workers": count,
-        "has_room_for_two": has_room_for_two(memory, count, given["servers"]),
+        "has_room_for_two": has_room_for_two(own, count, given["servers"]),
         "served": [now.version, *now.before] if now.version else [],
         "data_in": data_in(said["store"], given["store_file"]),
         "image_releases": image_releases(said["image"], given["image"]),
@@ -255,7 +261,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """
         super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(OPTIONS)
-        files = ("serving_file", "store_file", "image", "lock", "journal", "programs")
+        files = ("serving_file", "store_file", "image", "lock", "journal", "programs", "models")
         paths = [args[name] for name in files]
         # With something to read it has no terminal, on which errors would stand among the answer
         said = self._low_level_execute_command(

@@ -34,6 +34,10 @@ options:
     description: How many servers of MLflow share the host's memory.
     type: int
     default: 1
+  models_mib:
+    description: Memory of the host that is for models, in MiB, and for no server of MLflow.
+    type: int
+    default: 0
   image:
     description: File that says what the host's image holds, where it was baked.
     type: path
@@ -50,6 +54,10 @@ options:
     description: Directory in which each server on the host has its programs.
     type: path
     default: /usr/local/lib/flowstead
+  models:
+    description: File that says which models the host serves.
+    type: path
+    default: /etc/flowstead/models.d/mlflow.json
 attributes:
   check_mode:
     support: full
@@ -125,6 +133,10 @@ there:
   elements: str
 has_pg_dump:
   description: Whether the host has the program that dumps PostgreSQL's databases.
+  returned: success
+  type: bool
+has_models:
+  description: Whether the host has been told to serve models of this server.
   returned: success
   type: bool
 busy:

@@ -25,7 +25,7 @@ reserved_paths = frozenset(
     }
 )
 # What the roles add to a server's name: to its databases, and to its units.
-reserved_ends = ("auth", "backup", "change", "fresh", "garbage", "old", "recover", "rehearsal")
+reserved_ends = ("auth", "backup", "change", "fresh", "garbage", "model", "old", "recover", "rehearsal")
 
 
 def name(value: str) -> str:

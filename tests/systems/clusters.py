@@ -44,12 +44,11 @@ class Cluster:
 
     Args:
         deployment: the deployment.
-        name: its name.
 
     """
 
-    def __init__(self, deployment: Deployment, name: str) -> None:
-        self.deployment, self.identifier = deployment, f"flowstead-{name}"
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment, self.identifier = deployment, deployment.provisioned["database"]["identifier"]
 
     @property
     def rds(self) -> Any:

@@ -25,11 +25,13 @@ def main(uri: str) -> None:
             mlflow.log_param("rate", number / 10)
             for step in range(3):
                 mlflow.log_metric("loss", 1 / (1 + step + number), step=step)
-            mlflow.log_text(f"notes of {number}\n" * 1000, "notes/ä #1 ?.txt")
+            mlflow.log_text(f"notes of {number}\n" * 1000, "notes/ä 1 (copy).txt")
             with mlflow.start_run(run_name=f"within {number}", nested=True):
                 mlflow.log_metric("inner", number)
     with mlflow.start_run(run_name="the model"):
-        mlflow.pyfunc.log_model(name="model", python_model=Doubled(), registered_model_name="doubled")
+        mlflow.pyfunc.log_model(
+            name="model", python_model=Doubled(), registered_model_name="doubled", pip_requirements=["mlflow"]
+        )
     mlflow.MlflowClient().set_registered_model_alias("doubled", "champion", "1")
     with mlflow.start_span("asked") as span:
         span.set_inputs({"question": "does it come along?"})

@@ -26,7 +26,7 @@ def deployment(sandbox: Sandbox, clone: Path) -> Deployment:
 @pytest.fixture(scope="module")
 def cluster(deployment: Deployment) -> Cluster:
     """Its cluster."""
-    return Cluster(deployment, NAME)
+    return Cluster(deployment)
 
 
 @pytest.fixture
@@ -100,7 +100,9 @@ def test_another_engine_is_refused_before_anything_changes(deployment: Deploymen
     finally:
         config.write_text(original, encoding="utf-8")
     assert done.returncode == 2
-    assert f"database.engine: the data are in database cluster database ({cluster.identifier})" in done.stderr
+    said = f"database.engine: the data are in database cluster database_aurora ({cluster.identifier})"
+    assert said in done.stderr
+    assert "To move them: python provision.py move" in done.stderr
     assert not [one for one in deployment.sandbox.calls()[before:] if one["action"].startswith("Create")]
 
 

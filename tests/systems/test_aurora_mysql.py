@@ -27,7 +27,7 @@ def deployment(sandbox: Sandbox, clone: Path) -> Deployment:
 @pytest.fixture(scope="module")
 def cluster(deployment: Deployment) -> Cluster:
     """Its cluster."""
-    return Cluster(deployment, NAME)
+    return Cluster(deployment)
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,23 @@
-"""Everything on a laptop first, and later on AWS: runs, models, traces and artifacts of a folder `mlruns`."""
+"""Everything elsewhere first, and later on AWS: a laptop's folder `mlruns`, and an older server's SQLite."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import end_to_end_conftest as shared
 import pytest
-from deployed import Deployment, run
+import yaml
+from deployed import Deployment, Sandbox, assert_nothing_changes, run
+from upgrading import NEWEST, OLDER_SCHEMA
 
-from day_two import imports
+from day_two import gathered
+from tests.unit.day_two import mlflow_server
 
 pytestmark = pytest.mark.timeout(1800)
-
-first_run, deployment, client_environment = shared.first_run, shared.deployment, shared.client_environment
 
 LOG = Path(__file__).with_name("log_on_a_laptop.py")
 # What there is, as a client sees it, and all artifacts: the same program there and here.
@@ -25,7 +27,9 @@ client, told = mlflow.MlflowClient(), {}
 (experiment,) = [one for one in client.search_experiments() if one.name == "on the laptop"]
 for run in client.search_runs([experiment.experiment_id]):
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(client.download_artifacts(run.info.run_id, "", folder))
+        path = pathlib.Path(folder)
+        for one in client.list_artifacts(run.info.run_id):
+            client.download_artifacts(run.info.run_id, one.path, folder)
         files = {
             str(one.relative_to(path)): hashlib.sha256(one.read_bytes()).hexdigest()
             for one in sorted(path.rglob("*")) if one.is_file()
@@ -46,16 +50,37 @@ print(json.dumps(told, sort_keys=True))
 """
 
 
-def told(python: Path | str, env: dict[str, str]) -> dict[str, Any]:
-    said = run(str(python), "-c", TELL, env=env, timeout_s=300).stdout
+def told(python: Path, laptop: Path, env: dict[str, str]) -> dict[str, Any]:
+    said = run(str(python), "-c", TELL, cwd=laptop, env=env, timeout_s=300).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
 
 
 @pytest.fixture(scope="module")
+def deployment(sandbox: Sandbox, clone: Path) -> Deployment:
+    """A deployment of two projects, in which nobody has logged anything yet."""
+    wanted: dict[str, Any] = yaml.safe_load((clone / "examples/deployments/projects.yml").read_text())
+    wanted["database"] = {"deletion_protection": False}
+    wanted["server"]["image"] = "baked-debian-13"
+    wanted["projects"] = [{"name": "default"}, {"name": "churn"}]
+    (clone / "deployment.yml").write_text(yaml.safe_dump(wanted), encoding="utf-8")
+    made = Deployment(sandbox, clone)
+    made.provision("bake", "--unless-current")
+    made.provision()
+    made.playbook("site.yml")
+    return made
+
+
+@pytest.fixture(scope="module")
+def client_environment(deployment: Deployment) -> dict[str, str]:
+    """The environment of a client of the default project."""
+    return deployment.client_environment
+
+
+@pytest.fixture(scope="module")
 def python() -> Path:
     """A release of MLflow, as `fab import` installs it."""
-    return imports.release("3.17.2")
+    return gathered.release(NEWEST)
 
 
 @pytest.fixture(scope="module")
@@ -107,19 +132,19 @@ def test_what_was_logged_on_a_laptop_is_on_the_server(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     own = {"PATH": "/usr/bin:/bin", "HOME": str(laptop), "MLFLOW_ALLOW_FILE_STORE": "true"}
-    before = told(python, own | {"MLFLOW_TRACKING_URI": f"file://{laptop}/mlruns"})
+    before = told(python, laptop, own | {"MLFLOW_TRACKING_URI": f"file://{laptop}/mlruns"})
     done = fab_import(deployment, laptop, "--yes")
     with capsys.disabled():
         print(done.stdout)
     assert "7 runs" in done.stdout
     assert "Experiments get other numbers" in done.stdout
-    after = told(python, client_environment)
+    after = told(python, laptop, client_environment)
     assert after == before
     # Once more: it is there, and would give way.
     again = fab_import(deployment, laptop, "--yes", check=False)
     assert again.returncode == 2
     assert "has experiments or models of its own (on the laptop, doubled)" in again.stderr
-    assert told(python, client_environment) == before
+    assert told(python, laptop, client_environment) == before
 
 
 def test_it_goes_on_from_there(deployment: Deployment, client_environment: dict[str, str]) -> None:
@@ -136,3 +161,49 @@ print("counted on", int(experiment) > int(run.info.experiment_id), run.info.arti
     assert "counted on True mlflow-artifacts" in said
     listed = run("fab", "backups", cwd=deployment.clone, env=deployment.environment).stdout
     assert "-import\n" in listed
+
+
+@dataclass(frozen=True)
+class OldServer:
+    """A server that somebody has set up by hand.
+
+    Args:
+        folder: where it was started: mlflow.db and artifacts are there.
+        client: the environment of a client.
+
+    """
+
+    folder: Path
+    client: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldServer]:
+    """One of an older release, with SQLite, a folder, and users, that serves."""
+    folder = tmp_path_factory.mktemp("server")
+    with mlflow_server.serving(folder, OLDER_SCHEMA) as url:
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "MLFLOW_TRACKING_URI": url}
+        env |= {"MLFLOW_TRACKING_USERNAME": mlflow_server.ADMIN}
+        env |= {"MLFLOW_TRACKING_PASSWORD": mlflow_server.PASSWORD}
+        run(str(gathered.release(OLDER_SCHEMA)), str(LOG), url, cwd=folder, env=env, timeout_s=300)
+        yield OldServer(folder, env)
+
+
+def test_what_an_older_server_has_is_in_a_project_of_its_own(
+    deployment: Deployment, old_server: OldServer, python: Path, client_environment: dict[str, str]
+) -> None:
+    words = (f"--source=sqlite:///{old_server.folder}/mlflow.db", "--project=churn")
+    words += (f"--artifacts={old_server.folder}/artifacts", "--yes")
+    other = told(python, old_server.folder, client_environment)
+    before = told(gathered.release(OLDER_SCHEMA), old_server.folder, old_server.client)
+    said = run("fab", "import", *words, cwd=deployment.clone, env=deployment.environment).stdout
+    assert "7 runs" in said
+    assert "other numbers" not in said
+    assert told(python, old_server.folder, deployment.client_of("churn")) == before
+    # It still serves, with what it had; and so does the other project.
+    assert told(gathered.release(OLDER_SCHEMA), old_server.folder, old_server.client) == before
+    assert told(python, old_server.folder, client_environment) == other
+
+
+def test_nothing_of_it_changes_what_the_two_commands_make(deployment: Deployment) -> None:
+    assert_nothing_changes(deployment)

@@ -67,6 +67,10 @@ def files(name: str) -> list[Path]:
 
 def retire(name: str) -> None:
     """Stop the server, and remove what is its own."""
+    models = PROGRAMS / "models/models.py"
+    if models.exists():
+        # It knows whether there are any of the server's.
+        subprocess.run(["/usr/bin/python3", "-B", str(models), "remove", name], check=True)
     systemctl("disable", "--now", *enabled(name))
     # By whole names: another server's may begin as this one's.
     oneshot = [f"{name}-{one}.service" for one in ("recover", "backup", "garbage")]

@@ -19,6 +19,7 @@ ROLES = (
     "mlflow_server",
     "mlflow_data",
     "gateway",
+    "model_server",
 )
 
 

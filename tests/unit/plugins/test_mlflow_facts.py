@@ -81,12 +81,15 @@ def given(tmp_path: Path, **how: Any) -> dict[str, Any]:
         "lock": str(tmp_path / "lock"),
         "journal": str(tmp_path / "journal.json"),
         "programs": str(tmp_path / "programs"),
+        "models": str(tmp_path / "models.json"),
+        "models_mib": 0,
     } | how
 
 
 def ask(found: Any, given: dict[str, Any]) -> Any:
     """What is told of this machine, which is looked at as a host is."""
-    paths = [given[name] for name in ("serving_file", "store_file", "image", "lock", "journal", "programs")]
+    files = ("serving_file", "store_file", "image", "lock", "journal", "programs", "models")
+    paths = [given[name] for name in files]
     said = subprocess.run([sys.executable, "-I", "-c", found.LOOK, *paths], capture_output=True, check=True)
     return found.facts(given, json.loads(said.stdout))
 
@@ -99,6 +102,30 @@ def test_a_new_host_serves_nothing(found: Any, tmp_path: Path) -> None:
     assert facts["there"] == []
     assert (facts["port"], facts["serving_port"], facts["served"]) == (5001, 5001, [])
     assert (facts["busy"], facts["was_interrupted"], facts["image_releases"]) == ("", False, [])
+
+
+def test_what_models_take_no_server_has(found: Any, tmp_path: Path) -> None:
+    said = {
+        "cores": 2,
+        "meminfo": "MemTotal: 1998464 kB\n",
+        "serving": None,
+        "image": None,
+        "busy": "",
+        "was_interrupted": False,
+        "there": [],
+        "has_pg_dump": True,
+        "has_models": True,
+        "store": None,
+    }
+    alone, beside = (found.facts(given(tmp_path, workers=0, models_mib=mib), said) for mib in (0, 1024))
+    assert (alone["workers"], alone["has_room_for_two"]) == (2, True)
+    assert (beside["workers"], beside["has_room_for_two"]) == (1, True)
+
+
+def test_a_host_that_was_told_to_serve_models_says_so(found: Any, tmp_path: Path) -> None:
+    assert not ask(found, given(tmp_path))["has_models"]
+    (tmp_path / "models.json").write_text("{}")
+    assert ask(found, given(tmp_path))["has_models"]
 
 
 def test_what_serves_is_told_with_what_served_before(found: Any, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ assert _spec is not None
 assert _spec.loader is not None
 _spec.loader.exec_module(importlib.util.module_from_spec(_spec))
 
-sys.path.insert(0, str(PLUGIN.parents[2] / "mlflow_data/files/host"))
+for _role in ("mlflow_data", "model_server"):
+    sys.path.insert(0, str(PLUGIN.parents[2] / _role / "files/host"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

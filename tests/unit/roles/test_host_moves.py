@@ -15,7 +15,7 @@ from flowstead_host import changes, files, moving, stores
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.settings import STORE_FILE, read_settings
 from flowstead_host.stores import Stores
-from kill_matrix import SCENARIOS, Stage, look
+from kill_matrix import MOMENTS, SCENARIOS, Stage, acts, killed, look, recover
 from real_databases import settings_for
 
 
@@ -147,6 +147,17 @@ def test_a_release_that_does_not_serve_moves_nothing(stage: Stage, serves: str, 
     with pytest.raises(RefusedError, match=said):
         moving.rehearse(FakeHost(world), {}, OLD)
     assert look(world) == before
+
+
+def test_what_a_boot_starts_with_half_switched_settings_does_not_go_on(stage: Stage) -> None:
+    scenario = SCENARIOS["move"]
+    numbers = [n for n, (step, _) in enumerate(acts(scenario, stage), start=1) if step == "switch the store"]
+    for fate in ((number, moment) for number in numbers for moment in MOMENTS):
+        world = killed(scenario, stage, fate)
+        world.running = set(world.at_boot)
+        world.runs_with = {version: list(world.settings) for version in world.running}
+        recover(stage, world)
+        assert look(world) == look(scenario.before), fate
 
 
 def test_a_store_that_has_data_takes_no_others(stage: Stage) -> None:

@@ -20,6 +20,7 @@ from flowstead_server.downloads import Downloads
 from flowstead_server.logins import Check, Logins
 from flowstead_server.origins import Origins, from_elsewhere
 from flowstead_server.places import Places
+from flowstead_server.readers import Readers
 from flowstead_server.settings import CHANGES, Settings
 
 # What this app calls, and with how many arguments. `create_app` makes the app with its login; the next is
@@ -181,7 +182,7 @@ def around(mlflow: App, is_right: Check, settings: Settings, *, internal_token: 
     places = Places(Downloads(from_elsewhere(mlflow)), settings.requests_at_once)
     bodies = Bodies(Contents(places), most=settings.body_bytes, most_together=settings.bodies_bytes)
     logins = Logins(
-        bodies,
+        Readers(bodies),
         is_right,
         attempts=settings.login_attempts,
         check_again_s=settings.check_again_s,
