@@ -83,11 +83,12 @@ def test_what_is_brought_from_another_server_is_taken_by_each_engine(monkeypatch
     place = SimpleNamespace(bucket="flowstead-1", prefix="backups", region="eu-west-1")
     databases = [SimpleNamespace(name=name, engine="postgresql") for name in ("mlflow", "mlflow_auth")]
     settings: Any = SimpleNamespace(databases=databases, backups=place, owner_passfile="/run/owner")
-    made: list[bool] = []
+    made, given = list[bool](), list[str]()
     engine = SimpleNamespace(
         restores_rows=False,
         make_fresh=lambda *, copied: made.append(copied),
         of=lambda _: engine,
+        give_rights=lambda one: given.append(one.name),
         fresh_uri=lambda one: f"postgresql://h/{one.name}_fresh?a=b",
     )
     kept = backups.Backups(settings, engine)  # type: ignore[arg-type]
@@ -98,7 +99,7 @@ def test_what_is_brought_from_another_server_is_taken_by_each_engine(monkeypatch
     monkeypatch.setattr(backups, "carry", lambda *addresses: carried.append(addresses))
     # Its tables are the release's to make, and who logs in is left alone.
     assert kept.prepare("x-import") == databases[:1]
-    assert made == [False]
+    assert (made, given) == ([False], ["mlflow"])
     assert kept.restore("x-import") == {"name": "x-import", "mlflow_version": NEW}
     target = "postgresql://h/mlflow_fresh?a=b&passfile=/run/owner"
     assert carried == [("sqlite:////spool/x-import/mlflow.dump", target)]

@@ -159,11 +159,14 @@ class Backups:
             left.unlink()
         _, manifest = self.fetch(name)
         self.engines.make_fresh(copied=False)
-        return [
-            database
-            for database, file in self.matched(manifest)
-            if self.engines.of(database).restores_rows or engine_of(file) != database.engine
-        ]
+        made = []
+        for database, file in self.matched(manifest):
+            engine, is_foreign = self.engines.of(database), engine_of(file) != database.engine
+            if is_foreign:
+                engine.give_rights(database)
+            if is_foreign or engine.restores_rows:
+                made.append(database)
+        return made
 
     def restore(self, name: str) -> dict[str, Any]:
         """Fill the fresh databases with a backup's data."""

@@ -48,6 +48,9 @@ class Engine(Protocol):
     def make_fresh(self, *, copied: bool) -> None:
         """Make fresh databases, with the rights of those that serve: empty, or copies as they are now."""
 
+    def give_rights(self, database: Database) -> None:
+        """Have a fresh, empty database give its tables the rights that those have which serve."""
+
     def restore(self, database: Database, dump: Path) -> None:
         """Fill a fresh database from a dump."""
 

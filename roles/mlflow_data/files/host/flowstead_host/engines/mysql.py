@@ -182,6 +182,9 @@ class MySQL:
                 if copied:
                     mysql_names.copy(cursor, database.name, names.fresh(database.name))
 
+    def give_rights(self, database: Database) -> None:
+        """Leave it: MySQL notes rights by the names of databases, and these are made with their database."""
+
     def restore(self, database: Database, dump: Path) -> None:
         """Fill a fresh database, in which the release has made its tables, from a dump."""
         fresh = names.fresh(database.name)

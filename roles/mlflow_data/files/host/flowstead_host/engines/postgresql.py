@@ -179,6 +179,10 @@ class PostgreSQL:
             for database in self.databases:
                 names.make(cursor, database.name, copied=copied)
 
+    def give_rights(self, database: Database) -> None:
+        """Have a fresh, empty database give its tables the rights that those have which serve."""
+        self.empty(database, self.fresh_uri(database))
+
     def restore(self, database: Database, dump: Path) -> None:
         """Fill a fresh database from a dump."""
         script = dump.with_suffix(".sql")
@@ -257,11 +261,15 @@ class PostgreSQL:
 
     def wipe(self, database: Database) -> None:
         """Empty the copy for rehearsals; who may do what in it stays as in the database that serves."""
+        self.empty(database, database.copy_owner_uri)
+
+    def empty(self, database: Database, uri: str) -> None:
+        """Leave nothing in another database but the rights that one gives new tables."""
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "rights.sql"
             rights = ("--schema-only", "--exclude-table=*.*", "--no-owner")
             self.run("pg_dump", *rights, f"--file={script}", f"--dbname={libpq(database.uri)}")
-            self.replace(database.copy_owner_uri, script)
+            self.replace(uri, script)
 
     def replace(self, uri: str, *scripts: Path) -> None:
         """Put what SQL scripts make in place of a database's content, in one transaction.

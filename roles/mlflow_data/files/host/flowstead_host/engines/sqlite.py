@@ -154,6 +154,9 @@ class SQLite:
                     files.copy_file(path, files.fresh(path))
                 files.write_ahead(files.fresh(path))
 
+    def give_rights(self, database: Database) -> None:
+        """Leave it: a file is its owner's."""
+
     def restore(self, database: Database, dump: Path) -> None:
         """Fill a fresh database from a dump."""
         path = files.fresh(files.path_of(database.uri))
