@@ -50,7 +50,7 @@ def marks(clone, home, *names):
 
 def test_what_a_user_built_on_a_base_is_theirs(machine):
     base, built = f"{images.PREFIX}/container-base:1", "localhost/flowstead-mlflow:3.17.2"
-    machine.update(dict.fromkeys((base, built, "dangling"), {"flowstead": "base"}))
+    machine.update({name: {"flowstead": "base"} for name in (base, built, "dangling")})
     images.remove_all()
     assert set(machine) == {built, "dangling"}
 
