@@ -45,6 +45,9 @@ def laptop(_context: Any, port: int = 5001, image: str = "", name: str = NAME, s
             print("It is stopped; its runs are kept." if is_there else "Nothing to do: it does not run.")
             return
         wanted = image or _newest(tool)
+        if not tool.has(wanted):
+            # Before anything else goes: there may be no such image.
+            tool.run("pull", "--quiet", wanted)
         serving = _serving(tool, name, wanted)
         if serving and serving != int(port):
             raise UsageError(

@@ -163,7 +163,7 @@ class ContainerTool:
         if not check:
             return None
         said = " ".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
-        step = "Run the same command again: what is there already is not sent again."
+        step = "Run the same command again: what is there already is not sent again." * (words[0] == "push")
         if _NO_ROOM in said.lower():
             step = f"Make room on this machine's disk ({self.name} system prune), and run it again."
         raise FlowsteadError(f"{self.name} {words[0]} ended with {done.returncode}: {said}", next_step=step)

@@ -27,6 +27,8 @@ from sandbox.real.recipes import FILES, RECIPES, Recipe
 
 PREFIX = "localhost/flowstead"
 LABEL = "flowstead=image"
+BASE_LABEL = "flowstead=base"
+"""Of what others build on: their images inherit it, and must not be taken for ours."""
 _AUTHORITY = "flowstead.authority"
 """The label that says which sandbox's authority an image trusts; what is made of the image inherits it."""
 MACHINE_CAS = Path("/usr/local/share/ca-certificates")
@@ -131,11 +133,11 @@ def _use(ref: str) -> bool:
         return _exists(ref)
 
 
-def listed(form: str) -> str:
+def listed(form: str, label: str = LABEL) -> str:
     """List our images in one of podman's forms; it fails where one of them goes while it looks."""
     for left in reversed(range(_LOOKS)):
         try:
-            return run("podman", "images", "--filter", f"label={LABEL}", "--format", form)
+            return run("podman", "images", "--filter", f"label={label}", "--format", form)
         except CommandError as error:
             if not left or "image not known" not in error.output:
                 raise
@@ -145,8 +147,9 @@ def listed(form: str) -> str:
 
 def _all() -> set[str]:
     """Return our images, by name where they have one; an image goes only after those that build on it."""
-    lines = listed("{{.Repository}}:{{.Tag}} {{.ID}}")
-    pairs = (line.split() for line in lines.splitlines())
+    form = "{{.Repository}}:{{.Tag}} {{.ID}}"
+    bases = [line for line in listed(form, BASE_LABEL).splitlines() if line.startswith(f"{PREFIX}/")]
+    pairs = (line.split() for line in (*listed(form).splitlines(), *bases))
     return {identity if "<none>" in name else name for name, identity in pairs}
 
 
@@ -192,7 +195,15 @@ def _build(recipe: Recipe, ref: str, say: Progress) -> None:
         say(f"building the image {recipe.kind} (about a minute, once)")
         tar = WORK / "root.tar"
         _debootstrap(recipe, tar)
-        run("podman", "import", "--change", f"LABEL {LABEL}", str(tar), ref, timeout_s=300)
+        run(
+            "podman",
+            "import",
+            "--change",
+            f"LABEL {BASE_LABEL if recipe.is_base else LABEL}",
+            str(tar),
+            ref,
+            timeout_s=300,
+        )
         say(f"built the image {recipe.kind} in {time.monotonic() - began:.0f} s")
     finally:
         shutil.rmtree(WORK, ignore_errors=True)

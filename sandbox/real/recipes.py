@@ -77,6 +77,7 @@ class Recipe:
         setup: shell lines run at the end, `$1` the new root.
         options: apt's, for this image alone.
         is_early: built ahead of need with the others; otherwise when it is asked for by name.
+        is_base: others build images on it, which are theirs.
     """
 
     kind: str
@@ -87,6 +88,7 @@ class Recipe:
     # Images that have none of these keep their names.
     options: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     is_early: bool = dataclasses.field(default=True, repr=False)
+    is_base: bool = dataclasses.field(default=False, repr=False)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -112,12 +114,13 @@ RECIPES: dict[str, Recipe] = {
         ),
         # Stands for a public base of container images, where no public registry can be reached.
         Recipe(
-            "python-3.13",
+            "container-base",
             "trixie",
             ("python3", "python3-venv", "ca-certificates"),
-            "python",
+            "container-base",
             (),
             is_early=False,
+            is_base=True,
         ),
         Recipe(
             "registry", "bookworm", ("docker-registry", "ca-certificates"), "registry", (), is_early=False

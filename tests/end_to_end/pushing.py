@@ -77,7 +77,7 @@ def pushed(sandbox: Sandbox, clone: Path, tmp_path_factory: pytest.TempPathFacto
     directory = tmp_path_factory.mktemp("image")
     sandbox.client("ecr").create_repository(repositoryName=REPOSITORY, imageTagMutability="IMMUTABLE")
     config = directory / "deployment.yml"
-    base = images.ensure("python-3.13")
+    base = images.ensure("container-base")
     config.write_text(
         f"name: image\nimages: {{repository: {REPOSITORY}, base: '{base}'}}\n", encoding="utf-8"
     )

@@ -55,6 +55,11 @@ def test_on_a_laptop_a_server_is_one_command_and_keeps_its_runs(laptop: Laptop) 
     assert f"It runs already, at port {laptop.port}" in laptop.fab(
         f"--image={laptop.pushed.image}", "--port=1"
     )
+    # What does not exist takes nothing's place.
+    assert "podman pull ended with" in laptop.fab(
+        f"--port={laptop.port}", "--image=localhost/there-is-none:1"
+    )
+    assert "It runs already" in laptop.start()
     assert "It is stopped; its runs are kept." in laptop.fab("--stop")
     assert "Nothing to do: it does not run." in laptop.fab("--stop")
     count = "import mlflow; print(len(mlflow.search_runs(experiment_names=['container'])))"

@@ -25,7 +25,9 @@ def machine(monkeypatch, tmp_path):
                     for name, labels in found.items()
                 ]
             )
-        return "".join(f"{name if '/' in name else '<none>:<none>'} {name}\n" for name in found)
+        of_bases = f"label={images.BASE_LABEL}" in arguments
+        names = (name for name, labels in found.items() if (labels.get("flowstead") == "base") is of_bases)
+        return "".join(f"{name if '/' in name else '<none>:<none>'} {name}\n" for name in names)
 
     def attempt(*arguments, **_):
         if arguments[1] in {"rmi", "untag"}:
@@ -44,6 +46,13 @@ def marks(clone, home, *names):
     (directory / "home").symlink_to(home)
     for name in names:
         (directory / name).touch()
+
+
+def test_what_a_user_built_on_a_base_is_theirs(machine):
+    base, built = f"{images.PREFIX}/container-base:1", "localhost/flowstead-mlflow:3.17.2"
+    machine.update({name: {"flowstead": "base"} for name in (base, built, "dangling")})
+    images.remove_all()
+    assert set(machine) == {built, "dangling"}
 
 
 def test_only_images_that_no_other_clone_uses_are_removed(machine, tmp_path):
