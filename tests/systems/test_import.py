@@ -1,4 +1,4 @@
-"""Everything somewhere else first, and later on AWS: a laptop's folder `mlruns`, and an older server's SQLite."""
+"""Everything elsewhere first, and later on AWS: a laptop's folder `mlruns`, and an older server's SQLite."""
 
 from __future__ import annotations
 
