@@ -101,6 +101,10 @@ if __name__ == "__main__":
         " VALUES ('w', 'w', 'https://example.com', 'ACTIVE', 'what another key made', 'default')",
         "UPDATE experiments SET experiment_id = 212221027661096413 WHERE experiment_id = 7",
         "UPDATE runs SET experiment_id = 212221027661096413",
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)"
+        " VALUES ('tr', 212221027661096413, 1, 'OK')",
+        "INSERT INTO trace_tags (key, value, request_id) VALUES ('note', '/srv/artifacts/note', 'tr'),"
+        " ('mlflow.artifactLocation', '/srv/artifacts/7/traces/tr/artifacts', 'tr')",
         "INSERT INTO evaluation_datasets (dataset_id, name, workspace) VALUES ('d', 'd', 'default')",
         "INSERT INTO entity_associations (association_id, source_type, source_id, destination_type,"
         " destination_id) VALUES ('a', 'evaluation_dataset', 'd', 'experiment', '212221027661096413')",
