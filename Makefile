@@ -23,7 +23,9 @@ network := test_sandbox_network test_sandbox_hosts test_sandbox_databases test_s
 clients := $(filter-out test_bake $(upgrades) $(releases) $(operations) $(slow) $(network),$(basename $(notdir $(wildcard tests/end_to_end/test_*.py))))
 GROUPS := upgrades releases operations slow network clients
 # Whole systems, each from its file in examples/deployments to nothing left, with a local AWS of its own.
-SYSTEMS := $(patsubst test_%,%,$(basename $(notdir $(wildcard tests/systems/test_*.py))))
+# Models are served from the deployment that they are promoted in.
+SYSTEMS := $(filter-out models,$(patsubst test_%,%,$(basename $(notdir $(wildcard tests/systems/test_*.py)))))
+system-promotion: ALSO := tests/systems/test_models.py
 # Jobs at a time. They wait for hosts, for databases and for each other's locks: two on each two processors would leave some idle.
 JOBS := 3
 # Notes what a part takes, for the table at the end.
@@ -140,7 +142,7 @@ systems: ## Each system of examples/deployments/, from its file to nothing left,
 	@$(MAKE) -j$(JOBS) --output-sync=target $(SYSTEMS:%=system-%)
 
 $(SYSTEMS:%=system-%): system-%: images $(BAKED_13)
-	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml tests/systems/test_$*.py
+	@$(TIMED) pytest -v --junitxml=.cache/timing/$@.xml tests/systems/test_$*.py $(ALSO)
 
 # What others wait for is a step of its own, with a scenario that takes as long: make comes back to what had to wait only when it has begun
 # all else. In the next step the longest come first, so that at the end no processor waits for one of them.

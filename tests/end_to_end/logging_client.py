@@ -22,6 +22,9 @@ from sklearn.dummy import DummyClassifier
 
 EXPERIMENT = "logged without a pause"
 MODEL_EVERY = 20
+# Between two calls, as a training has something to do, too: asking as fast as can be takes a processor, and
+# what is tested meanwhile twice as long.
+BETWEEN_S = 0.1
 
 
 def log(record_file: Path, stop: Path) -> None:
@@ -40,6 +43,7 @@ def log(record_file: Path, stop: Path) -> None:
                 record.write(json.dumps(line | {"failed": repr(error)[:500]}) + "\n")
                 return None
             seconds = round(time.time() - began, 3)
+            time.sleep(BETWEEN_S)
             record.write(
                 json.dumps(line | {"seconds": seconds} | ({"made": answer} if what == "run" else {})) + "\n"
             )

@@ -25,7 +25,7 @@ def main(uri: str) -> None:
             mlflow.log_param("rate", number / 10)
             for step in range(3):
                 mlflow.log_metric("loss", 1 / (1 + step + number), step=step)
-            mlflow.log_text(f"notes of {number}\n" * 1000, "notes/ä #1 ?.txt")
+            mlflow.log_text(f"notes of {number}\n" * 1000, "notes/ä 1 (copy).txt")
             with mlflow.start_run(run_name=f"within {number}", nested=True):
                 mlflow.log_metric("inner", number)
     with mlflow.start_run(run_name="the model"):

@@ -27,7 +27,9 @@ client, told = mlflow.MlflowClient(), {}
 (experiment,) = [one for one in client.search_experiments() if one.name == "on the laptop"]
 for run in client.search_runs([experiment.experiment_id]):
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(client.download_artifacts(run.info.run_id, "", folder))
+        path = pathlib.Path(folder)
+        for one in client.list_artifacts(run.info.run_id):
+            client.download_artifacts(run.info.run_id, one.path, folder)
         files = {
             str(one.relative_to(path)): hashlib.sha256(one.read_bytes()).hexdigest()
             for one in sorted(path.rglob("*")) if one.is_file()

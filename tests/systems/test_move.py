@@ -19,11 +19,9 @@ from upgrading import (
     JOURNAL,
     KILL,
     NEWEST,
-    OLDER_SCHEMA,
     Logging,
     serves,
     settled,
-    use,
     without_loss,
 )
 
@@ -31,7 +29,6 @@ pytestmark = pytest.mark.timeout(2400)
 
 API = "/api/2.0/mlflow"
 PASSWORD = "analytical 1843"
-OLDER = use(OLDER_SCHEMA)
 
 
 def ask_for(clone: Path, engine: str) -> None:
@@ -45,12 +42,12 @@ def ask_for(clone: Path, engine: str) -> None:
 
 @pytest.fixture(scope="module")
 def deployment(sandbox: Sandbox, clone: Path) -> Deployment:
-    """The default deployment, after the two commands, with an older release."""
+    """The default deployment, after the two commands."""
     ask_for(clone, "postgresql")
     made = Deployment(sandbox, clone)
     made.provision("bake", "--unless-current")
     made.provision()
-    made.playbook("site.yml", *OLDER)
+    made.playbook("site.yml")
     return made
 
 
@@ -108,7 +105,7 @@ def test_another_engine_is_refused_with_the_command_that_moves_the_data(team: Te
     done = team.deployment.provision(check=False)
     assert done.returncode == 2
     assert "provision.py move" in done.stderr
-    nothing = team.deployment.playbook("playbooks/move_data.yml", *OLDER, check=False)
+    nothing = team.deployment.playbook("playbooks/move_data.yml", check=False)
     assert nothing.returncode != 0
     assert "There is nothing to move" in said_by(nothing)
 
@@ -118,7 +115,7 @@ def interrupt(team: Team, step: str, how: str) -> subprocess.CompletedProcess[st
     there = f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null'
     script = f"for i in $(seq 6000); do {there} && break; sleep 0.02; done; "
     with ThreadPoolExecutor(1) as pool:
-        moving = pool.submit(team.deployment.provision, "move", "--yes", *OLDER, check=False)
+        moving = pool.submit(team.deployment.provision, "move", "--yes", check=False)
         # Not before the new store is there, which may take longer than a connection lives.
         until(
             lambda: (
@@ -137,9 +134,7 @@ def interrupt(team: Team, step: str, how: str) -> subprocess.CompletedProcess[st
     [
         (KILL, "make the tables"),
         (KILL, "copy the data"),
-        (CUT_POWER, "copy the data"),
-        (KILL, "switch the store"),
-        (CUT_POWER, "start the release"),
+        (CUT_POWER, "switch the store"),
     ],
 )
 def test_killed_anywhere_a_move_is_undone(team: Team, how: str, step: str) -> None:
@@ -147,44 +142,34 @@ def test_killed_anywhere_a_move_is_undone(team: Team, how: str, step: str) -> No
         done = interrupt(team, step, how)
         assert done.returncode != 0
         until(
-            lambda: settled(team.deployment) == OLDER_SCHEMA and team.is_served(OLDER_SCHEMA),
+            lambda: settled(team.deployment) == NEWEST and team.is_served(NEWEST),
             "a server that serves",
             timeout_s=300,
         )
     assert team.deployment.provisioned["database"]["engine"] == "postgresql"
 
 
-def move(team: Team, engine: str, *using: str, version: str = NEWEST) -> None:
+def move(team: Team, engine: str) -> None:
     """Move the data to another engine while a client logs."""
     deployment = team.deployment
     old = deployment.provisioned["database"]["engine"]
     ask_for(deployment.clone, engine)
     with team.logs(f"{old} to {engine}"):
-        said = said_by(deployment.provision("move", "--yes", *using))
+        said = said_by(deployment.provision("move", "--yes"))
     with team.capsys.disabled():
         print(*re.findall(r"mlflow on [^:]*: [^\"']*", said), sep="\n")
     told = r"\d+ rows, [0-9.]+ MiB, rehearsed in [0-9.]+ s. Clients will be asked to wait about [0-9]+ s"
     assert re.search(told, said)
     assert re.search(r"moved from .* to .*rows of the tracking store \(checksum [0-9a-f]+, equal\)", said)
-    assert team.is_served(version)
+    assert team.is_served(NEWEST)
     assert deployment.provisioned["database"]["engine"] == engine
     assert "Nothing to move" in said_by(deployment.provision("move", "--yes"))
-    assert changes(deployment.playbook("site.yml", *using).stdout) == []
-    assert team.is_served(version)
+    assert changes(deployment.playbook("site.yml").stdout) == []
+    assert team.is_served(NEWEST)
 
 
 def test_the_data_move_from_postgresql_to_aurora_postgresql(team: Team) -> None:
-    move(team, "aurora-postgresql", *OLDER, version=OLDER_SCHEMA)
-
-
-def test_where_they_are_now_they_are_upgraded_backed_up_and_restored(team: Team) -> None:
-    deployment = team.deployment
-    with team.logs("upgrade in the new store"):
-        deployment.playbook("site.yml")
-    backup = re.search(r"Backup (\S+): \d+ rows", deployment.playbook("playbooks/back_up.yml").stdout)
-    assert backup
-    deployment.playbook("playbooks/restore_backup.yml", "-e", f"mlflow_data_backup={backup[1]}")
-    assert team.is_served(NEWEST)
+    move(team, "aurora-postgresql")
 
 
 def test_a_server_that_was_moved_does_not_serve_the_old_store_again(team: Team) -> None:
@@ -203,9 +188,20 @@ def test_a_server_that_was_moved_does_not_serve_the_old_store_again(team: Team) 
     assert team.is_served(NEWEST)
 
 
-def test_the_data_move_from_aurora_postgresql_to_aurora_mysql(team: Team) -> None:
+def test_the_data_move_from_aurora_postgresql_to_files(team: Team) -> None:
+    move(team, "none")
+
+
+def test_the_data_move_from_files_to_aurora_mysql(team: Team) -> None:
     move(team, "aurora-mysql")
 
 
-def test_the_data_move_from_aurora_mysql_to_files(team: Team) -> None:
-    move(team, "none")
+def test_old_stores_go_by_their_names_and_the_new_one_serves_on(team: Team) -> None:
+    deployment = team.deployment
+    planned = deployment.provision("plan", check=False).stdout
+    stores = re.findall(r"\((\S+)\) is no longer wanted, and stays: it holds data", planned)
+    assert len(stores) == 3
+    deployment.provision(*(word for store in stores for word in ("--remove", store)))
+    assert "Nothing to do" in deployment.provision("plan").stdout
+    assert changes(deployment.playbook("site.yml").stdout) == []
+    assert team.is_served(NEWEST)

@@ -98,6 +98,15 @@ def test_all_of_it_goes_and_nothing_of_one_whose_name_begins_alike(
     assert host.run(monkeypatch, "mlflow-churn") == 0
 
 
+def test_the_models_that_it_has_served_go_first(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = host.at("/usr/local/lib/flowstead/models/models.py")
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert host.run(monkeypatch, "mlflow-churn") == 0
+    assert host.asked[0][-3:] == [str(program), "remove", "mlflow-churn"]
+    assert program.exists()
+
+
 def test_one_that_is_busy_stays(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
