@@ -93,7 +93,16 @@ def make_database(path: Path, revision: str, *statements: str) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     log_files(place)
-    make_database(place / "old.db", OLD)
+    make_database(
+        place / "old.db",
+        OLD,
+        # Its logins are in the same database, as MLflow allows; and something of somebody else's.
+        "CREATE TABLE alembic_version_auth (version_num TEXT)",
+        "INSERT INTO alembic_version_auth VALUES ('f1a2b3c4d5e6')",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)",
+        "INSERT INTO users VALUES (1, 'me', 'hash')",
+        "CREATE TABLE of_others (number INTEGER)",
+    )
     make_database(
         place / "own.db",
         "head",

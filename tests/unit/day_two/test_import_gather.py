@@ -117,6 +117,7 @@ def test_the_database_of_an_older_server_is_migrated_and_only_read(others: Path,
     assert (old.schema, old.renumbered, old.left_out) == (SCHEMA, {}, {})
     assert rows(old.file, "SELECT key, value, run_uuid FROM params") == [("rate", "0.1", RUN)]
     assert old.rows["runs"] == len(ADDRESSES) + 1
+    assert {"users", "of_others", "alembic_version_auth"}.isdisjoint(old.rows)
     # Such tables it did not have.
     assert rows(old.file, "SELECT count(*) FROM logged_models") == [(0,)]
 
