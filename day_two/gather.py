@@ -74,7 +74,8 @@ def gather_database(source: sa.URL, target: Path) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-    transfer.copy(source, f"sqlite:///{target}")
+    # Logins may be in the same database, and whatever somebody else keeps there.
+    transfer.copy(source, f"sqlite:///{target}", has_more=True)
     _upgrade_db(engine)  # type: ignore[no-untyped-call]
     engine.dispose()
 

@@ -93,7 +93,16 @@ def make_database(path: Path, revision: str, *statements: str) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     log_files(place)
-    make_database(place / "old.db", OLD)
+    make_database(
+        place / "old.db",
+        OLD,
+        # Its logins are in the same database, as MLflow allows; and something of somebody else's.
+        "CREATE TABLE alembic_version_auth (version_num TEXT)",
+        "INSERT INTO alembic_version_auth VALUES ('f1a2b3c4d5e6')",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)",
+        "INSERT INTO users VALUES (1, 'me', 'hash')",
+        "CREATE TABLE of_others (number INTEGER)",
+    )
     make_database(
         place / "own.db",
         "head",
@@ -101,6 +110,10 @@ if __name__ == "__main__":
         " VALUES ('w', 'w', 'https://example.com', 'ACTIVE', 'what another key made', 'default')",
         "UPDATE experiments SET experiment_id = 212221027661096413 WHERE experiment_id = 7",
         "UPDATE runs SET experiment_id = 212221027661096413",
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)"
+        " VALUES ('tr', 212221027661096413, 1, 'OK')",
+        "INSERT INTO trace_tags (key, value, request_id) VALUES ('note', '/srv/artifacts/note', 'tr'),"
+        " ('mlflow.artifactLocation', '/srv/artifacts/7/traces/tr/artifacts', 'tr')",
         "INSERT INTO evaluation_datasets (dataset_id, name, workspace) VALUES ('d', 'd', 'default')",
         "INSERT INTO entity_associations (association_id, source_type, source_id, destination_type,"
         " destination_id) VALUES ('a', 'evaluation_dataset', 'd', 'experiment', '212221027661096413')",

@@ -117,6 +117,7 @@ def test_the_database_of_an_older_server_is_migrated_and_only_read(others: Path,
     assert (old.schema, old.renumbered, old.left_out) == (SCHEMA, {}, {})
     assert rows(old.file, "SELECT key, value, run_uuid FROM params") == [("rate", "0.1", RUN)]
     assert old.rows["runs"] == len(ADDRESSES) + 1
+    assert {"users", "of_others", "alembic_version_auth"}.isdisjoint(old.rows)
     # Such tables it did not have.
     assert rows(old.file, "SELECT count(*) FROM logged_models") == [(0,)]
 
@@ -150,7 +151,13 @@ def test_what_only_the_other_server_can_use_is_left_there(others: Path, tmp_path
     found = gather(f"sqlite:///{others}/own.db", ROOT, tmp_path)
     assert found.left_out == {"webhooks": 1}
     assert (found.rows["webhooks"], found.rows["runs"]) == (0, len(ADDRESSES) + 1)
+    # Of tags, only what MLflow looks up is corrected.
+    assert dict(rows(found.file, "SELECT key, value FROM trace_tags")) == {
+        "note": "/srv/artifacts/note",
+        "mlflow.artifactLocation": "mlflow-artifacts:/7/traces/tr/artifacts",
+    }
     # Everything that has an experiment's number has the new one.
+    assert rows(found.file, "SELECT experiment_id FROM trace_info") == [(1,)]
     assert found.renumbered == {str(BIG): "1"}
     assert rows(found.file, "SELECT DISTINCT experiment_id FROM runs") == [(1,)]
     assert rows(found.file, "SELECT destination_id FROM entity_associations") == [("1",)]

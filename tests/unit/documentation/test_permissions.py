@@ -29,8 +29,8 @@ S3_ACTIONS = {
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
 }
 # What a call needs beside its own permission: tags of what it makes, the server's role, what RDS makes;
-# what site.yml calls: the inventory, a snapshot before a migration, the master's password; and what podman or
-# docker asks when it pushes and pulls. Sources:
+# what site.yml calls: the inventory, a snapshot before a migration, the master's password; what podman or
+# docker asks when it pushes and pulls; and what `fab import` sends. Sources:
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html#rds-secrets-manager-permissions
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html
@@ -57,6 +57,8 @@ ALSO = {
     "rds:DescribeDBClusterSnapshots",
     "rds:DescribeDBSnapshots",
     "s3:DeleteObject",
+    "s3:GetObject",
+    "s3:PutObject",
     "s3:TagResource",
     "secretsmanager:GetSecretValue",
     "secretsmanager:TagResource",

@@ -21,12 +21,13 @@ from flowstead_host.transfer.pair import NAMED, Pair
 LOGGED = ("runs", "registered_models", "logged_models", "trace_info")
 
 
-def copy(source_url: str, target_url: str) -> Copied:
+def copy(source_url: str, target_url: str, *, has_more: bool = False) -> Copied:
     """Carry all rows, in place of those that the target has, and compare what is there then.
 
     Args:
         source_url: SQLAlchemy's address of the database to read; nothing is written there.
         target_url: that of a database with the same schema. Should this be interrupted, begin anew.
+        has_more: whether the source may have other tables, too, which are left alone.
 
     Returns:
         What was carried.
@@ -36,7 +37,7 @@ def copy(source_url: str, target_url: str) -> Copied:
 
     """
     with opened(source_url, reads=True) as source, opened(target_url) as target:
-        pair = Pair(source, target)
+        pair = Pair(source, target, has_more=has_more)
         pair.empty()
         copied = Copied()
         for name in pair.order:

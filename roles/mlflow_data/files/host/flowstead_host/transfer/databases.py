@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,16 @@ def told(failure: sa.engine.ExceptionContext) -> Exception | None:
     return ChangeError(f"the {failure.dialect.name} database refused: {reason}")
 
 
-def reflected(connection: sa.Connection) -> sa.MetaData:
-    """Return a database's tables as it has them; JSON is read and written as text, and nothing is rounded."""
+def reflected(connection: sa.Connection, names: Container[str] | None = None) -> sa.MetaData:
+    """Return a database's tables as it has them; JSON is read and written as text, and nothing is rounded.
+
+    Args:
+        connection: to the database.
+        names: which of its tables; None for all.
+
+    """
     metadata = sa.MetaData()
-    metadata.reflect(connection)
+    metadata.reflect(connection, only=lambda name, _: names is None or name in names)
     # MySQL's reflection sets it, for the connection's whole life: then no failure would come to `told`.
     connection.execution_options(skip_user_error_events=False)
     for table in metadata.tables.values():

@@ -26,12 +26,14 @@ class Pair:
     Args:
         source: a connection to the one that is read.
         target: a connection to the other.
+        has_more: whether the source may have tables that are nothing to the target.
 
     """
 
-    def __init__(self, source: sa.Connection, target: sa.Connection) -> None:
+    def __init__(self, source: sa.Connection, target: sa.Connection, *, has_more: bool = False) -> None:
         self.source, self.target = source, target
-        self.sources, self.targets = reflected(source), reflected(target)
+        self.targets = reflected(target)
+        self.sources = reflected(source, self.targets.tables if has_more else None)
         self.check()
         # Whom others refer to comes first.
         self.order = [table.name for table in self.targets.sorted_tables if table.name not in VERSION_TABLES]
