@@ -91,8 +91,6 @@ class Change:
         """The words by which a backup is taken of the data as they are."""
         data = self.record["data"]
         reasons = {"migrate": f"before-{self.new['version']}", moving.MOVE: "before-move"}
-        if self.is_importing:
-            return ("take", "before-import", self.present)
         return ("take", reasons.get(data, "before-restore"), self.present)
 
     @property
