@@ -141,7 +141,8 @@ def test_no_layer_and_no_word_of_its_history_has_a_secret(pushed: Pushed, tmp_pa
             opened = archive.extractfile(member) if member.isfile() else None
             content = opened.read() if opened else b""
             assert not [one for one in needles if one in content], member.name
-            if not member.name.endswith(".tar"):
+            # A layer that is there already is a link.
+            if opened is None or not member.name.endswith(".tar"):
                 continue
             layers += 1
             with tarfile.open(fileobj=io.BytesIO(content)) as layer:
