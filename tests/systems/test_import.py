@@ -41,7 +41,7 @@ for run in client.search_runs([experiment.experiment_id]):
         run.data.tags, history, files,
     ]
 version = client.get_model_version_by_alias("doubled", "champion")
-told["model"] = [version.version, version.run_id, version.creation_timestamp]
+told["model"] = [int(version.version), version.run_id, version.creation_timestamp]
 loaded = mlflow.pyfunc.load_model("models:/doubled@champion")
 told["predicted"] = float(loaded.predict(21))
 (trace,) = mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
