@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from day_two.gathered import PASSWORD, Gathered, gather
 from day_two.import_files import Artifact, keep, list_files, send
 from day_two.sentences import sentences
 from day_two.tracking import TrackingServer
+from provisioner import confirmation
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.playbook import Runner, find
@@ -62,7 +62,9 @@ def import_data(  # noqa: PLR0917 - a task's options
             files = list(list_files(aws, artifacts, gathered.folders))
             announce(server, gathered, files, leave_elsewhere=leave_elsewhere)
             if not yes:
-                ask()
+                confirmation.ask(
+                    print, "import asks before it begins", "Type yes to go on:", "yes", "changed"
+                )
             sent = send(aws, server, files)
             print(f"Artifacts: {len(files)} files are in the bucket, {sent} of them sent now.")
             name = keep(aws, server, version, gathered)
@@ -186,22 +188,6 @@ def told(rows: dict[str, int]) -> str:
     return ", ".join(
         f"{rows[name]} {name.replace('_', ' ').replace('trace info', 'traces')}" for name in SHOWN
     )
-
-
-def ask() -> None:
-    """Go on only if a person at a terminal says so.
-
-    Raises:
-        UsageError: there is no terminal, or another answer.
-
-    """
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "import asks before it begins, and there is no terminal here.", next_step="Add --yes."
-        )
-    print("Type yes to go on:", flush=True)
-    if sys.stdin.readline().strip() != "yes":
-        raise UsageError("That is not 'yes': nothing has been changed.")
 
 
 def restore(server: TrackingServer, name: str, project: str, inventory: str) -> None:

@@ -226,4 +226,4 @@ def _outputs(session: Session) -> Outputs:
 def _confirm(session: Session) -> None:
     name = session.deployment.name
     question = f"This cannot be undone. Type the deployment's name ({name}) to go on:"
-    confirmation.ask(session, "destroy asks for the deployment's name", question, name)
+    confirmation.ask(session.say, "destroy asks for the deployment's name", question, name)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from provisioner.errors import UsageError
 
-if TYPE_CHECKING:
-    from provisioner.session import Session
 
-
-def ask(session: Session, who: str, question: str, answer: str, done: str = "removed") -> None:
+def ask(say: Callable[[str], object], who: str, question: str, answer: str, done: str = "removed") -> None:
     """Go on only if a person at a terminal types the answer.
 
     Args:
-        session: the run.
+        say: tells a person something.
         who: what asks, and that it asks: the beginning of a sentence.
         question: what is asked.
         answer: what must be typed.
@@ -27,6 +24,6 @@ def ask(session: Session, who: str, question: str, answer: str, done: str = "rem
     """
     if not sys.stdin.isatty():
         raise UsageError(f"{who}, and there is no terminal here.", next_step="Add --yes if you are sure.")
-    session.say(question)
+    say(question)
     if sys.stdin.readline().strip() != answer:
         raise UsageError(f"That is not {answer!r}: nothing was {done}.")

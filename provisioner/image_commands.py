@@ -79,6 +79,6 @@ def images(session: Session, *, keep: int | None, confirmed: bool) -> None:
     if not confirmed:
         what = "it" if len(ids) == 1 else f"these {len(ids)}"
         question = f"Type yes to remove {what}:"
-        confirmation.ask(session, "images --keep asks before it removes", question, "yes")
+        confirmation.ask(session.say, "images --keep asks before it removes", question, "yes")
     own.remove(session.aws, chosen, found.orphans)
     session.print({"removed": ids}, [f"Removed: {', '.join(ids)}."])

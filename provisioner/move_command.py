@@ -69,7 +69,7 @@ def _move(
     _announce(session, found, source)
     if not confirmed:
         question = f"Type yes to move the data of {session.deployment.name}:"
-        confirmation.ask(session, "move asks before it begins", question, "yes", "moved")
+        confirmation.ask(session.say, "move asks before it begins", question, "yes", "moved")
     state = found.state
     if not found.is_empty:
         with lock.held("move"):

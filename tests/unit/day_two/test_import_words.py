@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,8 @@ import pytest
 
 from day_two import gathered, imports
 from day_two.gathered import PASSWORD, Gathered
-from day_two.import_files import Artifact
-from day_two.imports import announce, ask, checked_artifacts, checked_source, refuse_used, restore
+from day_two.import_files import REASON, Artifact
+from day_two.imports import announce, checked_artifacts, checked_source, refuse_used, restore
 from day_two.login import Login
 from provisioner.errors import FlowsteadError, UsageError
 
@@ -118,17 +119,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_only_a_yes_at_a_terminal_lets_it_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    for typed in ("no\n", "\n", "", "y\n"):
-        monkeypatch.setattr("sys.stdin", Terminal(typed))
-        with pytest.raises(UsageError, match="nothing has been changed"):
-            ask()
-    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
-    with pytest.raises(UsageError, match="there is no terminal here") as refused:
-        ask()
-    assert refused.value.next_step == "Add --yes."
-    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
-    ask()
+def test_the_host_knows_a_backup_that_was_brought_and_both_call_the_checks_the_same() -> None:
+    host = runpy.run_path(str(gathered.HOST_PROGRAMS / "flowstead_host" / "settings.py"))
+    is_imported = host["is_imported"]
+    assert is_imported(f"20261127T012345Z-3.17.2-{REASON}")
+    assert not is_imported(f"20261127T012345Z-3.17.2-before-{REASON}")
+    assert not is_imported("migrate")
+    assert host["CHECKS"] == imports.CHECKS
 
 
 def test_a_server_that_somebody_uses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
