@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fake_world import NAMES, OLD, World
 from flowstead_host import moving
 from flowstead_host.errors import ChangeError
-from flowstead_host.settings import IMPORTED
+from flowstead_host.settings import is_imported
 
 if TYPE_CHECKING:
     from fake_host import FakeHost
@@ -86,7 +86,7 @@ class FakeDatabases:
         assert not self.world.running
         assert self.there is self.world.databases
         # Or it would be taken for what was brought from another server: of one database alone.
-        assert not f"{version}-{reason}".endswith(IMPORTED)
+        assert not is_imported(f"now-{version}-{reason}")
         name = f"{version}-{reason}" if self.there["mlflow"][0] else ""
         self.act("dump", lambda: self.world.spool.add(name), lambda: self.world.spool.add("half a dump"))
         return {"name": name}

@@ -14,7 +14,7 @@ import pytest
 from fake_host import FakeHost
 from fake_world import NAMES, NEW, OLD, PORTS, KilledError, Note, World
 from flowstead_host import changes, moving, rehearsal
-from flowstead_host.settings import IMPORTED
+from flowstead_host.settings import is_imported
 from flowstead_host.steps import steps_for
 
 MOMENTS = ("before", "during", "after")
@@ -81,7 +81,7 @@ class Scenario:
         """The host after it."""
         past = [self.old] if self.old not in ("", self.new) else []
         world = self.serving(self.new, self.schemas[self.new], self.rows_after, past)
-        if self.data.endswith(IMPORTED):
+        if is_imported(self.data):
             # Who logs in stays as it was.
             world.databases[NAMES[1]] = (self.schemas[self.new], "rows")
         if self.data == moving.MOVE:
@@ -120,7 +120,7 @@ SCENARIOS = {
     "restore": Scenario(OLD, OLD, "night", rows_after="of night"),
     "move": Scenario(OLD, OLD, "move"),
     "move, no room": Scenario(OLD, OLD, "move", room=False),
-    "import": Scenario(OLD, OLD, "night-import", rows_after="of night-import"),
+    "import": Scenario(OLD, OLD, "night-3.16.1-import", rows_after="of night-3.16.1-import"),
     "restore to another release": Scenario(NEW, OLD, "night", rows_after="of night"),
 }
 

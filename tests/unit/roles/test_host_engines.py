@@ -93,16 +93,16 @@ def test_what_is_brought_from_another_server_is_taken_by_each_engine(monkeypatch
     )
     kept = backups.Backups(settings, engine)  # type: ignore[arg-type]
     file = {"database": "mlflow", "engine": "sqlite"}
-    manifest = {"name": "x-import", "mlflow_version": NEW, "files": [file]}
-    kept.fetch = lambda _: (Path("/spool/x-import"), manifest)  # type: ignore[method-assign]
+    manifest = {"name": "x-3.17.2-import", "mlflow_version": NEW, "files": [file]}
+    kept.fetch = lambda _: (Path("/spool/x-3.17.2-import"), manifest)  # type: ignore[method-assign]
     carried: list[tuple[str, str]] = []
     monkeypatch.setattr(backups, "carry", lambda *addresses: carried.append(addresses))
     # Its tables are the release's to make, and who logs in is left alone.
-    assert kept.prepare("x-import") == databases[:1]
+    assert kept.prepare("x-3.17.2-import") == databases[:1]
     assert (made, given) == ([False], ["mlflow"])
-    assert kept.restore("x-import") == {"name": "x-import", "mlflow_version": NEW}
+    assert kept.restore("x-3.17.2-import") == {"name": "x-3.17.2-import", "mlflow_version": NEW}
     target = "postgresql://h/mlflow_fresh?a=b&passfile=/run/owner"
-    assert carried == [("sqlite:////spool/x-import/mlflow.dump", target)]
+    assert carried == [("sqlite:////spool/x-3.17.2-import/mlflow.dump", target)]
 
 
 def test_where_no_database_has_an_owner_no_password_is_fetched() -> None:

@@ -25,7 +25,7 @@ import botocore.exceptions
 
 from flowstead_host.engines import Engines
 from flowstead_host.errors import ChangeError
-from flowstead_host.settings import IMPORTED, SPOOL, Database, Settings, with_passfile
+from flowstead_host.settings import SPOOL, Database, Settings, is_imported, with_passfile
 
 # The engine whose dumps others take.
 PORTABLE = "sqlite"
@@ -184,7 +184,7 @@ class Backups:
         """Return each database with what a manifest says of its dump; raise ChangeError where they differ."""
         files = {file["database"]: file for file in manifest["files"]}
         # Who logs in stays as it is.
-        databases = self.databases[:1] if manifest["name"].endswith(IMPORTED) else self.databases
+        databases = self.databases[:1] if is_imported(manifest["name"]) else self.databases
         for database in databases:
             if database.name not in files:
                 raise ChangeError(f"The backup {manifest['name']} has no dump of {database.name}")

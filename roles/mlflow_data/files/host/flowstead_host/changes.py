@@ -13,7 +13,7 @@ from flowstead_host import moving
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.host import Host
 from flowstead_host.journal import JOURNAL, REHEARSAL
-from flowstead_host.settings import IMPORTED, NAME
+from flowstead_host.settings import NAME, is_imported
 from flowstead_host.step import Step
 from flowstead_host.steps import step_called, steps_for
 
@@ -74,7 +74,7 @@ class Change:
     @property
     def is_importing(self) -> bool:
         """Whether runs and models of another server are put in the place of ours, which has none."""
-        return bool(self.record["data"].endswith(IMPORTED))
+        return is_imported(self.record["data"])
 
     @property
     def source(self) -> tuple[str, ...]:

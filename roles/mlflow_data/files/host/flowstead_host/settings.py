@@ -17,8 +17,8 @@ RUNTIME = Path(f"/run/{NAME}-change")
 # The journal of a change, and dumps on their way.
 STATE = Path(f"/var/lib/{NAME}-change")
 SPOOL = STATE / "backups"
-# How the name of a backup ends that was brought from another server (day_two/imports.py).
-IMPORTED = "-import"
+# Why a backup was made that was brought from another server (day_two/import_files.py).
+IMPORT = "import"
 # The experiment in which a change tries a release as a client does: deleted before and after.
 CHECKS = "Flowstead checks"
 # Which files are still to be removed of what users deleted.
@@ -109,3 +109,8 @@ def read_settings(path: Path = SETTINGS, store: Path | None = None) -> Settings:
 def with_passfile(uri: str, passfile: str) -> str:
     """Return an address with the file of its password; those of MySQL have it already."""
     return f"{uri}&passfile={passfile}" if uri.startswith("postgresql") else uri
+
+
+def is_imported(backup: str) -> bool:
+    """Tell by its name (TIME-RELEASE-REASON) whether a backup was brought from another server."""
+    return backup.split("-", 2)[2:] == [IMPORT]

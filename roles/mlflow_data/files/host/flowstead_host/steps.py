@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowstead_host.errors import ChangeError
 from flowstead_host.moving import MOVE, CopyData, MakeTables, SwitchStore
-from flowstead_host.settings import IMPORTED
+from flowstead_host.settings import is_imported
 from flowstead_host.step import Step
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def steps_for(data: str, *, serves: bool, has_room: bool) -> list[str]:
         kinds += [GetReady]
     if serves and (data or not has_room):
         kinds += [HoldRequests, StopOld]
-    if data.endswith(IMPORTED):
+    if is_imported(data):
         kinds += [SeeUnused]
     if data:
         kinds += [BackUp]
