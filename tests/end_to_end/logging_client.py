@@ -1,4 +1,4 @@
-"""Log to MLflow without a pause until told to stop, and keep a record of every write that was acknowledged.
+"""Log to MLflow, call after call, until told to stop, and keep a record of every write that was acknowledged.
 
 logging_client.py RECORD STOP: the record has a line of JSON for each call; the file STOP ends the loop. Run
 with what `provision.py client` prints, and nothing else. `--check` reads everything in the record back.
