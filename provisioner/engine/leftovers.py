@@ -142,7 +142,7 @@ def _judge(one: Tagged, graph: Graph, aws: Aws) -> _Judged:
     if live.tags.get(DEPLOYMENT_TAG) != graph.deployment:
         return _Judged(one)
     name = live.tags.get(RESOURCE_TAG)
-    if not name:
+    if not name or _is_there_now(kind, name, live, graph, aws):
         return _Judged(one, is_unknown=True)
     resource = kind.leftover(aws, name, graph.owner)
     return _Judged(one) if resource.is_spared(live, _ANY) else _Judged(one, resource, live)
@@ -151,3 +151,11 @@ def _judge(one: Tagged, graph: Graph, aws: Aws) -> _Judged:
 def _is_wanted(one: Tagged, kind: type[Resource], graph: Graph) -> bool:
     """Tell whether the graph has one of these tags: EC2's kinds are found by them, so it is new, or gone."""
     return any(isinstance(resource, kind) and resource.name == one.resource for resource in graph)
+
+
+def _is_there_now(kind: type[Resource], name: str, live: Live, graph: Graph, aws: Aws) -> bool:
+    """Tell whether it is what the graph wants after all: the look at that came too early, and is repeated."""
+    wanted = [resource for resource in graph if type(resource) is kind and resource.name == name]
+    if wanted:
+        aws.forget()
+    return any((again := resource.find(aws)) and again.id == live.id for resource in wanted)

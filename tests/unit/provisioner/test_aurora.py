@@ -75,13 +75,13 @@ DRIFT: dict[str, tuple[str, str, Callable[[Aurora], Any]]] = {
     "backups": ("database_aurora", "BackupRetentionPeriod", modified(BackupRetentionPeriod=1)),
     "snapshots without tags": ("database_aurora", "CopyTagsToSnapshot", modified(CopyTagsToSnapshot=False)),
     "capacity": (
-        "database",
+        "database_aurora",
         "capacity",
         modified(ServerlessV2ScalingConfiguration={"MinCapacity": 8, "MaxCapacity": 64}),
     ),
     "in another group": ("database_aurora", "security groups", modified(VpcSecurityGroupIds=["sg-1"])),
     "without its parameters": (
-        "database",
+        "database_aurora",
         "parameter group",
         modified(DBClusterParameterGroupName="default.aurora-postgresql17"),
     ),

@@ -158,6 +158,8 @@ def test_what_a_look_did_not_show_is_taken_when_it_is_there_and_ours(stacked: Ac
             raise left.pop()
 
     stacked.hooks.append(hook)
+    assert not [change for change in stacked.plan().changes if change.action == "delete"]
+    left.append(error)
     stacked.apply()
     assert not left
     assert stacked.plan().is_empty
