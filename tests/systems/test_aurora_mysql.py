@@ -10,6 +10,7 @@ import pytest
 from clusters import Cluster, deployed_from
 from counting import ONE_OF_EACH, things
 from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run, until
+from hosts import replace_host
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, use, version, without_loss
 
 pytestmark = pytest.mark.timeout(1800)
@@ -127,6 +128,15 @@ def test_a_restore_brings_the_data_of_a_backup_back(deployment: Deployment, clie
     assert sum(sum(one["rows"].values()) for one in files) == int(made[2])
     deployment.playbook("playbooks/restore_backup.yml", "-e", f"mlflow_data_backup={made[1]}")
     assert [ask(client, f"{RUN}{one}")[0] for one in runs] == [200, 404]
+    assert_nothing_changes(deployment)
+
+
+def test_a_lost_host_is_replaced_with_the_same_data(
+    deployment: Deployment, client: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_host(deployment, capsys)
+    # It loads the model that was logged through the host that is gone, and predicts with it.
+    example(deployment, client, "find_register_and_load")
     assert_nothing_changes(deployment)
 
 

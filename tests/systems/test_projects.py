@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
 import re
-import shlex
 import socket
 import ssl
 from pathlib import Path
@@ -16,15 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from deployed import PROBE, Deployment, Sandbox, ask, assert_nothing_changes, changes, run, until
+from hosts import replace_host
+from isolation import assert_kept_apart
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, version, without_loss
 
 pytestmark = pytest.mark.timeout(2400)
 
 OWN_NAME = "churn.example.com"
-INSIDE = Path(__file__).with_name("inside.py")
-REFUSALS = ("AccessDenied", "permission denied", "PermissionError", "Connection refused", "FileNotFoundError")
-# What its own server may not do either.
-ROOTS = ("backups_prefix", "own secret", ".env")
 
 
 def configure(deployment: Deployment, *projects: str) -> None:
@@ -148,56 +144,11 @@ def test_fab_lists_both(deployment: Deployment) -> None:
     assert "connections to the database of churn" in said
 
 
-def facts_of(deployment: Deployment, name: str) -> dict[str, Any]:
-    """What a server's code has, or would like to have, of a project."""
-    outputs = deployment.provisioned
-    project: dict[str, Any] = next(one for one in outputs["projects"] if one["name"] == name)
-    server = "mlflow" if name == "default" else f"mlflow-{name}"
-    passfile = "pgpass" if name == "default" else f"{server}-pgpass"
-    logins = project["database_logins"]
-    serving = json.loads(deployment.host(f"cat /etc/{server}/serving.json"))["version"]
-    settings = deployment.host(f"cat /etc/{server}/{serving}.env")
-    uri = re.search(r"^MLFLOW_BACKEND_STORE_URI=(.*)$", settings, re.MULTILINE)
-    assert uri
-    return {
-        **{key: project[key] for key in ("artifacts_prefix", "backups_prefix", "artifacts_role_arn")},
-        "server": server,
-        "serving": serving,
-        "bucket": outputs["bucket"],
-        "database": server.replace("-", "_"),
-        "uri": uri[1].replace("+psycopg2", ""),
-        "secrets": [
-            *(project["admin"]["secret_arn"], project["server_keys_secret_arn"]),
-            *(logins["owner"]["secret_arn"], logins["application"]["secret_arn"]),
-        ],
-        "files": [f"/run/flowstead/{one}" for one in (passfile, f"{server}.env", f"{server}-aws.json")],
-        "processes": deployment.host(f"pgrep -u {server}").split(),
-    }
-
-
 @pytest.mark.parametrize(("own", "other"), [("churn", "default"), ("default", "churn")])
 def test_code_in_one_server_reaches_nothing_of_the_other(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], own: str, other: str
 ) -> None:
-    mine, theirs = facts_of(deployment, own), facts_of(deployment, other)
-    server = mine["server"]
-    words = shlex.join(json.dumps(one) for one in (mine, theirs))
-    settings = f"/etc/{server}/{mine['serving']}.env"
-    script = (
-        f"cat > /var/tmp/inside.py <<'END'\n{INSIDE.read_text(encoding='utf-8')}\nEND\n"
-        f"systemd-run --quiet --pipe --wait --uid={server} -p EnvironmentFile={settings} "
-        f"-E AWS_CONFIG_FILE=/etc/{server}/aws.conf -E AWS_SHARED_CREDENTIALS_FILE=/dev/null "
-        f"/opt/mlflow/releases/{mine['serving']}/bin/python -B /var/tmp/inside.py {words}\n"
-    )
-    found: dict[str, str] = json.loads(deployment.host(script))
-    with capsys.disabled():
-        print(f"\nfrom {own}:", *(f"  {what}: {answer}" for what, answer in found.items()), sep="\n")
-    reached = {what for what, answer in found.items() if answer == "reached"}
-    assert reached == {
-        what for what in found if what.startswith("own ") and not any(one in what for one in ROOTS)
-    }
-    for what, answer in found.items():
-        assert what in reached or any(refusal in answer for refusal in REFUSALS), (what, answer)
+    assert_kept_apart(deployment, capsys, own, other)
 
 
 def test_a_run_for_the_host_alone_leaves_the_other_project_as_it_is(deployment: Deployment) -> None:
@@ -231,6 +182,15 @@ def test_one_is_backed_up_and_restored_by_itself(deployment: Deployment) -> None
     restore = ("playbooks/restore_backup.yml", "-e", "project=churn", "-e", f"mlflow_data_backup={name}")
     deployment.playbook(*restore)
     assert (get_run(churn, before), get_run(churn, after), get_run(default, of_default)) == (200, 404, 200)
+
+
+def test_a_lost_host_is_replaced_with_both(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clients = {name: deployment.client_of(name) for name in ("default", "churn")}
+    runs = {name: log_a_run(deployment, client) for name, client in clients.items()}
+    replace_host(deployment, capsys, "churn")
+    assert [get_run(clients[name], run_id) for name, run_id in runs.items()] == [200, 200]
 
 
 def test_one_is_removed_while_the_other_serves_and_its_data_stay(

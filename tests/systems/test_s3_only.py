@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from counting import ONE_OF_EACH, tagged, things
 from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run, served, until
+from hosts import replace_host, timed
 from upgrading import (
     KILL,
     NEWEST,
@@ -33,15 +33,6 @@ NAME = "s3-only"
 FOLDER = "/var/lib/mlflow-data"
 API = "/api/2.0/mlflow"
 EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load")
-
-
-@contextmanager
-def timed(capsys: pytest.CaptureFixture[str], what: str) -> Iterator[None]:
-    """Say how many seconds something takes."""
-    began = time.monotonic()
-    yield
-    with capsys.disabled():
-        print(f"\n{what}: {time.monotonic() - began:.0f} s")
 
 
 @pytest.fixture(scope="module")
@@ -259,17 +250,11 @@ def test_a_boot_mounts_the_volume_and_nothing_serves_without(
 def test_a_lost_host_is_replaced_with_the_same_data(
     deployment: Deployment, client: dict[str, str], backup: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (volume,), lost = volumes(deployment), deployment.instance_id
+    (volume,) = volumes(deployment)
     # As if the host that is lost had had another number for the user.
     deployment.host(f"systemctl stop mlflow@{NEWEST} && chown --recursive 4242:4242 {FOLDER}")
-    ec2 = deployment.sandbox.client("ec2")
-    ec2.terminate_instances(InstanceIds=[lost])
-    with timed(capsys, "replacement of the host"):
-        deployment.provision()
-        deployment.playbook("site.yml")
-    assert deployment.instance_id != lost
+    replace_host(deployment, capsys)
     assert [one["VolumeId"] for one in volumes(deployment)] == [volume["VolumeId"]]
-    until(lambda: served(client), "served at the same URL, to the same login and CA")
     assert is_there(client, backup["before"])
     # It loads the model that was logged through the host that is gone, and predicts with it.
     example(deployment, client, "find_register_and_load")
