@@ -6,6 +6,7 @@ import itertools
 import json
 import secrets
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import fill_tables
@@ -17,6 +18,7 @@ from mlflow_release import HOST, migrate, release, run
 from mysql_server import ENDPOINT as MYSQL_ENDPOINT
 from mysql_server import MASTER, PARAMETERS, PORT, MysqlServer
 
+from day_two.gathered import PASSWORD, gather
 from sandbox.real import images, namespaces
 from sandbox.real.postgresql_server import PostgresqlServer
 from sandbox.real.site import Site
@@ -139,3 +141,35 @@ def test_everything_is_carried_from_each_engine_to_each_other_one(python, stores
         assert "(default)" not in str(caught.value)
     # What was refused has left everything as it was.
     assert carry("postgresql", "other sqlite") == told[1]
+
+
+def test_an_import_reads_the_same_from_each_engine(python, stores, authority, monkeypatch, tmp_path):
+    """By addresses as people write them, with the password in the environment."""
+    for addresses in stores.values():
+        migrate(python, dict(zip(STORES, addresses, strict=True)))
+    run(str(python), "-B", str(FILL), stores["sqlite"][0], env=QUIET)
+    for target in ("postgresql", "mysql"):
+        pairs = {"tracking": (stores["sqlite"][0], stores[target][0])}
+        run(str(python), "-B", str(HOST / "transfer.py"), words=json.dumps(pairs), env={})
+    passfile, option_file = tmp_path / "pgpass", tmp_path / "own.cnf"
+    trust = f"sslmode=verify-full&sslrootcert={authority.ca_pem_path}"
+    sources = {
+        "sqlite": (stores["sqlite"][0], ""),
+        "postgresql": (
+            f"postgresql://own@localhost:5432/mlflow?{trust}",
+            passfile.read_text().strip().rpartition(":")[2],
+        ),
+        "mysql": (
+            f"mysql://own@localhost:{PORT}/mlflow?ssl_ca={authority.ca_pem_path}",
+            option_file.read_text().strip().rpartition(" = ")[2],
+        ),
+    }
+    found = {}
+    for engine, (source, password) in sources.items():
+        monkeypatch.setenv(PASSWORD, password)
+        told = gather(VERSION, source, "s3://bucket/prefix", tmp_path / f"gathered-{engine}.db")
+        with closing(sqlite3.connect(told.file)) as database:
+            found[engine] = (told.rows, told.folders, told.elsewhere, sorted(database.iterdump()))
+    assert sum(found["sqlite"][0].values()) > 50
+    assert found["postgresql"] == found["sqlite"]
+    assert found["mysql"] == found["sqlite"]
