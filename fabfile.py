@@ -18,6 +18,7 @@ from day_two.imports import import_data
 from day_two.laptop import laptop
 from day_two.promotions import demote, promote, promotions
 from day_two.sentences import sentences
+from day_two.serve_here import serve_here
 from day_two.users import users
 from provisioner.aws import Aws
 from provisioner.errors import FlowsteadError
@@ -225,6 +226,7 @@ namespace = Collection(
     collect_garbage,
     import_data,
     laptop,
+    serve_here,
     promote,
     demote,
     promotions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from pathlib import Path
@@ -55,7 +54,8 @@ def import_data(  # noqa: PLR0917 - a task's options
         source, artifacts = checked_source(source), checked_artifacts(artifacts)
         were = artifacts_were.removeprefix("file://") or artifacts
         refuse_used(server)
-        version = serving(server)
+        with server.connect() as connection:
+            version = server.serving(connection)
         with tempfile.TemporaryDirectory() as folder:
             gathered = gather(version, source, were, Path(folder) / "gathered.db")
             aws = Aws(server.outputs.region)
@@ -132,25 +132,6 @@ def refuse_used(server: TrackingServer) -> None:
             f"{server.url} has experiments or models of its own ({named}): an import would take their place.",
             next_step=f"Import into a project of its own: {GUIDE}",
         )
-
-
-def serving(server: TrackingServer) -> str:
-    """Ask the host which release serves.
-
-    Raises:
-        FlowsteadError: none does.
-
-    """
-    with server.connect() as connection:
-        found = connection.run(
-            f"sudo cat /etc/{server.name}/serving.json", hide=True, warn=True, in_stream=False
-        )
-    try:
-        return str(json.loads(found.stdout)["version"])
-    except (ValueError, KeyError) as error:
-        raise FlowsteadError(
-            f"Nothing serves {server.url} yet.", next_step="Run: ansible-playbook site.yml"
-        ) from error
 
 
 def announce(

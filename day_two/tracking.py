@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,21 @@ class TrackingServer:
         """Give the admin's name and password."""
         return self.project.admin.username, self.password()
 
+    def serving(self, connection: Connection) -> str:
+        """Ask the host which release serves.
+
+        Raises:
+            FlowsteadError: none does.
+
+        """
+        said = read_file(connection, f"/etc/{self.name}/serving.json")
+        try:
+            return str(json.loads(said)["version"])
+        except (ValueError, KeyError) as error:
+            raise FlowsteadError(
+                f"Nothing serves {self.url} yet.", next_step="Run: ansible-playbook site.yml"
+            ) from error
+
     def connect(self) -> Connection:
         """Open an SSH connection."""
         address = self.outputs.public_address
@@ -85,6 +102,12 @@ class TrackingServer:
                 next_step="Is this machine's address in access.cidrs? python provision.py corrects it.",
             ) from error
         return connection
+
+
+def read_file(connection: Connection, path: str) -> str:
+    """Read a file on the host; empty: it is not there."""
+    command = shlex.join(["sudo", "cat", path])
+    return str(connection.run(command, hide=True, warn=True, in_stream=False).stdout)
 
 
 def find(inventory: str, project: str = "") -> TrackingServer:

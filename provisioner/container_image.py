@@ -6,9 +6,7 @@ means two images.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,25 +14,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provisioner import code
-from provisioner.container_tool import ContainerTool, Login
-from provisioner.errors import FlowsteadError, UsageError
+from provisioner import code, image_repository
+from provisioner.container_tool import ContainerTool
+from provisioner.errors import FlowsteadError
 from provisioner.session import PROJECT
 
 if TYPE_CHECKING:
-    from provisioner.aws import Aws
-    from provisioner.resources.base import Live
     from provisioner.session import Session
 
 LOCAL = "localhost/flowstead-mlflow"
 """What images are called on the machine that builds them."""
 LOCK_LABEL = "flowstead.lock"
 SETTINGS = "mlflow.env"
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DIGITS = 12
 _VERSION = "# Settings of MLflow "
-_TAKEN = ("ImageTagAlreadyExistsException", "tag invalid", "immutable", "cannot be overwritten")
-"""What is said of a tag that has an image by now: the service's code, and the registry's words for it."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +107,7 @@ class Contents:
             content = path.read_bytes()
             digest.update(f"\0{path.relative_to(self.directory).as_posix()}\0{len(content)}\0".encode())
             digest.update(content)
-        machine = platform.machine()
-        return f"{self.release}-{digest.hexdigest()[:_DIGITS]}-{_MACHINES.get(machine, machine)}"
+        return f"{self.release}-{digest.hexdigest()[:_DIGITS]}-{image_repository.machine()}"
 
     def files(self) -> Iterator[Path]:
         """List what goes in, in an order that is the same everywhere."""
@@ -148,7 +140,7 @@ def make(session: Session, hands: Hands, *, push: bool) -> Made:
 
     """
     begun = time.monotonic()
-    repository = _repository(session) if push else None
+    repository = image_repository.of(session) if push else None
     with tempfile.TemporaryDirectory(prefix="flowstead-image-") as name:
         contents = gather(session, hands, Path(name))
         here = f"{LOCAL}:{contents.tag}"
@@ -159,8 +151,8 @@ def make(session: Session, hands: Hands, *, push: bool) -> Made:
                 image, contents.tag, contents.release, contents.lock, was_there, digest, size_mib, taken_s
             )
 
-        if repository and (found := _pushed(session.aws, repository, contents.tag)):
-            return made(_name(repository, contents.tag), *found, was_there=True)
+        if repository and (found := image_repository.pushed(session.aws, repository, contents.tag)):
+            return made(image_repository.name(repository, contents.tag), *found, was_there=True)
         is_new = not hands.tool.has(here)
         if is_new:
             session.say(f"Building {here} with {hands.tool.name}")
@@ -169,32 +161,16 @@ def make(session: Session, hands: Hands, *, push: bool) -> Made:
             )
         if repository is None:
             return made(here, "", hands.tool.size_mib(here), was_there=not is_new)
-        there = _name(repository, contents.tag)
+        there = image_repository.name(repository, contents.tag)
         session.say(f"Pushing {there}")
-        was_there = not _push(session.aws, hands.tool, here, there, Path(name))
-        found = _pushed(session.aws, repository, contents.tag)
+        was_there = not image_repository.push(session.aws, hands.tool, here, there, Path(name))
+        found = image_repository.pushed(session.aws, repository, contents.tag)
         if found is None:
             raise FlowsteadError(
                 f"{hands.tool.name} has pushed {there}, and ECR does not list it.",
                 next_step="Run the same command again.",
             )
         return made(there, *found, was_there=was_there)
-
-
-def _repository(session: Session) -> Live:
-    wanted = session.names().images
-    if wanted is None:
-        raise UsageError(
-            f"{session.options.config} has no repository for images (images.repository is none).",
-            next_step="Set images.repository: auto and run python provision.py; or give --no-push.",
-        )
-    found = wanted.find(session.aws)
-    if found is None:
-        raise FlowsteadError(
-            f"The image repository {wanted.repository_name} is not there yet.",
-            next_step=f"Run: {session.again}",
-        )
-    return found
 
 
 def gather(session: Session, hands: Hands, directory: Path) -> Contents:
@@ -228,37 +204,3 @@ def gather(session: Session, hands: Hands, directory: Path) -> Contents:
             next_step="Its output above says why; nothing was built.",
         )
     return Contents(target, session.deployment.images.base)
-
-
-def _name(repository: Live, tag: str) -> str:
-    return f"{repository.facts['repositoryUri']}:{tag}"
-
-
-def _pushed(aws: Aws, repository: Live, tag: str) -> tuple[str, int] | None:
-    """Give digest and packed size in MiB of an image in the repository; None: there is none."""
-    answer = aws.call_or(
-        ("ImageNotFoundException",),
-        "ecr",
-        "describe_images",
-        repositoryName=repository.id,
-        imageIds=[{"imageTag": tag}],
-    )
-    if answer is None:
-        return None
-    (found,) = answer["imageDetails"]
-    return str(found["imageDigest"]), round(int(found["imageSizeInBytes"]) / 2**20)
-
-
-def _push(aws: Aws, tool: ContainerTool, here: str, there: str, directory: Path) -> bool:
-    """Push with a token of a moment ago; False: somebody else has pushed the same meanwhile."""
-    (data,) = aws.call("ecr", "get_authorization_token")["authorizationData"]
-    username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-    own = directory / "login"
-    own.mkdir(mode=0o700)
-    try:
-        tool.push(here, there, Login(there.partition("/")[0], username, password, own))
-    except FlowsteadError as error:
-        if not any(word in error.message for word in _TAKEN):
-            raise
-        return False
-    return True

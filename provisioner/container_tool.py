@@ -106,14 +106,32 @@ class ContainerTool:
             FlowsteadError: the registry cannot be reached, or refuses.
 
         """
-        options, environment = self._login_options(login)
-        words = ["login", *options, "--username", login.username, "--password-stdin", login.host]
-        self.run(*words, text=login.password, environment=environment)
+        options, environment = self._log_in(login)
         self.run("tag", image, as_name)
         self.run("push", *options, as_name, environment=environment)
 
+    def pull(self, image: str, login: Login) -> None:
+        """Pull an image with a login of its own, likewise.
+
+        Args:
+            image: its name, the registry's in front.
+            login: who pulls.
+
+        Raises:
+            FlowsteadError: the registry cannot be reached, or refuses.
+
+        """
+        options, environment = self._log_in(login)
+        self.run("pull", "--quiet", *options, image, environment=environment)
+
+    def _log_in(self, login: Login) -> tuple[list[str], dict[str, str]]:
+        """Log in, and say how the tool is told where the login is, and which authorities to trust besides."""
+        options, environment = self._login_options(login)
+        words = ["login", *options, "--username", login.username, "--password-stdin", login.host]
+        self.run(*words, text=login.password, environment=environment)
+        return options, environment
+
     def _login_options(self, login: Login) -> tuple[list[str], dict[str, str]]:
-        """Say how the tool is told where to keep the login, and which authorities to trust besides."""
         if self.is_docker:
             # Of the user's own configuration it would need the daemon's place.
             daemon = self.run("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")

@@ -134,7 +134,7 @@ def _iam(call: Call) -> list[Demand]:
 
 
 def _sts(call: Call) -> list[Demand]:
-    if call.action == "GetCallerIdentity":
+    if call.action in {"GetCallerIdentity", "GetSessionToken"}:
         # Allowed always, whatever the policies say.
         return []
     return [(f"sts:{call.action}", str(call.params.get("RoleArn", "*")))]

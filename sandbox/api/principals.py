@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -44,6 +44,25 @@ class Principal:
         return self.arn.split(":")[4]
 
 
+_of_users: dict[str, Principal] = {}
+"""Users with temporary credentials, by the keys' ids."""
+
+
+def remember(user: Principal, given: Mapping[str, Any]) -> None:
+    """Have a user's temporary credentials be known from here on.
+
+    Args:
+        user: whose they are.
+        given: AccessKeyId, SecretAccessKey, SessionToken and Expiration.
+    """
+    _of_users[given["AccessKeyId"]] = replace(
+        user,
+        secret_key=given["SecretAccessKey"],
+        token=given["SessionToken"],
+        expires=given["Expiration"].replace(tzinfo=None),
+    )
+
+
 def _user(access_key_id: str) -> Principal | None:
     for user in account.iam().users.values():
         for key in user.access_keys:
@@ -55,6 +74,8 @@ def _user(access_key_id: str) -> Principal | None:
 
 
 def _session(access_key_id: str) -> Principal | None:
+    if access_key_id in _of_users:
+        return _of_users[access_key_id]
     for role in account.sessions():
         if role.access_key_id == access_key_id:
             return Principal(
@@ -89,7 +110,8 @@ def find(signature: Signature, now: datetime) -> Principal:
             raise _bad_token(signature)
         return principal
     principal = _session(signature.access_key_id)
-    if principal is None:
+    # A user's temporary credentials are of no use for IAM, unless a device has confirmed them.
+    if principal is None or (principal.user_name and signature.service == "iam"):
         if signature.service == "s3":
             raise Refusal(
                 "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403

@@ -18,6 +18,7 @@ from day_two.gathered import PASSWORD, Gathered
 from day_two.import_files import REASON, Artifact
 from day_two.imports import announce, checked_artifacts, checked_source, refuse_used, restore
 from day_two.login import Login
+from day_two.tracking import TrackingServer
 from provisioner.errors import FlowsteadError, UsageError
 
 SERVER: Any = SimpleNamespace(url="https://flowstead.example.com/churn", directory=Path("/of/others"))
@@ -154,34 +155,18 @@ def test_it_names_the_release_that_serves() -> None:
     said = json.dumps({"version": "3.17.2", "port": 5001})
     asked: list[str] = []
 
-    def host(words: str) -> Any:
-        connection = SimpleNamespace(
+    def serving(words: str) -> str:
+        connection: Any = SimpleNamespace(
             run=lambda command, **_: asked.append(command) or SimpleNamespace(stdout=words)
         )
-        return SimpleNamespace(
-            name="mlflow-churn",
-            url=SERVER.url,
-            connect=lambda: Held(connection),
-        )
+        server: Any = SimpleNamespace(name="mlflow-churn", url=SERVER.url)
+        return TrackingServer.serving(server, connection)
 
-    assert imports.serving(host(said)) == "3.17.2"
+    assert serving(said) == "3.17.2"
     assert asked == ["sudo cat /etc/mlflow-churn/serving.json"]
     with pytest.raises(FlowsteadError, match="Nothing serves") as refused:
-        imports.serving(host(""))
+        serving("")
     assert refused.value.next_step == "Run: ansible-playbook site.yml"
-
-
-class Held:
-    """What a block is given."""
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __enter__(self) -> Any:
-        return self.held
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def test_a_release_is_installed_from_its_lock_or_not_at_all(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from asking import TRUST, code_of, policy
 from botocore.exceptions import ClientError
 
 from sandbox import account
+from sandbox.api import principals
 
 
 @pytest.fixture
@@ -97,6 +99,18 @@ def test_a_session_ends(server, unique):
     assert code_of(server("sts").get_caller_identity) == "ExpiredToken"
     assert code_of(server("s3").list_objects_v2, Bucket=unique, Prefix="artifacts/") == "ExpiredToken"
     assert code_of(server("secretsmanager").list_secrets) == "ExpiredTokenException"
+
+
+def test_a_users_temporary_credentials_work_and_end(client):
+    given = client("sts").get_session_token(DurationSeconds=900)["Credentials"]
+    mine = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    assert client("sts", mine).get_caller_identity()["Arn"] == client("sts").get_caller_identity()["Arn"]
+    assert client("s3", mine).list_buckets()["Buckets"] == client("s3").list_buckets()["Buckets"]
+    assert code_of(client("iam", mine).list_users) == "InvalidClientTokenId"
+    assert code_of(client("sts", mine).get_session_token) == "AccessDenied"
+    known = principals._of_users
+    known[mine[0]] = replace(known[mine[0]], expires=known[mine[0]].expires - timedelta(hours=1))
+    assert code_of(client("s3", mine).list_buckets) == "ExpiredToken"
 
 
 @pytest.mark.usefixtures("server")

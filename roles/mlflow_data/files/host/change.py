@@ -28,6 +28,7 @@ from flowstead_host.journal import JOURNAL
 from flowstead_host.settings import RUNTIME, SETTINGS, read_settings
 
 LOCK = RUNTIME / "lock"
+GUESTS = RUNTIME / "guests"
 # How long ago something was deleted at least, before it is removed for good.
 AGE = re.compile(r"(?=.)(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?")
 AGE_UNITS_S = (86400, 3600, 60)
@@ -50,6 +51,29 @@ def only_one(doing: str) -> Iterator[None]:
         file.write(f"{doing}, since {time.strftime('%H:%M:%S %Z')} (process {os.getpid()})")
         file.flush()
         yield
+
+
+@contextlib.contextmanager
+def no_guests() -> Iterator[None]:
+    """Hold off servers on other machines that use the databases too (day_two/guest.py).
+
+    What they write while the data are changed would be lost. Each holds a lock on the directory, and none
+    begins while there is a journal.
+    """
+    GUESTS.mkdir(parents=True, exist_ok=True)
+    handle = os.open(GUESTS, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            named = ", ".join(sorted({one.read_text().strip() for one in GUESTS.iterdir()}))
+            raise RefusedError(
+                f"Servers of `fab serve-here` use these databases: {named}. "
+                "Have them ended, then run this again."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def recover(host: Host) -> str:
@@ -100,6 +124,15 @@ def do(host: Host, arguments: argparse.Namespace, report: dict[str, Any]) -> Non
         report.update(collection.collect(host, serving, age, age_s(age), dry_run=arguments.dry_run))
 
 
+def changes_data(arguments: argparse.Namespace) -> bool:
+    """Tell whether the databases that serve are to be others."""
+    return (
+        arguments.asked == "restore"
+        or (arguments.asked == "upgrade" and arguments.migrate)
+        or (arguments.asked == "move" and not arguments.rehearse)
+    )
+
+
 def parse() -> argparse.Namespace:
     """Return what was asked."""
     parser = argparse.ArgumentParser(description="Change which MLflow release serves; back up; recover.")
@@ -143,7 +176,8 @@ def main() -> int:
     try:
         with only_one(f"{arguments.asked} {getattr(arguments, 'version', '')}".strip()):
             report["recovered"] = recover(host)
-            do(host, arguments, report)
+            with no_guests() if changes_data(arguments) else contextlib.nullcontext():
+                do(host, arguments, report)
         report["outcome"] = "done"
     except (ChangeError, OSError) as failed:
         outcome = "refused" if isinstance(failed, RefusedError) else "failed"
