@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,8 @@ from flowstead_host.engines import postgresql_scripts
 from flowstead_host.errors import ChangeError, RefusedError
 from flowstead_host.journal import Note
 from flowstead_host.settings import NAME
+
+from day_two import guest
 
 
 @pytest.fixture
@@ -313,3 +316,53 @@ def test_what_is_no_age_is_refused(age: str) -> None:
     with pytest.raises(RefusedError, match="is not an age: give days"):
         change.age_s(age)
     assert issubclass(RefusedError, ChangeError)
+
+
+@pytest.fixture
+def guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], subprocess.Popen[str]]:
+    """Have servers elsewhere, as `fab serve-here` has the host know of them; the journal is below, too."""
+    monkeypatch.setattr(change, "GUESTS", tmp_path / "guests")
+
+    def begin() -> subprocess.Popen[str]:
+        words = ("sh", "-c", guest.HOLD, "sh", str(tmp_path), str(tmp_path / "journal.json"), "ada, port 1")
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    return begin
+
+
+def test_data_are_not_changed_while_a_server_elsewhere_uses_them(
+    guests: Callable[[], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with change.no_guests():
+        assert guests().communicate()[0] == "busy\n"
+    with guests() as first, guests() as second:
+        for one in (first, second):
+            assert one.stdout
+            assert one.stdout.readline() == "ready\n"
+        first.communicate()
+        with pytest.raises(RefusedError, match=r"serve-here` use these databases: ada, port 1\. Have them"):
+            change.no_guests().__enter__()
+        # As when its connection breaks.
+        second.communicate()
+    with change.no_guests():
+        assert list((tmp_path / "guests").iterdir()) == []
+    (tmp_path / "journal.json").touch()
+    assert guests().communicate()[0] == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["upgrade", "3.17.2", "--migrate"], True),
+        (["upgrade", "3.17.2"], False),
+        (["restore", "of-yesterday", "3.17.2"], True),
+        (["move", "3.17.2"], True),
+        (["move", "3.17.2", "--rehearse"], False),
+        (["backup", "nightly"], False),
+    ],
+)
+def test_it_knows_what_changes_data(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], expected: bool
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["change.py", *words])
+    assert bool(change.changes_data(change.parse())) is expected
