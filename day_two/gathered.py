@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from day_two.own_directory import locked
 from provisioner.errors import FlowsteadError
 from provisioner.session import PROJECT
 
@@ -62,7 +63,10 @@ def release(version: str) -> Path:
         )
     home = CACHE / "releases" / f"{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     python, complete = home / "bin" / "python", home / "complete"
-    if not complete.exists():
+    home.mkdir(parents=True, exist_ok=True)
+    with locked(home):
+        if complete.exists():
+            return python
         uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or "uv"
         words = ["--quiet", "--require-hashes", "--python", str(python), "-r", str(lock)]
         for argv in (

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import configparser
-import fcntl
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +21,7 @@ from day_two import tracking
 from day_two.containers import Container, check_free, checked_port, newest
 from day_two.guest import guest
 from day_two.handed_over import IMAGE_USER, SECRETS, HandedOver, User
+from day_two.own_directory import own_directory
 from day_two.sentences import sentences
 from day_two.tracking import TrackingServer, read_file
 from provisioner import container_tool, image_repository
@@ -62,16 +59,13 @@ def serve_here(
             )
         tool = container_tool.find()
         name = f"flowstead-{server.outputs.deployment}-{server.project.name}-{port}"
-        container = Container(tool, name, LABEL, TASK)
         with (
-            _own_directory(name, port) as directory,
+            own_directory(name, lambda left: _clear(tool, left)) as directory,
             server.connect() as connection,
             guest(connection, server.name, port) as known,
         ):
-            # What somebody's kill has left.
-            if container.is_there:
-                container.remove()
             check_free(port, TASK)
+            container = Container(tool, name, LABEL, TASK)
             release = server.serving(connection)
             wanted = _image(tool, server, release, image, directory)
             near = _free_port()
@@ -92,36 +86,11 @@ def serve_here(
                     container.remove()
 
 
-@contextmanager
-def _own_directory(name: str, port: int) -> Iterator[Path]:
-    """Have a directory in memory for one server, which is removed in the end; the next one empties it.
-
-    Raises:
-        UsageError: another process has it: it serves at this port.
-
-    """
-    # On Linux both are in memory; elsewhere it is a directory of the user's alone.
-    places = (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", tempfile.gettempdir())  # noqa: S108 - the directory is the user's
-    root = next(Path(one) for one in places if one and os.access(one, os.W_OK))
-    directory = root / f"flowstead-{os.getuid()}" / name
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if directory.stat().st_uid != os.getuid() or directory.is_symlink():
-        raise UsageError(f"{directory} is somebody else's.", next_step="Remove it, or choose another --port.")
-    directory.chmod(0o700)
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise UsageError(
-            f"It runs already, at port {port}.", next_step=f"For another one: {TASK} --port {port + 1}"
-        ) from None
-    try:
-        shutil.rmtree(directory / "secrets", ignore_errors=True)
-        yield directory
-    finally:
-        shutil.rmtree(directory)
-        os.close(lock)
+def _clear(tool: ContainerTool, name: str) -> None:
+    """Remove the container of a task that was killed."""
+    left = Container(tool, name, LABEL, TASK)
+    if left.is_there:
+        left.remove()
 
 
 def _free_port() -> int:

@@ -29,7 +29,7 @@ from sandbox.real.vpc import Vpc
 __all__ = ["pushed"]
 
 SANDBOX = "end-to-end"
-EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load")
+EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load", "compare_runs")
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +102,7 @@ def client_environment(deployment: Deployment) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def example_output(deployment: Deployment, client_environment: dict[str, str]) -> dict[str, str]:
-    """What the three examples print, run one after the other as a data scientist would."""
+    """What the examples print, run one after the other as a data scientist would."""
     return {
         name: run("python", f"examples/{name}.py", cwd=deployment.clone, env=client_environment).stdout
         for name in EXAMPLES

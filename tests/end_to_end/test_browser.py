@@ -1,6 +1,6 @@
 """A person with a browser: through the login to the runs that the examples made.
 
-FLOWSTEAD_SCREENSHOT=docs/images/run.png also renews the picture that the README shows.
+FLOWSTEAD_SCREENSHOTS=docs/images also renews the pictures that README and docs show.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def page(browser: Browser, client_environment: dict[str, str]) -> Iterator[Page]
     assert [line for line in refused if not line.startswith("401 ")] == []
 
 
-def open_run(page: Page, experiment: str, run_name: str) -> None:
-    """Go from the start page to a run by clicking."""
+def open_runs(page: Page, experiment: str) -> None:
+    """Go from the start page to an experiment's runs by clicking."""
     page.goto("/")
     page.get_by_text("Model training", exact=True).click()
     page.get_by_role("link", name="Experiments", exact=True).first.click()
@@ -113,6 +113,11 @@ def open_run(page: Page, experiment: str, run_name: str) -> None:
     expect(page.get_by_role("button", name="Create", exact=True)).to_be_visible()
     page.get_by_role("link", name=experiment, exact=True).first.click()
     page.get_by_role("link", name="Runs", exact=True).first.click()
+
+
+def open_run(page: Page, experiment: str, run_name: str) -> None:
+    """Go from the start page to a run by clicking."""
+    open_runs(page, experiment)
     run = page.get_by_role("link", name=run_name).first
     try:
         run.wait_for(timeout=PATIENCE_MS / 2)
@@ -121,6 +126,13 @@ def open_run(page: Page, experiment: str, run_name: str) -> None:
         page.reload()
     run.click()
     expect(page.get_by_role("heading", name=run_name)).to_be_visible()
+
+
+def picture(page: Page, name: str) -> None:
+    """Renew a picture, if that is asked for."""
+    if folder := os.environ.get("FLOWSTEAD_SCREENSHOTS"):
+        page.evaluate("document.activeElement.blur()")
+        page.screenshot(path=PROJECT / folder / name)
 
 
 def test_nobody_gets_in_without_a_login(browser: Browser, client_environment: dict[str, str]) -> None:
@@ -181,12 +193,24 @@ def test_a_training_shows_its_accuracy_and_the_model_registered_from_it(page: Pa
     expect(page.get_by_role("row", name="accuracy 0.9")).to_be_visible()
     link = page.get_by_role("link", name="iris-classifier").first
     expect(link).to_be_visible()
-    if picture := os.environ.get("FLOWSTEAD_SCREENSHOT"):
-        page.evaluate("document.activeElement.blur()")
-        page.screenshot(path=PROJECT / picture)
+    picture(page, "run.png")
     page.goto("/#/models/iris-classifier")
     expect(page.get_by_role("link", name=re.compile(r"^Version \d+$")).first).to_be_visible()
     expect(page.get_by_text("champion").first).to_be_visible()
+
+
+@pytest.mark.usefixtures("example_output")
+def test_runs_are_compared_by_parameter_and_metric(page: Page) -> None:
+    open_runs(page, "compared")
+    for strength in ("0.0001", "0.01", "1.0"):
+        expect(page.get_by_role("link", name=f"C={strength}", exact=True)).to_be_visible()
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_text("Comparing 3 Runs from 1 Experiment")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .parcoords").first).to_be_visible()
+    expect(page.get_by_role("cell", name="0.0001", exact=True)).to_be_attached()
+    expect(page.get_by_text("training_accuracy_score", exact=True).first).to_be_attached()
+    picture(page, "compare_runs.png")
 
 
 @pytest.mark.usefixtures("example_output")

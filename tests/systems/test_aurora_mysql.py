@@ -95,11 +95,12 @@ def test_a_client_logs_through_a_failover(
     assert_nothing_changes(deployment)
 
 
-def test_clients_train_find_and_load(deployment: Deployment, client: dict[str, str]) -> None:
+def test_clients_train_find_load_and_compare(deployment: Deployment, client: dict[str, str]) -> None:
     assert "Accuracy:   0.9" in example(deployment, client, "train_iris")
     assert "Predicted:  setosa, versicolor, virginica" in example(
         deployment, client, "find_register_and_load"
     )
+    assert example(deployment, client, "compare_runs").splitlines()[0].endswith("with C=1.0")
 
 
 def test_names_that_differ_in_a_letters_case_are_two(client: dict[str, str]) -> None:

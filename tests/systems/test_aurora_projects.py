@@ -142,6 +142,10 @@ def test_a_lost_host_is_replaced_with_both_projects(
 ) -> None:
     replace_host(deployment, capsys, "churn")
     assert team.sees_its_own()
+    # A model that was logged through the host that is gone; then runs are compared.
+    for name, ending in (("find_register_and_load", "virginica"), ("compare_runs", "with C=0.0001")):
+        said = run("python", f"examples/{name}.py", cwd=deployment.clone, env=team.clients["churn"]).stdout
+        assert said.splitlines()[-1].endswith(ending)
     assert_nothing_changes(deployment)
 
 

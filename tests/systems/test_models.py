@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import end_to_end_conftest as shared
 import pytest
@@ -64,6 +66,20 @@ def alias(client: dict[str, str], version: str, tmp_path: Path) -> None:
     run("python", "-c", f"import mlflow; {program}", cwd=tmp_path, env=client)
 
 
+def asked_with_curl(client: dict[str, str]) -> dict[str, Any]:
+    """Ask as docs/serve_models.md does; the password comes on standard input."""
+    said = run(
+        *("curl", "--silent", "--show-error", "--fail", "--config", "-"),
+        *("--cacert", client["MLFLOW_TRACKING_SERVER_CERT_PATH"]),
+        *("--json", '{"inputs": [[5.1, 3.5, 1.4, 0.2]]}'),
+        f"{client['MLFLOW_TRACKING_URI']}/models/{MODEL}/invocations",
+        cwd=Path(),
+        env=client,
+        text=f'user = "{client["MLFLOW_TRACKING_USERNAME"]}:{client["MLFLOW_TRACKING_PASSWORD"]}"\n',
+    ).stdout
+    return dict(json.loads(said))
+
+
 def test_models_that_are_not_there_are_refused_before_anything_changes(
     deployment: Deployment, client_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -106,6 +122,7 @@ def test_a_model_answers_those_who_may_read_it(
     wrong = client_environment | {"MLFLOW_TRACKING_PASSWORD": "a wrong password"}
     assert predicted(wrong, MODEL)[0] == 401
     assert predicted(client_environment, "nowhere")[0] == 404
+    assert asked_with_curl(client_environment) == {"predictions": [0]}
     assert_nothing_changes(deployment)
     status = run("fab", "status", cwd=deployment.clone, env=deployment.environment).stdout
     assert f"{MODEL} (champion): version 1 answers" in status

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(1800)
 NAME = "s3-only"
 FOLDER = "/var/lib/mlflow-data"
 API = "/api/2.0/mlflow"
-EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load")
+EXAMPLES = ("log_a_run", "train_iris", "find_register_and_load", "compare_runs")
 
 
 @pytest.fixture(scope="module")
@@ -116,29 +116,11 @@ def test_an_upgrade_that_migrates_loses_nothing(
     assert_nothing_changes(deployment)
 
 
-def test_clients_log_train_find_load_and_compare(
-    deployment: Deployment, client: dict[str, str], tmp_path: Path
-) -> None:
+def test_clients_log_train_find_load_and_compare(deployment: Deployment, client: dict[str, str]) -> None:
     said = {name: example(deployment, client, name) for name in EXAMPLES}
     assert "report/losses.csv, report/notes.txt" in said["log_a_run"]
     assert "Accuracy:   0.9" in said["train_iris"]
-    program = """
-import mlflow
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
-mlflow.set_experiment("compared")
-mlflow.autolog(log_models=False)
-flowers, kinds = load_iris(return_X_y=True)
-for strength in (0.0001, 1.0):
-    with mlflow.start_run():
-        LogisticRegression(C=strength, max_iter=500).fit(flowers, kinds)
-best = mlflow.search_runs(
-    experiment_names=["compared"], filter_string="metrics.training_accuracy_score > 0.9",
-    order_by=["metrics.training_accuracy_score DESC"],
-)
-print(list(best["params.C"]))
-"""
-    assert "['1.0']" in run("python", "-c", program, cwd=tmp_path, env=client).stdout
+    assert said["compare_runs"].splitlines()[0].endswith("with C=1.0")
 
 
 def test_a_user_sees_nothing_of_an_experiment_that_is_not_for_that_user(

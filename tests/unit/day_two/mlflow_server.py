@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox.real.locks import exclusive_lock
+from day_two.gathered import release
 
-PROJECT = Path(__file__).resolve().parents[3]
+__all__ = ["release", "serving"]
+
 ADMIN, PASSWORD = "admin", "the admin's password"
-
-
-def release(version: str) -> Path:
-    """Return the interpreter of a release, installed from its lock; it is kept for other tests."""
-    lock = PROJECT / "roles/mlflow_release/files/locks" / f"{version}.txt"
-    home = PROJECT / ".cache/releases" / f"{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    python, stamp = home / "bin/python", home / "complete"
-    home.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(home):
-        if not stamp.exists():
-            make = ("uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home))
-            fill = ("uv", "pip", "install", "--quiet", "--require-hashes", "--python", str(python))
-            for command in (make, (*fill, "-r", str(lock))):
-                subprocess.run(command, check=True)
-            stamp.touch()
-    return python
 
 
 @contextmanager

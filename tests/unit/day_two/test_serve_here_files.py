@@ -17,8 +17,9 @@ from botocore.credentials import Credentials
 
 from day_two import handed_over
 from day_two.handed_over import HandedOver, User, password_file
+from day_two.own_directory import own_directory
 from day_two.serve_here import from_here
-from provisioner.errors import FlowsteadError
+from provisioner.errors import FlowsteadError, UsageError
 
 ODD = r"a:b\c"
 POSTGRESQL = (
@@ -93,3 +94,36 @@ def test_without_credentials_it_says_so(server: Any, tmp_path: Path, monkeypatch
     handed = HandedOver(tmp_path / "secrets", server, User(os.getuid(), ()))
     with pytest.raises(FlowsteadError, match="There are no AWS credentials"):
         handed.renew()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path / f"flowstead-{os.getuid()}"
+
+
+def test_a_directory_goes_with_its_task_and_what_a_killed_one_left_goes_first(home: Path) -> None:
+    left: list[str] = []
+    (home / "killed" / "secrets").mkdir(parents=True)
+    home.chmod(0o700)
+    with own_directory("first", left.append) as first, own_directory("second", left.append) as second:
+        assert [stat.S_IMODE(one.stat().st_mode) for one in (first, second)] == [0o700, 0o700]
+        with (
+            pytest.raises(UsageError, match=r"It runs already \(first\)"),
+            own_directory("first", left.append),
+        ):
+            pytest.fail("it ran twice")
+        assert left == ["killed"]
+        assert sorted(one.name for one in home.iterdir()) == ["first", "second"]
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["open to others", "a link"])
+def test_a_place_that_others_can_change_is_refused(home: Path, tmp_path: Path, how: str) -> None:
+    if how == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        home.symlink_to(tmp_path / "elsewhere")
+    else:
+        home.mkdir(mode=0o755)
+    with pytest.raises(UsageError, match="is not this user's alone"), own_directory("any", print):
+        pytest.fail("it was used")

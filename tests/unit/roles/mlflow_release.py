@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.real.locks import exclusive_lock
+from day_two.gathered import release
 
 PROJECT = Path(__file__).resolve().parents[3]
+__all__ = ["HOST", "PROJECT", "migrate", "release", "run"]
+
 HOST = PROJECT / "roles/mlflow_data/files/host"
-
-
-def release(version: str) -> Path:
-    """Return the interpreter of a release, installed from its lock; it is kept for other tests."""
-    lock = PROJECT / "roles/mlflow_release/files/locks" / f"{version}.txt"
-    home = PROJECT / ".cache/releases" / f"{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    python, stamp = home / "bin/python", home / "complete"
-    home.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(home):
-        if not stamp.exists():
-            run("uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(home))
-            run(
-                "uv",
-                "pip",
-                "install",
-                "--quiet",
-                "--require-hashes",
-                "--python",
-                str(python),
-                "-r",
-                str(lock),
-            )
-            stamp.touch()
-    return python
 
 
 def migrate(python: Path, addresses: Mapping[str, str], **environment: str) -> None:
