@@ -147,14 +147,15 @@ $(SYSTEMS:%=system-%): system-%: images $(BAKED_13)
 # What others wait for is a step of its own, with a scenario that takes as long: make comes back to what had to wait only when it has begun
 # all else. In the next step the longest come first, so that at the end no processor waits for one of them.
 FIRST := baked-debian-13 baked-debian-12 molecule-base_roles_default
-ALL := end-to-end-upgrades $(SYSTEMS:%=system-%) end-to-end-releases end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
+# Slow unit tests use one processor: beside others the second has work.
+ALL := unit-slow end-to-end-upgrades $(SYSTEMS:%=system-%) end-to-end-releases end-to-end-operations molecule-site molecule-site_debian_12 end-to-end-clients molecule-mlflow_default
 ALL += $(filter-out $(FIRST) $(ALL) $(ALONE:%=molecule-%),$(SCENARIOS:%=molecule-%) $(GROUPS:%=end-to-end-%))
 all-at-once: $(ALL)
 
 test: ## Set everything up and run all tests; ends with a table of what took how long
 	@scripts/setup tools sandbox browser
 	@python scripts/timing.py begin
-	@status=0; { $(MAKE) -j --output-sync=target check-parts lint-scenarios unit-slow images && \
+	@status=0; { $(MAKE) -j --output-sync=target check-parts lint-scenarios images && \
 	$(MAKE) -j$(JOBS) --output-sync=target $(FIRST) && \
 	$(MAKE) -j$(JOBS) --keep-going --output-sync=target all-at-once BAKED_13= BAKED_12=; } || status=$$?; \
 	python scripts/timing.py report; exit $$status
