@@ -16,8 +16,9 @@ from provisioner.errors import FlowsteadError
 def sentences() -> Iterator[None]:
     """Tell an error in a sentence, and end; quietly if the reader has gone."""
     try:
-        yield
-        sys.stdout.flush()
+        with _first():
+            yield
+            sys.stdout.flush()
     except FlowsteadError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -29,3 +30,14 @@ def sentences() -> Iterator[None]:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+@contextlib.contextmanager
+def _first() -> Iterator[None]:
+    """Count what ended a task, not what its end has broken: connections in a tunnel, for one."""
+    try:
+        yield
+    except ThreadException as error:
+        if isinstance(error.__context__, FlowsteadError | KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
