@@ -309,3 +309,8 @@ def assert_nothing_changes(deployment: Deployment, *arguments: str) -> None:
     """Run the two commands again, the second with arguments: nothing is left to do."""
     assert "nothing to do" in deployment.provision().stdout.lower()
     assert changes(deployment.playbook("site.yml", *arguments).stdout) == []
+
+
+def compared(said: str) -> list[str]:
+    """Of what examples/compare_runs.py says, the parameters of the runs, the best one first."""
+    return re.findall(r"(?m)^accuracy [0-9.]+ with C=([0-9.]+)$", said)

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from deployed import Deployment, run
+from deployed import Deployment, compared, run
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -70,10 +70,7 @@ def test_the_run_is_found_its_model_registered_loaded_by_name_and_asked(
 
 
 def test_what_was_autologged_is_compared_by_query(example_output: dict[str, str]) -> None:
-    lines = example_output["compare_runs"].splitlines()
-    compared = [line for line in lines if line.startswith("accuracy ")]
-    assert [line.rpartition("=")[2] for line in compared] == ["1.0", "0.01", "0.0001"]
-    assert compared == sorted(compared, reverse=True)
+    assert compared(example_output["compare_runs"]) == ["1.0", "0.01", "0.0001"]
 
 
 def test_artifacts_lie_in_the_bucket_in_their_folder_and_nowhere_else(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from clusters import Cluster, deployed_from
 from counting import ONE_OF_EACH, things
-from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run, until
+from deployed import Deployment, Sandbox, ask, assert_nothing_changes, compared, run, until
 from hosts import replace_host
 from upgrading import NEWEST, OLDER_SCHEMA, Logging, use, version, without_loss
 
@@ -100,7 +100,7 @@ def test_clients_train_find_load_and_compare(deployment: Deployment, client: dic
     assert "Predicted:  setosa, versicolor, virginica" in example(
         deployment, client, "find_register_and_load"
     )
-    assert example(deployment, client, "compare_runs").splitlines()[0].endswith("with C=1.0")
+    assert compared(example(deployment, client, "compare_runs")) == ["1.0", "0.01", "0.0001"]
 
 
 def test_names_that_differ_in_a_letters_case_are_two(client: dict[str, str]) -> None:

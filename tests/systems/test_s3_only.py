@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from counting import ONE_OF_EACH, tagged, things
-from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run, served, until
+from deployed import Deployment, Sandbox, ask, assert_nothing_changes, compared, run, served, until
 from hosts import replace_host, timed
 from upgrading import (
     KILL,
@@ -120,7 +120,7 @@ def test_clients_log_train_find_load_and_compare(deployment: Deployment, client:
     said = {name: example(deployment, client, name) for name in EXAMPLES}
     assert "report/losses.csv, report/notes.txt" in said["log_a_run"]
     assert "Accuracy:   0.9" in said["train_iris"]
-    assert said["compare_runs"].splitlines()[0].endswith("with C=1.0")
+    assert compared(said["compare_runs"]) == ["1.0", "0.01", "0.0001"]
 
 
 def test_a_user_sees_nothing_of_an_experiment_that_is_not_for_that_user(
