@@ -176,7 +176,8 @@ def test_the_data_of_both_move_to_another_engine(
     assert "To move them: python provision.py move" in refused.stderr
     assert not [one for one in deployment.sandbox.calls()[before:] if one["action"].startswith("Create")]
     with without_loss(logging, capsys, "aurora-postgresql to postgresql, both projects"):
-        moved = " ".join(deployment.provision("move", "--yes").stdout.split())
+        done = deployment.provision("move", "--yes")
+        moved = " ".join(f"{done.stdout} {done.stderr}".split())
     with capsys.disabled():
         print(*re.findall(r"mlflow(?:-churn)? on [^:]*: [^\"']*", moved), sep="\n")
     assert len(re.findall(r"rows of the tracking store \(checksum [0-9a-f]+, equal\)", moved)) == len(

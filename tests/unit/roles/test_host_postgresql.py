@@ -149,6 +149,16 @@ def test_a_fresh_database_has_the_rights_and_settings_of_the_other(engine, do, c
     do("ALTER DATABASE store RESET ALL; REVOKE TEMPORARY ON DATABASE store FROM pg_monitor")
 
 
+def test_a_copy_reserves_numbers_of_its_own(engine, do):
+    """Otherwise they are given a second time after a crash, or when a standby takes over."""
+    do("CREATE SEQUENCE counted; SELECT nextval('counted')")
+    assert do("SELECT log_cnt > 0 FROM counted") == [(True,)]
+    engine.make_fresh(copied=True)
+    assert do("SELECT last_value, is_called, log_cnt FROM counted", database="store_fresh") == [(1, True, 0)]
+    assert do("SELECT nextval('counted')", database="store_fresh") == [(2,)]
+    do("DROP SEQUENCE counted")
+
+
 def test_an_empty_one_is_filled_by_a_script_and_open_to_the_application(engine, do, tmp_path):
     script = tmp_path / "all.sql"
     script.write_text(

@@ -178,6 +178,9 @@ class PostgreSQL:
         with self.beside(one_by_one=True) as cursor:
             for database in self.databases:
                 names.make(cursor, database.name, copied=copied)
+        for database in self.databases if copied else ():
+            with self.cursor(self.fresh_uri(database), as_owner=True) as cursor:
+                cursor.execute(names.FIX_SEQUENCES)
 
     def give_rights(self, database: Database) -> None:
         """Have a fresh, empty database give its tables the rights that those have which serve."""

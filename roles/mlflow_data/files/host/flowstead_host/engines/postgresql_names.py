@@ -32,6 +32,18 @@ SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
  WHERE usename = current_user AND pid <> pg_backend_pid()
    AND (datname = ANY(%s) OR application_name = %s)
 """
+# A copy's sequences have numbers in reserve that stand in the other's journal only: after a crash, or when a
+# standby takes over, they would be given a second time. A value that is set is in the journal, and so is
+# the next one (log_cnt in PostgreSQL's commands/sequence.c).
+FIX_SEQUENCES = """
+DO $$
+DECLARE one regclass;
+BEGIN
+    FOR one IN SELECT oid::regclass FROM pg_class WHERE relkind = 'S' LOOP
+        EXECUTE format('SELECT setval(%L, last_value, is_called) FROM %s', one, one);
+    END LOOP;
+END $$
+"""
 # Autovacuum's workers have no user and give way by themselves; for RDS's own user PostgreSQL waits a bit.
 OTHERS = """
 SELECT DISTINCT usename FROM pg_stat_activity
