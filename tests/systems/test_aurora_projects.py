@@ -152,6 +152,11 @@ def test_a_lost_host_is_replaced_with_both_projects(
     assert_nothing_changes(deployment)
 
 
+def said_by(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said, on one line."""
+    return " ".join(f"{done.stdout} {done.stderr}".split())
+
+
 def ask_for(deployment: Deployment, engine: str) -> None:
     """Have deployment.yml ask for another engine."""
     path = deployment.clone / "deployment.yml"
@@ -176,18 +181,17 @@ def test_the_data_of_both_move_to_another_engine(
     assert "To move them: python provision.py move" in refused.stderr
     assert not [one for one in deployment.sandbox.calls()[before:] if one["action"].startswith("Create")]
     with without_loss(logging, capsys, "aurora-postgresql to postgresql, both projects"):
-        done = deployment.provision("move", "--yes")
-        moved = " ".join(f"{done.stdout} {done.stderr}".split())
+        moved = said_by(deployment.provision("move", "--yes"))
     with capsys.disabled():
         print(*re.findall(r"mlflow(?:-churn)? on [^:]*: [^\"']*", moved), sep="\n")
     assert len(re.findall(r"rows of the tracking store \(checksum [0-9a-f]+, equal\)", moved)) == len(
         PROJECTS
     )
     assert team.sees_its_own()
-    assert "Nothing to move" in deployment.provision("move", "--yes").stdout
-    said = deployment.provision("--remove", cluster.identifier).stdout
+    assert "Nothing to move" in said_by(deployment.provision("move", "--yes"))
+    removed = said_by(deployment.provision("--remove", cluster.identifier))
     (snapshot,) = cluster.snapshots("final")
-    assert snapshot in said
+    assert snapshot in removed
     assert cluster.rds.describe_db_clusters()["DBClusters"] == []
     assert_nothing_changes(deployment)
 
