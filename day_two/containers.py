@@ -46,7 +46,7 @@ class Container:
         """
         label = self.asked(f'{{{{index .Config.Labels "{self.label}"}}}}')
         if label not in {None, "yes"}:
-            raise UsageError(f"The container {self.name} is none of {self.task}'s: give another --name.")
+            raise UsageError(f"The container {self.name} is none of {self.task}'s: rename or remove it.")
         return label is not None
 
     @property

@@ -64,6 +64,8 @@ def serve_here(
             server.connect() as connection,
             guest(connection, server.name, port) as known,
         ):
+            # A reboot leaves the container and no directory.
+            _clear(tool, name)
             check_free(port, TASK)
             container = Container(tool, name, LABEL, TASK)
             release = server.serving(connection)
@@ -87,7 +89,12 @@ def serve_here(
 
 
 def _clear(tool: ContainerTool, name: str) -> None:
-    """Remove the container of a task that was killed."""
+    """Remove the container of a task that was killed.
+
+    Raises:
+        UsageError: one of that name is somebody else's.
+
+    """
     left = Container(tool, name, LABEL, TASK)
     if left.is_there:
         left.remove()
@@ -164,7 +171,7 @@ def _settings(server: TrackingServer, connection: Connection, release: str, port
             f"The host's settings have no {error.args[0]}.", next_step="Run: ansible-playbook site.yml"
         ) from error
     trust = parse_qs(urlsplit(stores[0]).query)
-    (ca_file,) = (trust.get("sslrootcert") or trust.get("ssl_ca") or [""])[:1]
+    ca_file = (trust.get("sslrootcert") or trust.get("ssl_ca") or [""])[0]
     for name, uri in zip(("MLFLOW_BACKEND_STORE_URI", "FLOWSTEAD_LOGINS_URI"), stores, strict=True):
         environment[name] = from_here(uri, port)
     environment |= {"PGPASSFILE": f"{SECRETS}/pgpass", "AWS_CONFIG_FILE": f"{SECRETS}/aws.conf"}

@@ -196,6 +196,15 @@ def test_killed_it_begins_again_and_what_is_wrong_is_said(desk: Desk) -> None:
     again = desk.start(here.port)
     assert int(again.client(COUNT)) >= 1
     again.end()
+    # A reboot leaves the container and no directory; somebody else's container of that name stays.
+    podman, image = desk.pushed.podman, desk.pushed.image
+    asleep = ("--detach", "--name", here.container, "--entrypoint", "sleep")
+    podman("run", *asleep, "--label", "flowstead.serve-here=yes", image, "600")
+    desk.start(here.port).end()
+    podman("run", *asleep, image, "600")
+    assert f"The container {here.container} is none of fab serve-here's" in desk.refused(here.port)
+    assert podman("inspect", "--format", "{{.State.Running}}", here.container) == "true"
+    podman("rm", "--force", "--time", "0", here.container)
     with socket.create_server(("127.0.0.1", here.port)):
         assert f"Port {here.port} is taken on this machine" in desk.refused(here.port)
     assert "is no port" in desk.refused(0)
