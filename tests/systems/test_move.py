@@ -16,10 +16,10 @@ import yaml
 from deployed import Deployment, Sandbox, ask, changes, until
 from upgrading import (
     CUT_POWER,
-    JOURNAL,
     KILL,
     NEWEST,
     Logging,
+    at_step,
     serves,
     settled,
     without_loss,
@@ -112,8 +112,6 @@ def test_another_engine_is_refused_with_the_command_that_moves_the_data(team: Te
 
 def interrupt(team: Team, step: str, how: str) -> subprocess.CompletedProcess[str]:
     """Begin to move the data, and end it on the host as soon as it is at a step."""
-    there = f'grep -q \'"step": "{step}"\' {JOURNAL} 2>/dev/null'
-    script = f"for i in $(seq 6000); do {there} && break; sleep 0.02; done; "
     with ThreadPoolExecutor(1) as pool:
         moving = pool.submit(team.deployment.provision, "move", "--yes", check=False)
         # Not before the new store is there, which may take longer than a connection lives.
@@ -125,7 +123,7 @@ def interrupt(team: Team, step: str, how: str) -> subprocess.CompletedProcess[st
             timeout_s=900,
         )
         end = how.format(unit="'mlflow-change-*.service'")
-        team.deployment.host(script + end, check=False, timeout_s=600)
+        assert "missed" not in team.deployment.host(at_step(step) + end, check=False, timeout_s=600)
         return moving.result()
 
 
@@ -134,7 +132,7 @@ def interrupt(team: Team, step: str, how: str) -> subprocess.CompletedProcess[st
     [
         (KILL, "make the tables"),
         (KILL, "copy the data"),
-        (CUT_POWER, "switch the store"),
+        (CUT_POWER, "start the release"),
     ],
 )
 def test_killed_anywhere_a_move_is_undone(team: Team, how: str, step: str) -> None:
