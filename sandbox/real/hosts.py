@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.real import containers, devices, disks, loops
+from sandbox.real import containers, devices, disks, loops, machine_names
 from sandbox.real.commands import CommandError, RealError, attempt, run
 from sandbox.real.site import Site
 
@@ -104,6 +104,7 @@ class Host:
             shutil.rmtree(self._files, ignore_errors=True)
             self._files.mkdir(parents=True)
             (self._files / "meminfo").write_text(meminfo(self._memory_mib))
+            (self._files / "hosts").write_text(machine_names.of_others())
             run("podman", "create", *self._options(), self._image, *_init())
             self._boot()
 
@@ -223,6 +224,9 @@ class Host:
             "--hostname", self._hostname,
             "--network", f"ns:{self._netns}",
             "--dns", self._dns_ip,
+            # podman would copy the machine's, with the names as the internet sees them.
+            "--no-hosts",
+            "--volume", f"{self._files / 'hosts'}:/etc/hosts",
             "--dns-search", "ec2.internal",
             "--sysctl", "net.ipv4.ping_group_range=0 2147483647",
             "--systemd", "always",

@@ -15,7 +15,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from sandbox.real import containers, loops, namespaces
+from sandbox.real import containers, loops, machine_names, namespaces
 from sandbox.real.commands import CommandError, RealError, attempt, run
 from sandbox.real.locks import exclusive_lock
 
@@ -114,6 +114,7 @@ class Site:
         """Remove all that a sandbox of that name left on the machine, however it ended."""
         containers.clear(name, clone)
         loops.unplug_all(Site(name, Path(), clone, 0).container("vol-"))
+        machine_names.show(name, clone, {})
         with exclusive_lock(MEMORY.parent):
             for index in _indexes(name, clone):
                 Site(name, Path(), clone, index)._take_down()  # noqa: SLF001 - its own
