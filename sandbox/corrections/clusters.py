@@ -27,7 +27,7 @@ _ZONES = 3
 
 
 @correction.patch
-def _patch(_: Infrastructure) -> None:
+def _patch(infrastructure: Infrastructure) -> None:
     """Give clusters the names and the status of real ones, and let them be restored."""
 
     def status(self: Any) -> str:
@@ -37,7 +37,8 @@ def _patch(_: Infrastructure) -> None:
         self.__dict__["_status"] = value
 
     def endpoint(self: Any) -> str:
-        return f"{self.db_cluster_identifier}.cluster-{mark_of(self.region)}.{self.region}.rds.amazonaws.com"
+        mark = mark_of(infrastructure.site, self.region)
+        return f"{self.db_cluster_identifier}.cluster-{mark}.{self.region}.rds.amazonaws.com"
 
     def reader_endpoint(self: Any) -> str:
         return endpoint(self).replace(".cluster-", ".cluster-ro-", 1)

@@ -18,6 +18,7 @@ from sandbox.corrections.database_storage import USABLE
 from sandbox.mapping.database_objects import new_password
 from sandbox.mapping.engines import ENGINES
 from sandbox.mapping.infrastructure import Infrastructure
+from sandbox.real.site import Site
 
 correction = Correction()
 
@@ -38,11 +39,12 @@ LIFECYCLE = "open-source-rds-extended-support"
 
 
 @correction.patch
-def _patch(_: Infrastructure) -> None:
+def _patch(infrastructure: Infrastructure) -> None:
     """Give instances the endpoint, the secret and the status of real ones."""
 
     def address(self: Any) -> str:
-        return f"{self.db_instance_identifier}.{mark_of(self.region)}.{self.region}.rds.amazonaws.com"
+        mark = mark_of(infrastructure.site, self.region)
+        return f"{self.db_instance_identifier}.{mark}.{self.region}.rds.amazonaws.com"
 
     def endpoint(self: Any) -> dict[str, Any] | None:
         if self.status == "creating":
@@ -81,9 +83,9 @@ def _patch(_: Infrastructure) -> None:
     substitute(MasterUserSecret, "rotate_secret", rotate)
 
 
-def mark_of(region: str) -> str:
-    """Return what the account's endpoints in a region have in common."""
-    seed = f"{account.ACCOUNT_ID}/{region}".encode()
+def mark_of(site: Site, region: str) -> str:
+    """Return what a sandbox's endpoints in a region have in common: a machine may know those of several."""
+    seed = f"{account.ACCOUNT_ID}/{site.clone}/{site.name}/{region}".encode()
     return "c" + "".join(_LETTERS[byte % len(_LETTERS)] for byte in hashlib.sha256(seed).digest()[:11])
 
 

@@ -78,6 +78,7 @@ _OF_OTHER_CLUSTERS = (
     "GlobalClusterIdentifier",
     "Iops",
     "MonitoringInterval",
+    "PubliclyAccessible",
     "ReplicationSourceIdentifier",
     "ScalingConfiguration",
 )

@@ -11,6 +11,7 @@ from sandbox import account
 from sandbox.mapping import database_objects as objects
 from sandbox.mapping.engines import ENGINES
 from sandbox.mapping.networks import Networks
+from sandbox.mapping.public_names import PublicNames
 from sandbox.mapping.turns import Turns, do_together
 from sandbox.real import images
 from sandbox.real.certificates import Authority
@@ -36,12 +37,14 @@ class Clusters:
         site: its piece of the machine's network.
         networks: where their members are plugged in.
         authority: signs the members' certificates.
+        names: those of the publicly accessible ones.
     """
 
-    def __init__(self, site: Site, networks: Networks, authority: Authority) -> None:
+    def __init__(self, site: Site, networks: Networks, authority: Authority, names: PublicNames) -> None:
         self._site = site
         self._networks = networks
         self._authority = authority
+        self._names = names
         self._real: dict[str, Cluster] = {}
         self._secrets: dict[str, str] = {}
         """The master passwords in force."""
@@ -53,6 +56,7 @@ class Clusters:
         def show(end: str) -> None:
             with account.lock:
                 shown.status = end
+                self._names.follow()
 
         def act() -> None:
             action()
@@ -137,6 +141,7 @@ class Clusters:
         with account.lock:
             for member in objects.members_of(cluster):
                 member.is_cluster_writer = member.db_instance_identifier == writer
+            self._names.follow()
 
     def failover(self, cluster: Any, target: str) -> None:
         """Have another member write.
@@ -208,6 +213,12 @@ class Clusters:
         """Restart a member; parameters that waited are in force then."""
         server = self._real[_key(member.cluster)].members[member.db_instance_identifier]
         self._do(member, "rebooting", server.reboot)
+
+    def follow_access(self, member: Any) -> None:
+        """Follow a member that has become publicly accessible, or is no longer."""
+        with account.lock:
+            objects.follow_access(member)
+        self._do(member, "modifying", self._networks.reconcile)
 
     def remove(self, member: Any, forget: Callable[[], None]) -> None:
         """Remove a member.

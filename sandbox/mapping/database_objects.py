@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
 import secrets
 import string
+from collections.abc import Callable
 from typing import Any
 
 from sandbox import account
 
+_UNREACHABLE = {"creating", "deleting"}
 _PASSWORD = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
 
 
@@ -125,7 +126,51 @@ def plug_in(database: Any) -> Any:
     nic.requester_managed, nic.status = True, "in-use"
     database.availability_zone = subnet.availability_zone
     database.private_ip_address, database.real_nic = address, nic
+    follow_access(database)
     return nic
+
+
+def follow_access(database: Any) -> None:
+    """Give an instance a public address if it is publicly accessible, or take it away.
+
+    Args:
+        database: moto's instance.
+    """
+    nic = getattr(database, "real_nic", None)
+    if nic is None:
+        return
+    nic.public_ip_auto_assign = bool(database.publicly_accessible)
+    if not database.publicly_accessible:
+        nic.public_ip = None
+    elif nic.public_ip is None:
+        nic.check_auto_public_ip()
+
+
+def public_address(database: Any) -> str | None:
+    """Return the address at which the internet finds an instance, or None.
+
+    Args:
+        database: moto's instance.
+    """
+    nic = getattr(database, "real_nic", None)
+    return nic.public_ip if nic is not None and database.status not in _UNREACHABLE else None
+
+
+def address_in(vpc_id: str) -> Callable[[Any], str | None]:
+    """Return what tells an instance's address as a VPC sees it: the public one, if it is of another.
+
+    Args:
+        vpc_id: the VPC that asks.
+    """
+
+    def address(database: Any) -> str | None:
+        nic = getattr(database, "real_nic", None)
+        if nic is None:
+            return None
+        is_outside = nic.public_ip and nic.subnet.vpc_id != vpc_id
+        return str(nic.public_ip if is_outside else nic.private_ip_address)
+
+    return address
 
 
 def unplug(database: Any) -> None:
@@ -140,23 +185,23 @@ def unplug(database: Any) -> None:
         nic.subnet.del_subnet_ip(nic.private_ip_address)
 
 
-def endpoints(backend: Any) -> dict[str, str]:
+def endpoints(backend: Any, address_of: Callable[[Any], str | None]) -> dict[str, list[str]]:
     """List the names that lead to databases.
 
     Args:
         backend: RDS's backend of a region.
+        address_of: tells an instance's address, as whoever asks sees it.
 
     Returns:
-        Private addresses by name, of those that have one.
+        Addresses by name, of those that have one; each reader's for the name of a cluster's readers.
     """
-    found = {d.address: getattr(d, "private_ip_address", None) for d in backend.databases.values()}
+    found = {database.address: [database] for database in backend.databases.values()}
     for cluster in backend.clusters.values():
-        members = [one for one in members_of(cluster) if one.status not in {"creating", "deleting"}]
+        members = [one for one in members_of(cluster) if one.status not in _UNREACHABLE]
         writers = [one for one in members if one.is_cluster_writer]
         # Without one that reads, the one that writes answers at that name, too.
         readers = [one for one in members if one not in writers] or writers
-        if members:
-            found[cluster.reader_endpoint] = found[random.choice(readers).address]  # noqa: S311 - no secret
-        if writers:
-            found[cluster.endpoint] = found[writers[0].address]
-    return {name: address for name, address in found.items() if address}
+        found |= {cluster.reader_endpoint: readers, cluster.endpoint: writers[:1]}
+    known = {name: [address_of(one) for one in those] for name, those in found.items()}
+    addresses = {name: [address for address in those if address] for name, those in known.items()}
+    return {name: those for name, those in addresses.items() if those}

@@ -13,6 +13,7 @@ from sandbox.mapping import database_objects as objects
 from sandbox.mapping.engines import ENGINES
 from sandbox.mapping.hosts import size_of
 from sandbox.mapping.networks import Networks
+from sandbox.mapping.public_names import PublicNames
 from sandbox.mapping.turns import Turns, do_together
 from sandbox.real import images
 from sandbox.real.certificates import Authority
@@ -38,12 +39,14 @@ class Databases:
         site: its piece of the machine's network.
         networks: where they are plugged in.
         authority: signs their certificates.
+        names: those of the publicly accessible ones.
     """
 
-    def __init__(self, site: Site, networks: Networks, authority: Authority) -> None:
+    def __init__(self, site: Site, networks: Networks, authority: Authority, names: PublicNames) -> None:
         self._site = site
         self._networks = networks
         self._authority = authority
+        self._names = names
         self._lock = threading.Lock()
         self._real: dict[str, _Real] = {}
         self._turns = Turns()
@@ -54,6 +57,7 @@ class Databases:
         def show(end: str) -> None:
             with account.lock:
                 database.status = end
+                self._names.follow()
 
         def act() -> None:
             action()
@@ -117,7 +121,7 @@ class Databases:
         return self._real[database.db_instance_identifier]
 
     def follow(self, database: Any, *, group_changed: bool) -> None:
-        """Follow a modification: groups, password; a new parameter group waits for a reboot.
+        """Follow a modification: groups, password, access; a new parameter group waits for a reboot.
 
         Args:
             database: moto's instance, as it is now.
@@ -128,6 +132,7 @@ class Databases:
             nic = getattr(database, "real_nic", None)
             if nic is not None:
                 nic._group_set = objects.security_groups(database)  # noqa: SLF001 - moto offers no other way
+            objects.follow_access(database)
             if group_changed:
                 database.parameter_status = "pending-reboot"
 
@@ -249,6 +254,7 @@ class Databases:
                     "engine": f"{database.engine} {database.engine_version}",
                     "endpoint": f"{database.address}:{database.port}",
                     "private": getattr(database, "private_ip_address", ""),
+                    "public": objects.public_address(database) or "",
                 }
                 for region in account.rds_regions()
                 for database in account.rds(region).databases.values()

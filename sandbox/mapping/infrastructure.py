@@ -13,6 +13,7 @@ from sandbox.mapping.hosts import Hosts
 from sandbox.mapping.images import Images
 from sandbox.mapping.lifecycle_policies import LifecyclePolicies
 from sandbox.mapping.networks import Networks
+from sandbox.mapping.public_names import PublicNames
 from sandbox.mapping.registry import Registry
 from sandbox.mapping.topology import interfaces
 from sandbox.mapping.volumes import Volumes
@@ -46,8 +47,9 @@ class Infrastructure:
         self.hosts = Hosts(site, self.networks, self.images)
         self.volumes = Volumes(site, self.hosts)
         self.lifecycle_policies = LifecyclePolicies(self.volumes)
-        self.databases = Databases(site, self.networks, authority)
-        self.clusters = Clusters(site, self.networks, authority)
+        names = PublicNames(site)
+        self.databases = Databases(site, self.networks, authority, names)
+        self.clusters = Clusters(site, self.networks, authority, names)
         self.registry = Registry(RealRegistry(site), f"{site.gateway}:{REGISTRY_PORT}")
 
     def public_addresses(self) -> list[str]:

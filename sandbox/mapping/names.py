@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import Any
 
@@ -39,7 +40,8 @@ def resolve(region: str, vpc_id: str, name: str) -> str | None:
             nic = _by_address(backend, vpc_id, "public_ip", address)
             # Inside its own VPC a host's public name leads to its private address.
             return nic.private_ip_address if nic is not None else address
+        seen = database_objects.address_in(vpc_id)
         for other in account.rds_regions():
-            if address := database_objects.endpoints(account.rds(other)).get(name):
-                return address
+            if addresses := database_objects.endpoints(account.rds(other), seen).get(name):
+                return random.choice(addresses)  # noqa: S311 - no secret
     return None

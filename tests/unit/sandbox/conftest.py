@@ -83,6 +83,7 @@ class Infrastructure:
     """Stands for the networks, hosts and databases of a machine."""
 
     def __init__(self) -> None:
+        self.site = SimpleNamespace(name="test", clone="test")
         self.hosts, self.databases, self.clusters = (Recorder() for _ in range(3))
         self.networks, self.images, self.volumes = (Recorder() for _ in range(3))
         # moto reads its environment when it is imported.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import pytest
 from asking import cluster_of, code_of, database_of
 
@@ -136,15 +138,15 @@ def test_the_writer_is_another_when_it_writes_and_not_before(
 
 def test_the_names_lead_to_who_writes_and_who_reads(create_cluster, add_member, unique):
     create_cluster()
-    cluster, backend = cluster_of(unique), account.rds("us-east-1")
+    cluster, backend, name_of = cluster_of(unique), account.rds("us-east-1"), attrgetter("resource_id")
     for number in (1, 2):
         add_member(DBInstanceIdentifier=f"{unique}-{number}")
-        database_of(f"{unique}-{number}").private_ip_address = f"10.80.0.{number}"
         if number == 1:
-            assert database_objects.endpoints(backend)[cluster.reader_endpoint] == "10.80.0.1"
-    found = database_objects.endpoints(backend)
-    assert (found[cluster.endpoint], found[cluster.reader_endpoint]) == ("10.80.0.1", "10.80.0.2")
+            found = database_objects.endpoints(backend, name_of)
+            assert found[cluster.reader_endpoint] == [f"{unique}-1"]
+    found = database_objects.endpoints(backend, name_of)
+    assert (found[cluster.endpoint], found[cluster.reader_endpoint]) == ([f"{unique}-1"], [f"{unique}-2"])
     for member in database_objects.members_of(cluster):
         member.is_cluster_writer = not member.is_cluster_writer
-    found = database_objects.endpoints(backend)
-    assert (found[cluster.endpoint], found[cluster.reader_endpoint]) == ("10.80.0.2", "10.80.0.1")
+    found = database_objects.endpoints(backend, name_of)
+    assert (found[cluster.endpoint], found[cluster.reader_endpoint]) == ([f"{unique}-2"], [f"{unique}-1"])

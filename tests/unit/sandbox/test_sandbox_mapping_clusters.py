@@ -87,7 +87,8 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Clusters:
         attach=lambda region, nic: f"{region}/{nic}", detach=lambda _: None, reconcile=lambda: None
     )
     site: Any = None
-    return Clusters(site, networks, authority)
+    names: Any = SimpleNamespace(follow=lambda: None)
+    return Clusters(site, networks, authority, names)
 
 
 @pytest.fixture

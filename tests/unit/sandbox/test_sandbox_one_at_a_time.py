@@ -90,7 +90,7 @@ def test_what_runs_beside_the_calls_takes_no_backend_without_the_lock(
     readers: dict[str, Callable[[], Any]] = {
         "DNS": lambda: names.resolve("us-east-1", network.vpc, "db.example.us-east-1.rds.amazonaws.com"),
         "hosts": Hosts(nothing, nothing, nothing).status,
-        "databases": Databases(nothing, nothing, nothing).status,
+        "databases": Databases(nothing, nothing, nothing, nothing).status,
         "metadata": lambda: Metadata(find)(request),
         "log": lambda: Infrastructure.describe_source(nothing, request),
     }

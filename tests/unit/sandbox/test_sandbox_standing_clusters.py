@@ -74,6 +74,14 @@ def _(here):
     return here.asked() == ["add", "failover"]
 
 
+@proves(REAL, "public access of members, of this machine")
+def _(here):
+    """What the machine reaches then is in tests/end_to_end/test_sandbox_databases.py."""
+    rds, _named = made(here)
+    rds.modify_db_instance(DBInstanceIdentifier=f"{here.name}-1", PubliclyAccessible=False)
+    return here.asked() == ["follow_access"]
+
+
 @proves(REAL, "snapshots of clusters, and clusters restored from them")
 def _(here):
     rds, named = made(here)

@@ -72,6 +72,18 @@ def _(here):
     return here.asked() == ["follow"] and password_of(database_of(here.name)) != before
 
 
+@proves(REAL, "public access, of this machine")
+def _(here):
+    """What the machine reaches then is in tests/end_to_end/test_sandbox_databases.py."""
+    ec2 = here.client("ec2")
+    ec2.modify_vpc_attribute(VpcId=here.network.vpc, EnableDnsHostnames={"Value": True})
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=here.network.vpc)
+    rds, named = made(here)
+    rds.modify_db_instance(**named, PubliclyAccessible=True)
+    return here.asked() == ["follow"] and database_of(here.name).publicly_accessible
+
+
 @proves(NO_EFFECT, "automated backups: none is taken")
 def _(here):
     modified(here, BackupRetentionPeriod=9)
