@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provisioner.container_image import LOCAL
@@ -13,6 +14,7 @@ from provisioner.errors import FlowsteadError, UsageError
 
 START_S = 120
 MOST_PORT = 65535
+SHUT_IN = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,42 @@ class Container:
             words: further options.
 
         """
-        # podman has these two by itself.
-        temporary = ("--tmpfs", "/tmp", "--tmpfs", "/var/tmp") if self.tool.is_docker else ()  # noqa: S108 - the container's
         self.tool.run(
             *("run", "--detach", "--name", self.name, "--label", f"{self.label}=yes"),
-            *("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", *temporary),
+            *(*SHUT_IN, *self._temporary()),
             *words,
             image,
         )
+
+    def run(self, image: str, *words: str, command: Sequence[str], text: str = "") -> str:
+        """Run a program of an image's Python to its end, as read-only and without any right as a server.
+
+        Args:
+            image: the image.
+            words: further options.
+            command: the program, as it is called in the image, and its arguments.
+            text: what it reads.
+
+        Returns:
+            what it prints.
+
+        Raises:
+            FlowsteadError: it failed.
+
+        """
+        python = self.tool.run("image", "inspect", "--format", "{{index .Config.Entrypoint 0}}", image) or ""
+        if self.is_there:
+            self.tool.run("rm", "--force", self.name)
+        said = self.tool.run(
+            *("run", "--rm", "--interactive", "--name", self.name, "--label", f"{self.label}=yes"),
+            *(*SHUT_IN, *self._temporary(), *words, "--entrypoint", python, image, "-B", *command),
+            text=text,
+        )
+        return said or ""
+
+    def _temporary(self) -> tuple[str, ...]:
+        # podman has these two by itself.
+        return ("--tmpfs", "/tmp", "--tmpfs", "/var/tmp") if self.tool.is_docker else ()  # noqa: S108 - the container's
 
     def remove(self) -> None:
         """Let what is in flight finish; volumes stay."""

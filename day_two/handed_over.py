@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from provisioner.inventory import secret_value
 
 if TYPE_CHECKING:
     from day_two.tracking import TrackingServer
+    from provisioner.outputs import LoginOutputs
 
 SECRETS = "/run/secrets"
 """Where the container finds them (roles/mlflow_server/files/container.py)."""
@@ -81,13 +84,10 @@ class HandedOver:
         project, aws = self._server.project, self._aws
         if project.database_logins is None:
             raise FlowsteadError("The data are in no database service.", next_step="Use the host's server.")
-        login = project.database_logins.application
-        engine = self._server.outputs.database.engine
-        password = secret_value(aws, login.secret_arn, "password")
         self._write("MLFLOW_AUTH_ADMIN_PASSWORD", secret_value(aws, project.admin.secret_arn, "password"))
         for variable, key in KEYS.items():
             self._write(variable, secret_value(aws, project.server_keys_secret_arn, key))
-        self._write("pgpass", password_file(engine, login.username, password))
+        self._write("pgpass", self._password_file(project.database_logins.application))
         self._write("rds-ca.pem", database_ca)
         self._write("aws.conf", f"[default]\ncredential_process = /usr/bin/cat {SECRETS}/aws.json\n")
         if bundle := os.environ.get("AWS_CA_BUNDLE"):
@@ -120,6 +120,28 @@ class HandedOver:
             end = found["Expiration"]
             self._next = end - BEFORE_END - AGAIN
         self._write("aws.json", json.dumps({"Version": 1, **found, "Expiration": end.isoformat()}))
+
+    @contextmanager
+    def login(self, name: str, login: LoginOutputs) -> Iterator[None]:
+        """Have the password of a login at the database in a file, for a block.
+
+        Args:
+            name: the file's name.
+            login: who logs in.
+
+        Raises:
+            FlowsteadError: the secret cannot be read.
+
+        """
+        self._write(name, self._password_file(login))
+        try:
+            yield
+        finally:
+            (self.directory / name).unlink(missing_ok=True)
+
+    def _password_file(self, login: LoginOutputs) -> str:
+        engine = self._server.outputs.database.engine
+        return password_file(engine, login.username, secret_value(self._aws, login.secret_arn, "password"))
 
     def _write(self, name: str, text: str) -> None:
         """Write a file whole, whoever reads it meanwhile."""

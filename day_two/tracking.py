@@ -13,10 +13,10 @@ from fabric import Connection
 from provisioner import first_contact, known_hosts, outputs
 from provisioner.aws import Aws
 from provisioner.entrance import Entrance, entrance, filled_in, read_options
-from provisioner.errors import FlowsteadError
+from provisioner.errors import FlowsteadError, UsageError
 from provisioner.host import Host
 from provisioner.inventory import secret_value
-from provisioner.outputs import Outputs, ProjectOutputs
+from provisioner.outputs import Outputs, ProjectOutputs, ServerOutputs
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -42,7 +42,13 @@ class TrackingServer:
 
     @property
     def url(self) -> str:
-        """Where MLflow answers."""
+        """Where MLflow answers.
+
+        Raises:
+            UsageError: there is no server.
+
+        """
+        self._host()
         return self._entrance.url + self.project.path
 
     @property
@@ -83,16 +89,37 @@ class TrackingServer:
                 f"Nothing serves {self.url} yet.", next_step="Run: ansible-playbook site.yml"
             ) from error
 
+    def _host(self) -> ServerOutputs:
+        """Give what runs it.
+
+        Raises:
+            UsageError: there is no server.
+
+        """
+        if self.outputs.server is None:
+            raise UsageError(
+                f"{self.outputs.deployment} has no server (server.count is 0): its databases and bucket are "
+                "used from your own machine.",
+                next_step="fab serve-here runs a server there.",
+            )
+        return self.outputs.server
+
     def connect(self) -> Connection:
-        """Open an SSH connection."""
-        address = self.outputs.public_address
+        """Open an SSH connection.
+
+        Raises:
+            UsageError: there is no server.
+            FlowsteadError: it does not let this machine in.
+
+        """
+        user, address = self._host().ssh_user, self.outputs.public_address
         pins = known_hosts.read(self.directory / "known_hosts")
         pin = next((one for one in pins if one.address == address), None)
         if pin is None:
             raise FlowsteadError(
                 f"No host key is pinned for {address}.", next_step="Run: python provision.py"
             )
-        host = Host(address, pin.instance_id, self.outputs.server.ssh_user, "", self.ssh_key)
+        host = Host(address, pin.instance_id, user, "", self.ssh_key)
         connection = first_contact.connect(host, pin.keys)
         try:
             connection.open()

@@ -29,6 +29,7 @@ from provisioner.resources.state import State
 from provisioner.stack import Project, Stack
 from provisioner.stack.context import engine_word
 from provisioner.stack.secrets import Login
+from provisioner.stack.servers import Servers
 from provisioner.systems import systems
 
 if TYPE_CHECKING:
@@ -128,32 +129,36 @@ def collect(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
             next_step="Run: python provision.py",
         )
-    address, role = state[stack.entrance], state[stack.servers.role]
-    public_address = str(address.facts["PublicIp"])
-    servers, secrets = stack.servers, stack.secrets
+    public_address = str(state[stack.entrance].facts["PublicIp"]) if stack.entrance else ""
+    secrets = stack.secrets
     wanted = _store(stack.store, state[stack.store])
     return Outputs(
         deployment=deployment.name,
         region=deployment.region,
         account_id=place.account_id,
         endpoint_url=place.endpoint_url,
-        url=f"https://{public_address}",
+        url=f"https://{public_address}" if public_address else "",
         public_address=public_address,
-        hostnames=(public_address, "localhost"),
+        hostnames=(public_address, "localhost") if public_address else (),
         ca_file=str(place.ca_file),
         ca_secret_arn=state[secrets.tls_ca].arn,
         host_secret_arns=tuple(state[one].arn for one in secrets.of_hosts),
-        server=ServerOutputs(
-            instance_id=state[servers.instances[0]].id,
-            ssh_user=systems[deployment.server.system].user,
-            role_name=role.id,
-            role_arn=role.arn,
-        ),
+        server=_server(deployment, stack.servers, state) if stack.servers else None,
         bucket=state[stack.storage.bucket].id,
         image_repository=str(state[stack.images].facts["repositoryUri"]) if stack.images else "",
         database=_store(*moving_from) if moving_from else wanted,
         moving_to=wanted if moving_from else None,
         projects=tuple(_project(one, state) for one in stack.projects),
+    )
+
+
+def _server(deployment: Deployment, servers: Servers, state: State) -> ServerOutputs:
+    role = state[servers.role]
+    return ServerOutputs(
+        instance_id=state[servers.instances[0]].id,
+        ssh_user=systems[deployment.server.system].user,
+        role_name=role.id,
+        role_arn=role.arn,
     )
 
 
@@ -164,7 +169,7 @@ def _project(one: Project, state: State) -> ProjectOutputs:
         path="" if names.is_default else f"/{names.name}",
         artifacts_prefix=names.artifacts_prefix,
         backups_prefix=names.backups_prefix,
-        artifacts_role_arn=state[one.artifacts_role].arn,
+        artifacts_role_arn=state[one.artifacts_role].arn if one.artifacts_role else "",
         admin=_login(secrets.admin, state),
         server_keys_secret_arn=state[secrets.server_keys].arn,
         database_logins=DatabaseLoginsOutputs(
@@ -207,11 +212,8 @@ def _needed(stack: Stack) -> tuple[Resource, ...]:
     """Name what the outputs are made of."""
     servers = stack.servers
     return (
-        *servers.instances,
-        stack.entrance,
-        servers.role,
-        *servers.artifacts_roles,
-        *(one for one in (stack.database, stack.volume, stack.images) if one),
+        *((*servers.instances, servers.role, *servers.artifacts_roles) if servers else ()),
+        *(one for one in (stack.entrance, stack.database, stack.volume, stack.images) if one),
         stack.storage.bucket,
         stack.secrets.tls_ca,
         *stack.secrets.of_hosts,

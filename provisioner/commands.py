@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from provisioner import confirmation, plan_text
-from provisioner.errors import AwsError, FlowsteadError
+from provisioner.errors import AwsError, FlowsteadError, UsageError
 from provisioner.session import Session, shorten
 
 if TYPE_CHECKING:
@@ -70,13 +70,14 @@ def _apply(session: Session, lock: AccountLock, begun: float, remove: Collection
     met = meeting.meet(session, result, key.private_path if key else None)
     changed = not found.is_empty or bool(written) or met != "known"
     if changed:
-        lines = [f"Done: {session.deployment.name} in {session.deployment.region}, at {result.url}."]
+        place = f"at {result.url}" if result.url else "without a server"
+        lines = [f"Done: {session.deployment.name} in {session.deployment.region}, {place}."]
         lines += [*(f"  wrote {shorten(path)}" for path in written), *plan_text.notes(found)]
     else:
         lines = plan_text.nothing_to_do(session, found)
     calls = session.aws.reading_calls + session.aws.mutating_calls
     lines[0] += f" [{time.monotonic() - begun:.1f} s, {calls} API calls]"
-    lines += ["", "Next: " + session.playbook]
+    lines += ["", "Next: " + session.playbook + ("" if result.server else "; then fab serve-here")]
     data = {"changed": changed, **plan_text.data(session, found), "outputs": result.as_data()}
     session.print(data, lines)
 
@@ -116,6 +117,11 @@ def client(session: Session, *, project: str = "") -> None:
 
     _check_inventory(session)
     result, directory = _outputs(session), session.inventory.directory
+    if result.server is None:
+        raise UsageError(
+            f"{session.deployment.name} has no server (server.count is 0).",
+            next_step="Run one here: fab serve-here prints what a client needs.",
+        )
     chosen, of_project = result.project(project), (f"--project={project}",) if project else ()
     issued = Entrance(result.url, session.inventory.ca_file)
     way = entrance(directory, read_options(directory), issued)

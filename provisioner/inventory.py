@@ -48,6 +48,11 @@ class Inventory:
         return self.directory / f"{self.deployment}.ca.pem"
 
     @property
+    def serve_here(self) -> Path:
+        """What Ansible writes for servers on people's own machines, where there is none of ours."""
+        return self.directory / "serve_here"
+
+    @property
     def provisioned(self) -> Path:
         """Variables for Ansible."""
         return file_in(self.directory)
@@ -157,6 +162,7 @@ class Inventory:
         """Remove what was written for a deployment that is gone."""
         for path in (self.hosts, self.provisioned, self.ca_file):
             files.remove(path)
+        shutil.rmtree(self.serve_here, ignore_errors=True)
         known_hosts.keep(self.known_hosts, ())
         private = ssh_key.path_of(self.deployment, self.directory)
         files.remove(private)

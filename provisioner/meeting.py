@@ -25,12 +25,15 @@ def meet(session: Session, result: Outputs, private_key: Path | None) -> str:
         private_key: what opens SSH; None where it is left to the agent.
 
     Returns:
-        how its key was learnt: "known", "console" or "first use".
+        how its key was learnt: "known", "console" or "first use"; "known", too, where there is no host.
 
     Raises:
         FlowsteadError: it cannot be met.
 
     """
+    if result.server is None:
+        known_hosts.keep(session.inventory.known_hosts, ())
+        return "known"
     host = Host(
         address=result.public_address,
         instance_id=result.server.instance_id,

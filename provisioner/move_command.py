@@ -45,6 +45,11 @@ def move(session: Session, *, confirmed: bool, to: str = "", extra_vars: Sequenc
             f"--to {to}: {session.options.config} asks for database.engine: {engine}.",
             next_step="Write there to what the data are to be moved, with the settings that it is to have.",
         )
+    if not session.deployment.server.count:
+        raise UsageError(
+            f"{session.options.config} asks for no server (server.count: 0), which is what moves data.",
+            next_step="Set server.count: 1, without database.access_cidrs, while they are moved.",
+        )
     session.inventory.check_owner(session.account_id, session.deployment.region)
     with session.exclusive_lock("move") as lock:
         _move(session, lock, play, extra_vars, confirmed=confirmed)

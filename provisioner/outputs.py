@@ -115,7 +115,7 @@ class ProjectOutputs:
         path: where it answers at the server's address: nothing for the default one, "/churn" for another.
         artifacts_prefix: the folder in the bucket for artifacts.
         backups_prefix: the folder in it for backups of the databases.
-        artifacts_role_arn: the role that its process has.
+        artifacts_role_arn: the role that its process on the host has; empty: there is no host.
         admin: its first administrator.
         server_keys_secret_arn: the secret with what it signs and encrypts with.
         database_logins: who uses its databases; None where a volume keeps the data.
@@ -141,13 +141,13 @@ class Outputs:
         region: AWS region.
         account_id: AWS account.
         endpoint_url: where the AWS configuration sends calls instead of to AWS; empty: AWS itself.
-        url: where the server answers, the default project with it.
-        public_address: the entrance's address; stays when the instance is stopped and started.
+        url: where the server answers, the default project with it; empty: there is none.
+        public_address: the entrance's address, which stays when the instance is stopped; likewise.
         hostnames: names and addresses that clients use; localhost is for a tunnel.
         ca_file: the authority's certificate that clients trust, a file in the inventory directory.
         ca_secret_arn: the secret with that certificate and its key, which stays where provision.py runs.
         host_secret_arns: the secrets that the server reads.
-        server: what runs MLflow.
+        server: what runs MLflow; None: each runs a server of one's own.
         bucket: where files are kept.
         image_repository: the repository of container images, as container tools name it; empty: none.
         database: where runs, models and users are kept.
@@ -166,7 +166,7 @@ class Outputs:
     ca_file: str
     ca_secret_arn: str
     host_secret_arns: tuple[str, ...]
-    server: ServerOutputs
+    server: ServerOutputs | None
     bucket: str
     image_repository: str
     database: DatabaseOutputs | VolumeOutputs

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner import config
 from provisioner.aws_errors import CREDENTIAL_CODES
+from provisioner.config.database import OfRds
 from provisioner.errors import AwsError, FlowsteadError, NotOfferedError
 
 if TYPE_CHECKING:
@@ -120,9 +121,11 @@ class Session:
             moving_from: id of the store whose data are being moved into the wanted one; empty: of none.
 
         """
-        cidrs = self._access_cidrs()
+        server, database = self.deployment.server, self.deployment.database
+        ways = self._resolved(self.deployment.access.cidrs) if server.count else ()
+        to_data = self._resolved(database.access_cidrs) if isinstance(database, OfRds) else ()
         public = key.public if key else self._public_key_in_account()
-        return self._build(cidrs, public, moving_from)
+        return self._build(ways, public, moving_from, to_data)
 
     def bake_host(self, public_key: str, *, lifetime_min: int) -> BakeHost:
         """Compose the temporary host that an image is made from.
@@ -135,7 +138,8 @@ class Session:
         from provisioner import rendering, stack
 
         user_data = rendering.user_data(f"{self.deployment.name}.bake", lifetime_min=lifetime_min)
-        context = stack.Context(self.deployment, self.account_id, self._access_cidrs(), public_key, user_data)
+        cidrs = self._resolved(self.deployment.access.cidrs)
+        context = stack.Context(self.deployment, self.account_id, cidrs, public_key, user_data)
         return stack.build_bake_host(context)
 
     @contextlib.contextmanager
@@ -180,7 +184,7 @@ class Session:
             needed: whether a missing one whose public part the account has is an error.
 
         Returns:
-            The pair; None when there is none and none must be made.
+            The pair; None when there is none and none must be made, or no server that it would open.
 
         Raises:
             FlowsteadError: the deployment was made on another machine, which has the key.
@@ -188,6 +192,8 @@ class Session:
         """
         from provisioner import ssh_key
 
+        if not self.deployment.server.count:
+            return None
         directory = self.inventory.directory
         found = ssh_key.read(self.deployment, directory)
         if found:
@@ -267,17 +273,23 @@ class Session:
             return "ansible-playbook site.yml"
         return shlex.join(["ansible-playbook", "-i", str(self.options.inventory), "site.yml"])
 
-    def _access_cidrs(self) -> tuple[str, ...]:
+    def _resolved(self, cidrs: tuple[str, ...] | str) -> tuple[str, ...]:
+        """Give networks as AWS takes them: `auto` is where this machine is seen from."""
         # Credentials are missing more often than the internet is: that shows first.
         _ = self.account_id
-        cidrs = self.deployment.access.cidrs
-        if cidrs != "auto":
+        if isinstance(cidrs, tuple):
             return cidrs
         from provisioner import address
 
         return (address.seen_from(),)
 
-    def _build(self, cidrs: tuple[str, ...], public_key: str, moving_from: str = "") -> Stack:
+    def _build(
+        self,
+        cidrs: tuple[str, ...],
+        public_key: str,
+        moving_from: str = "",
+        database_cidrs: tuple[str, ...] = (),
+    ) -> Stack:
         from provisioner import code, rendering, stack
 
         context = stack.Context(
@@ -285,6 +297,7 @@ class Session:
             account_id=self.account_id,
             access_cidrs=cidrs,
             ssh_public_key=public_key,
+            database_cidrs=database_cidrs,
             user_data=rendering.user_data(self.deployment.name),
             code=code.current(PROJECT),
             moving_from=moving_from,

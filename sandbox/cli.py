@@ -208,6 +208,7 @@ def env(name: Name = "demo") -> None:
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
         "FLOWSTEAD_ADDRESS_URL": facts["address_url"],
+        "FLOWSTEAD_DATABASE_CA_URL": facts["database_ca_url"],
         "FLOWSTEAD_SANDBOX": name,
     }
     typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 API_PORT = 4566
 ADDRESS_PORT = 4567
+TRUST_STORE_PORT = 4569
 
 
 def _access_key() -> tuple[str, str]:
@@ -95,6 +96,7 @@ class Daemon:
             Listener(_listen(gateway, API_PORT), front, tls),
             Listener(_listen(gateway, ADDRESS_PORT), checkip.answer, tls),
             Listener(_listen(gateway, REGISTRY_PORT), infrastructure.registry.answer, tls),
+            Listener(_listen(gateway, TRUST_STORE_PORT), infrastructure.networks.answer_trust_store, tls),
         ]
         for listener in listeners:
             listener.start()
@@ -104,6 +106,7 @@ class Daemon:
             {
                 "endpoint": f"https://{gateway}:{API_PORT}",
                 "address_url": f"https://{gateway}:{ADDRESS_PORT}/",
+                "database_ca_url": f"https://{gateway}:{TRUST_STORE_PORT}/global/global-bundle.pem",
                 "ca": str(authority.ca_pem_path),
                 "access_key_id": access_key_id,
                 "secret_access_key": secret_access_key,

@@ -14,10 +14,11 @@ from pydantic import (
     StrictBool,
     StrictInt,
     Tag,
+    field_validator,
     model_validator,
 )
 
-from provisioner.config import rules
+from provisioner.config import network_rules, rules
 from provisioner.config.messages import not_among
 from provisioner.config.section import Section, Text
 
@@ -40,6 +41,8 @@ class OfRds(Section):
         backup_days: days that automatic backups are kept.
         deletion_protection: refuse to delete it until this is false.
         monitoring_s: seconds between two looks of RDS at the processes of its hosts; 0: it does not look.
+        access_cidrs: networks that may reach the database itself, where there is no server (server.count: 0);
+            `auto` is the address this machine is seen from.
 
     """
 
@@ -48,6 +51,12 @@ class OfRds(Section):
     backup_days: Annotated[StrictInt, Field(ge=1, le=35)] = 7
     deletion_protection: StrictBool = True
     monitoring_s: Literal[0, 1, 5, 10, 15, 30, 60] = 0
+    access_cidrs: Literal["auto"] | tuple[str, ...] = ()
+
+    @field_validator("access_cidrs", mode="before")
+    @classmethod
+    def _check_cidrs(cls, value: object) -> object:
+        return network_rules.database_cidrs(value)
 
     @staticmethod
     @abstractmethod

@@ -85,7 +85,7 @@ class Server(Section):
     """The host that MLflow runs on.
 
     Args:
-        count: how many there are; one, so far.
+        count: how many there are: one, or none (`fab serve-here` runs one on your own machine).
         image: its operating system; the newest image of it when the host is made. With `baked-` before it,
             the newest of those that `provision.py bake` made in this account.
         instance_type: EC2 instance type.
@@ -232,9 +232,11 @@ class Deployment(Section):
         return self
 
     def _check_engine(self) -> rules.Mistakes:
+        count = self.server.count
         if isinstance(self.database, Sqlite):
-            return [*rules.one_server(self.server.count), *project_rules.on_a_volume(self.projects)]
-        return rules.backup_tools(self.server.image, self.database.engine_version)
+            return [*rules.servers(count, None), *project_rules.on_a_volume(self.projects)]
+        tools = rules.backup_tools(self.server.image, self.database.engine_version) if count else []
+        return [*rules.servers(count, self.database.access_cidrs), *tools]
 
     def refuse(self, *mistakes: Mistake) -> ConfigurationError:
         """Make the error for what only AWS could tell about a value, naming its file, line and key.

@@ -98,6 +98,8 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
     access, network, database = section("access"), section("network"), section("database")
     kind = ENGINES.get(engine)
     version = kind.model_fields.get("engine_version") if kind else None
+    count = section("server").get("count", Server().count)
+    access_cidrs = None if kind is Sqlite else database.get("access_cidrs", ())
     artifacts, backups = (
         section(name).get("prefix", kind().prefix)
         for name, kind in (("artifacts", Artifacts), ("backups", Backups))
@@ -121,9 +123,9 @@ def _across(data: dict[str, Any], engine: str) -> Iterable[Mistake]:
             ),
             *rules.backup_tools(
                 section("server").get("image", Server().image),
-                str(database.get("engine_version", version.default)) if version else "",
+                str(database.get("engine_version", version.default)) if version and count else "",
             ),
-            *(rules.one_server(section("server").get("count")) if kind is Sqlite else ()),
+            *rules.servers(count, access_cidrs),
             *(project_rules.on_a_volume(data.get("projects")) if kind is Sqlite else ()),
         ],
     }

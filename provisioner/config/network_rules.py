@@ -17,8 +17,12 @@ world_prefix = {4: 8, ipv6: 16}
 # 60 rules in a group, and two ports for each network:
 # https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 most_cidrs = 30
+world_step = (
+    "name the networks of the people who use the server, "
+    "or set access.allow_world: true if it really is for everybody"
+)
 
-only_ipv4 = "the server has an IPv4 address only; name IPv4 networks"
+only_ipv4 = "what we make has IPv4 addresses only; name IPv4 networks"
 
 
 def cidr(value: str) -> str:
@@ -35,14 +39,14 @@ def cidr(value: str) -> str:
 
 
 def access_cidrs(value: object) -> object:
-    """Check the networks that may reach the server: `auto`, or a list with at least one."""
+    """Check the networks that may reach something: `auto`, or a list with at least one."""
     if value == "auto":
         return value
     if not isinstance(value, list | tuple):
         msg = f"must be `auto` or a list of networks like [203.0.113.0/24], is {shown(value)}"
         raise ValueError(msg)  # noqa: TRY004 - pydantic takes ValueError as a finding, TypeError as a crash
     if not value:
-        raise ValueError("is an empty list: nobody could reach the server; write `auto` or your networks")
+        raise ValueError("is an empty list: nobody could get in; write `auto` or your networks")
     mistakes: Mistakes = []
     found: list[str] = []
     for index, item in enumerate(value):
@@ -60,6 +64,15 @@ def access_cidrs(value: object) -> object:
     return different
 
 
+def database_cidrs(value: object) -> object:
+    """Check the networks that may reach the database itself, if any: never a large part of the internet."""
+    checked = () if value in ((), []) else access_cidrs(value)
+    if isinstance(checked, tuple):
+        step = "name the networks of the people who use it: a database is not for the whole internet"
+        refuse([(key[1:], text) for key, text in access_width(checked, allow_world=False, step=step)])
+    return checked
+
+
 def _access_cidr(item: object) -> str:
     if not isinstance(item, str):
         raise ValueError(f"must be a network like 203.0.113.0/24, is {shown(item)}")  # noqa: TRY004 - as above
@@ -72,12 +85,13 @@ def _access_cidr(item: object) -> str:
     return str(network)
 
 
-def access_width(cidrs: Sequence[object], *, allow_world: bool) -> Mistakes:
+def access_width(cidrs: Sequence[object], *, allow_world: bool, step: str = world_step) -> Mistakes:
     """Find networks that are, or add up to, a large part of the internet, when that is not meant.
 
     Args:
         cidrs: the list as written; items that are no network are skipped (they are reported by themselves).
         allow_world: the user's word that it is meant.
+        step: what to do otherwise.
 
     Returns:
         The mistakes, keys below `access`.
@@ -97,16 +111,15 @@ def access_width(cidrs: Sequence[object], *, allow_world: bool) -> Mistakes:
         for whole in ipaddress.collapse_addresses(one for _, one in ours):  # type: ignore[type-var]  # one version only
             if whole.prefixlen < prefix:
                 inside = [(i, one) for i, one in ours if one.subnet_of(whole)]  # type: ignore[arg-type]  # as above
-                mistakes += [(("cidrs", i), _world_sentence(str(one), str(whole))) for i, one in inside]
+                mistakes += [
+                    (("cidrs", i), f"{_world_sentence(str(one), str(whole))}; {step}") for i, one in inside
+                ]
     return mistakes
 
 
 def _world_sentence(one: str, whole: str) -> str:
     what = f"{one} is" if one == whole else f"{one} with its neighbours in the list is {whole},"
-    return (
-        f"{what} open to the internet; name the networks of the people who use the server, "
-        "or set access.allow_world: true if it really is for everybody"
-    )
+    return f"{what} open to the internet"
 
 
 def network_layout(vpc: object, public: Sequence[object], private: Sequence[object]) -> Mistakes:

@@ -117,25 +117,34 @@ def image(value: str) -> str:
 
 def count(value: int) -> int:
     """Check the number of servers."""
-    if value != 1:
-        raise ValueError(f"must be 1, is {shown(value)}: Flowstead makes one server so far")
+    if value not in {0, 1}:
+        raise ValueError(f"must be 1 or 0, is {shown(value)}: Flowstead makes one server so far, or none")
     return value
 
 
-def one_server(count: object) -> Mistakes:
-    """Find more servers than one where they would share SQLite's files, which one host has.
+def servers(count: object, access_cidrs: object) -> Mistakes:
+    """Find data that nobody reaches, or that more people reach than need to.
 
     Args:
-        count: server.count as written.
+        count: server.count.
+        access_cidrs: database.access_cidrs; None: the data are files on the server's volume.
 
     Returns:
         The mistakes, keys from the top.
 
     """
-    if not isinstance(count, int) or count <= 1:
+    key = ("server", "count")
+    if not isinstance(count, int):
         return []
-    text = f"must be 1 with database.engine none, is {count}: only one host has the volume; choose postgresql"
-    return [(("server", "count"), text)]
+    if access_cidrs is None:
+        text = f"must be 1 with database.engine none, is {count}: one host has the volume; choose postgresql"
+        return [] if count == 1 else [(key, text)]
+    if count == 0 and not access_cidrs:
+        return [(key, "is 0: who uses the data then? Set database.access_cidrs to `auto` or your networks")]
+    if count != 0 and access_cidrs:
+        text = "is for server.count: 0 only: with a server, `fab serve-here` goes through it; remove it"
+        return [(("database", "access_cidrs"), text)]
+    return []
 
 
 def engine_version(value: str) -> str:

@@ -122,13 +122,13 @@ def find_iam(aws: Aws, graph: Graph) -> list[Tagged]:
 
     Args:
         aws: the AWS client.
-        graph: what is wanted; without anything of IAM's in it (the host of a bake), IAM is not asked.
+        graph: what is wanted; without anything that keeps runs in it (the host of a bake), IAM is not asked.
 
     Raises:
         AwsError: AWS could not be asked.
 
     """
-    if not any(resource.listed_as.startswith("iam/") for resource in graph):
+    if not any(resource.keeps_runs for resource in graph):
         return []
     deployment = graph.deployment
     # Another region's deployment of this name has roles of the same tags.

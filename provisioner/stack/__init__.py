@@ -31,8 +31,8 @@ class Stack:
 
     Args:
         graph: all of them, with what they need.
-        servers: the hosts, and what they may do.
-        entrance: where clients reach them.
+        servers: the hosts, and what they may do; None: there are none.
+        entrance: where clients reach them; likewise.
         database: the database service; None: the data are on the volume.
         volume: the volume with the data; None: they are in the database service.
         storage: the artifacts' bucket.
@@ -43,8 +43,8 @@ class Stack:
     """
 
     graph: Graph
-    servers: Servers
-    entrance: ElasticIp
+    servers: Servers | None
+    entrance: ElasticIp | None
     database: Database | None
     volume: Volume | None
     storage: Storage

@@ -67,6 +67,7 @@ class Context:
         user_data: cloud-init's configuration for a new host, which has no way out in its first seconds.
         code: the code that a baked image should hold (code.current).
         moving_from: id of the store that has the data which are being moved into the wanted one; empty: none.
+        database_cidrs: networks that may reach the database itself, if there is no server; `auto` resolved.
 
     """
 
@@ -77,6 +78,7 @@ class Context:
     user_data: str = ""
     code: str = ""
     moving_from: str = ""
+    database_cidrs: tuple[str, ...] = ()
 
     @property
     def owner(self) -> Owner:
@@ -95,6 +97,11 @@ class Context:
     def role_arn(self, what: str) -> str:
         """Give a role's ARN, known before it is made."""
         return f"arn:aws:iam::{self.account_id}:role/{self.role_name(what)}"
+
+    @property
+    def is_database_public(self) -> bool:
+        """Whether the database is reached from outside the network."""
+        return self.deployment.server.count == 0
 
     @property
     def projects(self) -> tuple[ProjectNames, ...]:

@@ -43,13 +43,15 @@ class Store:
     members: tuple[DbMember, ...] = ()
 
 
-def make_database(context: Context, network: Network, servers: Servers, storage: Storage) -> Store | None:
+def make_database(
+    context: Context, network: Network, servers: Servers | None, storage: Storage
+) -> Store | None:
     """Compose the database.
 
     Args:
         context: what is wanted.
         network: where it is.
-        servers: who reaches it.
+        servers: who reaches it; None: whoever is in the networks of database.access_cidrs.
         storage: where the artifacts are of the runs that it lists.
 
     Returns:
@@ -65,8 +67,10 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         context.database_part("database_firewall"),
         owner,
         vpc=network.vpc,
-        purpose=f"Database: {'MySQL' if is_mysql else 'PostgreSQL'} from the MLflow server only",
-        inbound=(Rule("tcp", engine.port, group=servers.firewall),),
+        purpose=f"Database: {'MySQL' if is_mysql else 'PostgreSQL'} from those only who use it for MLflow",
+        inbound=(
+            Rule("tcp", engine.port, context.database_cidrs, group=servers.firewall if servers else None),
+        ),
     )
     common: dict[str, Any] = {
         "identifier": context.database_identifier,
@@ -74,6 +78,7 @@ def make_database(context: Context, network: Network, servers: Servers, storage:
         "backup_days": database.backup_days,
         "deletion_protection": database.deletion_protection,
         "subnets": DbSubnetGroup("database_subnets", owner, subnets=network.private),
+        "public_routes": network.private_routes if context.is_database_public else None,
         "groups": (firewall,),
         "artifacts": storage.artifacts,
         "moving_from": context.moving_from,

@@ -26,7 +26,7 @@ class Network:
     Args:
         vpc: the network.
         public: subnets with a way to the internet, one for each zone.
-        private: subnets without.
+        private: subnets for the database; without, if it is not reached from outside.
         gateway: the way to the internet.
         public_routes: the public subnets' routes.
         private_routes: the private ones'.
@@ -56,7 +56,7 @@ def make_network(context: Context) -> Network:
         "zones",
         owner,
         subnets=(("public_1", "private_1"), ("public_2", "private_2")),
-        offers=(InstanceOffer("server", deployment.server.instance_type), *_database_offers(context)),
+        offers=(*_server_offers(context), *_database_offers(context)),
     )
     vpc = Vpc("network", owner, cidr=network.cidr)
     public, private = (
@@ -73,11 +73,23 @@ def make_network(context: Context) -> Network:
         private=private,
         gateway=gateway,
         public_routes=RouteTable("public_routes", owner, vpc=vpc, subnets=public, gateway=gateway),
-        private_routes=RouteTable("private_routes", owner, vpc=vpc, subnets=private),
+        private_routes=RouteTable(
+            "private_routes",
+            owner,
+            vpc=vpc,
+            subnets=private,
+            gateway=gateway if context.is_database_public else None,
+        ),
         flow_log=FlowLog("flow_log", owner, vpc=vpc, destination=arn)
         if (arn := network.flow_logs_arn)
         else None,
     )
+
+
+def _server_offers(context: Context) -> tuple[InstanceOffer, ...]:
+    """Say what the zones must have for the server, if there is one."""
+    server = context.deployment.server
+    return (InstanceOffer("server", server.instance_type),) if server.count else ()
 
 
 def _database_offers(context: Context) -> tuple[DatabaseOffer, ...]:

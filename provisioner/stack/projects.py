@@ -18,16 +18,17 @@ class Project:
         names: what its parts are called.
         secrets: its passwords and keys.
         artifacts_role: what its process, which users talk to, may do: root on the host takes it, and hands
-            it on.
+            it on. None: there is no host.
 
     """
 
     names: ProjectNames
     secrets: ProjectSecrets
-    artifacts_role: Role
+    artifacts_role: Role | None
 
 
-def list_projects(context: Context, servers: Servers, secrets: Secrets) -> tuple[Project, ...]:
+def list_projects(context: Context, servers: Servers | None, secrets: Secrets) -> tuple[Project, ...]:
     """Say what each project has of what others have composed; the default one comes first."""
-    each = zip(context.projects, secrets.projects, servers.artifacts_roles, strict=True)
+    roles = servers.artifacts_roles if servers else (None,) * len(context.projects)
+    each = zip(context.projects, secrets.projects, roles, strict=True)
     return tuple(Project(names, own, role) for names, own, role in each)

@@ -42,7 +42,7 @@ class Servers:
 
 def make_servers(
     context: Context, network: Network, storage: Storage, secrets: Secrets, volume: Volume | None
-) -> Servers:
+) -> Servers | None:
     """Compose the hosts.
 
     Args:
@@ -52,8 +52,13 @@ def make_servers(
         secrets: what they read.
         volume: where the one host keeps its data; None: in a database service.
 
+    Returns:
+        None where each runs a server of one's own.
+
     """
     owner, server = context.owner, context.deployment.server
+    if not server.count:
+        return None
     firewall = SecurityGroup(
         "server_firewall",
         owner,

@@ -65,7 +65,7 @@ class Networks:
         self._api = api
         self._ca_pem = ca_pem
         self._sites: dict[str, Application] = {
-            _TRUST_STORE: self._answer_trust_store,
+            _TRUST_STORE: self.answer_trust_store,
             _CHECK_IP: checkip.answer,
         }
         self._lock = threading.RLock()
@@ -218,7 +218,8 @@ class Networks:
         host = request.headers.get("Host", "").split(":")[0].lower()
         return self._sites.get(host, self._api)(request)
 
-    def _answer_trust_store(self, request: HttpRequest) -> HttpResponse:
+    def answer_trust_store(self, request: HttpRequest) -> HttpResponse:
+        """Answer as RDS's trust store, which has the authorities that sign certificates of databases."""
         if request.path.endswith("-bundle.pem"):
             return HttpResponse(200, [("Content-Type", "binary/octet-stream")], self._ca_pem())
         return HttpResponse(404)

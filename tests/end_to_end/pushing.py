@@ -71,6 +71,16 @@ class Pushed:
         return dict(found)
 
 
+def tool_environment(directory: Path) -> dict[str, str]:
+    """Give podman's variables and a directory: what containers run under is the machine's to say."""
+    settings = directory / "containers.conf"
+    runtime = "runc" if containers.runtime_options() else "crun"
+    limits = ", ".join(f'"{one.removeprefix("--ulimit=")}"' for one in containers.limit_options())
+    settings.write_text(f'[engine]\nruntime = "{runtime}"\n[containers]\ndefault_ulimits = [{limits}]\n')
+    own = {"CONTAINERS_CONF": str(settings), "BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "false"}
+    return own | {"HOME": str(directory)}
+
+
 @pytest.fixture(scope="session")
 def pushed(sandbox: Sandbox, clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushed]:
     """Build the image for a repository of the user's own, and push it."""
@@ -87,15 +97,8 @@ def pushed(sandbox: Sandbox, clone: Path, tmp_path_factory: pytest.TempPathFacto
     more = f"mlflow_server_environment: {{FLOWSTEAD_TEST: '{uuid.uuid4()}'}}"
     index = f"mlflow_release_package_index: {index_with_a_password()}"
     options.write_text("\n".join((before, more, index, "")), encoding="utf-8")
-    # What this machine's containers run under is this machine's to say.
-    settings = directory / "containers.conf"
-    runtime = "runc" if containers.runtime_options() else "crun"
-    limits = ", ".join(f'"{one.removeprefix("--ulimit=")}"' for one in containers.limit_options())
-    settings.write_text(f'[engine]\nruntime = "{runtime}"\n[containers]\ndefault_ulimits = [{limits}]\n')
-    own = {"CONTAINERS_CONF": str(settings), "BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "false"}
-    own["HOME"] = str(directory)
     deployment = Deployment(sandbox, clone, str(config))
-    made = Pushed(deployment, deployment.environment | own, {})
+    made = Pushed(deployment, deployment.environment | tool_environment(directory), {})
     data = json.loads(made.provision("--json", "image").stdout)
     yield Pushed(deployment, made.environment, data)
     options.write_text(before, encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from provisioner.aws import Aws, RetryOn
 from provisioner.errors import FlowsteadError, UsageError
 from provisioner.resources.base import Live, Teardown
+from provisioner.resources.ec2.route_table import RouteTable
 from provisioner.resources.ec2.security_group import SecurityGroup
 from provisioner.resources.move_tags import moving
 from provisioner.resources.place_of_artifacts import ARTIFACTS_TAG, place_of_artifacts
@@ -31,7 +32,7 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html"""
 
 @dataclass(frozen=True, eq=False)
 class Database(Served):
-    """A database: private, encrypted, backed up, its master password kept by RDS.
+    """A database: encrypted, backed up, its master password kept by RDS.
 
     Args:
         engine: its kind and version.
@@ -42,6 +43,7 @@ class Database(Served):
         parameters: its settings.
         artifacts: URI of the folder under which what the database lists has its artifacts.
         moving_from: id of the store whose data it is made for; empty: of none.
+        public_routes: the way by which it is reached from outside its network; None: it is private.
 
     """
 
@@ -57,6 +59,7 @@ class Database(Served):
     parameters: ParameterGroup
     artifacts: str
     moving_from: str
+    public_routes: RouteTable | None
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -106,7 +106,7 @@ class DbInstance(Database, Monitored):
         return {
             **super()._parameters(),
             "MultiAZ": self.multi_az,
-            "PubliclyAccessible": False,
+            "PubliclyAccessible": self.public_routes is not None,
             "AutoMinorVersionUpgrade": self.engine.is_kept_current,
         }
 

@@ -63,7 +63,7 @@ class DbMember(Monitored):
         """Give what the create and the modify call take under the name that the description has."""
         return {
             "DBInstanceClass": SERVERLESS,
-            "PubliclyAccessible": False,
+            "PubliclyAccessible": self.cluster.public_routes is not None,
             "AutoMinorVersionUpgrade": self.cluster.engine.is_kept_current,
         }
 

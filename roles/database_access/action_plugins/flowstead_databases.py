@@ -1,9 +1,10 @@
 """Action plugin `flowstead_databases`: MLflow's databases, a role that migrates and a role that serves.
 
-Runs on the controller. One SSH tunnel through the host carries every SQL connection, with the database's
-certificate checked in full. The passwords are read from Secrets Manager with the operator's AWS credentials
-and go straight into the connections: never into a variable, an argument, a diff, a fact or a log. The server
-is sent SCRAM verifiers only. The master's secret is read only when a statement needs the master.
+Runs on the controller. One SSH tunnel through the host carries every SQL connection; for localhost there is
+none. The database's certificate is checked in full. The passwords are read from Secrets Manager with the
+operator's AWS credentials and go straight into the connections: never into a variable, an argument, a diff,
+a fact or a log. The server is sent SCRAM verifiers only. The master's secret is read only when a statement
+needs the master.
 
 Arguments: region, endpoint, port, ca_file (on the host), master_secret_arn, owner_secret_arn,
 application_secret_arn, databases (list), maintenance_database, engine (postgresql or mysql). Returns
@@ -42,8 +43,11 @@ from flowstead_database_access.convergence import Convergence, Desired  # noqa: 
 from flowstead_database_access.errors import DatabaseAccessError, one_line  # noqa: E402
 from flowstead_database_access.logins import read_login  # noqa: E402
 from flowstead_database_access.server import Server  # noqa: E402
-from flowstead_database_access.tunnel import tunnel  # noqa: E402
+from flowstead_database_access.tunnel import no_tunnel, tunnel  # noqa: E402
 
+NOT_LET_IN = (
+    ". Or this machine is in none of the networks of database.access_cidrs: python provision.py lets it in"
+)
 TEXT_ARGUMENTS = (
     "region",
     "endpoint",
@@ -71,22 +75,26 @@ class ActionModule(ActionBase):
                 "databases": {"type": "list", "elements": "str", "required": True},
             }
         )
-        if self._connection.transport != "ssh":
+        if self._connection.transport not in {"ssh", "local"}:
             raise AnsibleActionFail(
-                "The databases are reached through the host's SSH connection (ansible_connection: ssh)."
+                "The databases are reached through the host's SSH connection (ansible_connection: ssh), or "
+                "from this machine (local)."
             )
         try:
             return self._converge(args)
         except DatabaseAccessError as error:
-            raise AnsibleActionFail(str(error)) from error
+            step = NOT_LET_IN if self._connection.transport == "local" else ""
+            raise AnsibleActionFail(f"{error}{step}") from error
         except psycopg2.Error as error:
             raise AnsibleActionFail(
                 f"The database server {args['endpoint']} refused: {one_line(error)}"
             ) from error
 
     def _converge(self, args: dict[str, Any]) -> dict[str, Any]:
+        where_to = args["endpoint"], args["port"]
+        is_here = self._connection.transport == "local"
         # ssh connects while the certificates and the secrets are fetched
-        with tunnel(self._connection.get_option, args["endpoint"], args["port"]) as opened:
+        with no_tunnel(*where_to) if is_here else tunnel(self._connection.get_option, *where_to) as opened:
             # A module would take four times as long
             answer = self._low_level_execute_command(f"cat {shlex.quote(args['ca_file'])}", in_data=b"\n")
             if answer["rc"] != 0:
@@ -105,7 +113,7 @@ class ActionModule(ActionBase):
             with tempfile.NamedTemporaryFile(prefix="flowstead-ca-") as ca:
                 ca.write(answer["stdout"].encode())
                 ca.flush()
-                where = {"endpoint": args["endpoint"], "local_port": opened(), "ca_path": Path(ca.name)}
+                where = {"endpoint": args["endpoint"], "at": opened(), "ca_path": Path(ca.name)}
                 is_checked = self._task.check_mode
                 convergence: Any
                 if args["engine"] == "mysql":

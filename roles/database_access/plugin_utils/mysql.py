@@ -1,4 +1,4 @@
-"""MySQL: the server at the near end of a tunnel, and what makes users, databases and rights right on it."""
+"""MySQL: connections to a server, and what makes users, databases and rights right on it."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ class Session:
 
 
 class MysqlServer:
-    """The MySQL server behind an endpoint, reached on 127.0.0.1 with its certificate checked in full.
+    """The MySQL server behind an endpoint, with its certificate checked in full.
 
     Args:
         endpoint: the host name that its certificate has.
-        local_port: where the tunnel to it begins.
+        at: address and port where it is reached.
         ca_path: the CA certificates to trust, and no others.
     """
 
-    def __init__(self, *, endpoint: str, local_port: int, ca_path: Path) -> None:
+    def __init__(self, *, endpoint: str, at: tuple[str, int], ca_path: Path) -> None:
         self.endpoint = endpoint
-        self.local_port = local_port
+        self.at = at
         self.context = ssl.create_default_context(cafile=ca_path)
 
     @contextlib.contextmanager
@@ -83,7 +83,7 @@ class MysqlServer:
             defer_connect=True,
         )
         try:
-            near = socket.create_connection(("127.0.0.1", self.local_port), CONNECT_TIMEOUT_S)
+            near = socket.create_connection(self.at, CONNECT_TIMEOUT_S)
             near.settimeout(None)
             connection.connect(near)
         except (OSError, pymysql.err.OperationalError) as error:

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL server at the near end of a tunnel."""
+"""Connections to a PostgreSQL server, through a tunnel or directly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from .errors import DatabaseAccessError, one_line
 from .logins import Login
 from .statements import Statement, quoted
 
-CONNECT_TIMEOUT_S = 15
+# A database that pauses takes 15 s to come back, or 30 after a day:
+# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html
+CONNECT_TIMEOUT_S = 45
 # Signs that there was an answer: the login refused, or a word about TLS
 # (https://www.postgresql.org/docs/current/protocol-error-fields.html)
 ANSWERED = ("FATAL:", "SSL error", "certificate")
@@ -47,19 +49,19 @@ class Session:
 
 
 class Server:
-    """The PostgreSQL server behind an endpoint, reached on 127.0.0.1 with its certificate checked in full.
+    """The PostgreSQL server behind an endpoint, with its certificate checked in full.
 
     Args:
         endpoint: the host name that its certificate has.
-        local_port: where the tunnel to it begins.
+        at: address and port where it is reached.
         ca_path: the CA certificates to trust, and no others.
     """
 
-    def __init__(self, *, endpoint: str, local_port: int, ca_path: Path) -> None:
+    def __init__(self, *, endpoint: str, at: tuple[str, int], ca_path: Path) -> None:
         self.where = {
             "host": endpoint,
-            "hostaddr": "127.0.0.1",
-            "port": local_port,
+            "hostaddr": at[0],
+            "port": at[1],
             "sslmode": "verify-full",
             "sslrootcert": str(ca_path),
             "connect_timeout": CONNECT_TIMEOUT_S,

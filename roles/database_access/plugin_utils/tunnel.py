@@ -1,4 +1,4 @@
-"""An SSH tunnel through a host, opened while other things are done."""
+"""The way to a database: an SSH tunnel through a host, opened while other things are done, or none."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def wait_until_open(process: subprocess.Popen[bytes], local_port: int, words: IO
 
 
 @contextlib.contextmanager
-def tunnel(option: Callable[[str], Any], endpoint: str, port: int) -> Iterator[Callable[[], int]]:
+def tunnel(option: Callable[[str], Any], endpoint: str, port: int) -> Iterator[Callable[[], tuple[str, int]]]:
     """Have a tunnel for the block.
 
     Args:
@@ -63,16 +63,16 @@ def tunnel(option: Callable[[str], Any], endpoint: str, port: int) -> Iterator[C
         port: the port there.
 
     Yields:
-        A function that waits until the tunnel is open and returns its port on 127.0.0.1.
+        A function that waits until the tunnel is open and returns the address and port where it begins.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         local_port = int(probe.getsockname()[1])
     command = ssh_command(option, local_port, endpoint, port)
 
-    def opened() -> int:
+    def opened() -> tuple[str, int]:
         wait_until_open(process, local_port, words, f"{endpoint}:{port} through {option('host')}")
-        return local_port
+        return "127.0.0.1", local_port
 
     with (
         tempfile.TemporaryFile() as words,
@@ -84,3 +84,16 @@ def tunnel(option: Callable[[str], Any], endpoint: str, port: int) -> Iterator[C
             yield opened
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def no_tunnel(endpoint: str, port: int) -> Iterator[Callable[[], tuple[str, int]]]:
+    """Go straight there, as `tunnel` has it."""
+
+    def found() -> tuple[str, int]:
+        try:
+            return socket.gethostbyname(endpoint), port
+        except OSError as error:
+            raise DatabaseAccessError(f"This machine does not find {endpoint}: {error.strerror}") from error
+
+    yield found

@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from day_two import handed_over
 from day_two.handed_over import HandedOver, User, password_file
 from day_two.own_directory import own_directory
-from day_two.serve_here import from_here
+from day_two.ways import from_here
 from provisioner.errors import FlowsteadError, UsageError
 
 ODD = r"a:b\c"

@@ -29,7 +29,7 @@ def defaults(model: BaseModel, above: str = "") -> dict[str, str]:
         if isinstance(value, BaseModel):
             found |= defaults(value, f"{above}{name}.")
         elif isinstance(value, tuple):
-            found[above + name] = ", ".join(f"`{getattr(item, 'name', item)}`" for item in value)
+            found[above + name] = ", ".join(f"`{getattr(item, 'name', item)}`" for item in value) or "none"
         elif isinstance(value, dict):
             found[above + name] = "none"
         else:

@@ -338,7 +338,16 @@ class Account:
         """Compose the default deployment, with settings of deployment.yml."""
         public_key = settings.pop("public_key", PUBLIC_KEY)
         deployment = Deployment.model_validate(settings)
-        context = stack.Context(deployment, "123456789012", ACCESS, public_key, "#cloud-config\n", CODE)
+        cidrs = getattr(deployment.database, "access_cidrs", ())
+        context = stack.Context(
+            deployment,
+            "123456789012",
+            ACCESS,
+            public_key,
+            "#cloud-config\n",
+            CODE,
+            database_cidrs=ACCESS if cidrs == "auto" else cidrs,
+        )
         return stack.build(context).graph
 
     def unprotected(self) -> Graph:

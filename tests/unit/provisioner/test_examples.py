@@ -21,7 +21,8 @@ def test_an_example_is_accepted_and_would_be_made(account: Account, path: Path) 
     deployment = config.load(path)
     planned = changes(account.plan(**deployment.model_dump(exclude_unset=True)))
     assert set(planned.values()) == {"create"}
-    assert {"server", "network", "artifacts"} <= set(planned)
+    assert {"network", "artifacts"} <= set(planned)
+    assert ("server" in planned) == (deployment.server.count == 1)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

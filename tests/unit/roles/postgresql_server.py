@@ -74,4 +74,4 @@ def programs(postgresql, tmp_path_factory, tmp_path, monkeypatch):
 def server(postgresql, authority):
     """The way to it, for a test that is in its network namespace: other tests need the machine's own."""
     with namespaces.entered(postgresql.namespace):
-        yield Server(endpoint=ENDPOINT, local_port=5432, ca_path=authority.ca_pem_path)
+        yield Server(endpoint=ENDPOINT, at=("127.0.0.1", 5432), ca_path=authority.ca_pem_path)

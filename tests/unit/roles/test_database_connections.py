@@ -135,7 +135,7 @@ def test_a_stopped_server_is_told_once_by_its_own_name(tmp_path):
 
         threading.Thread(target=end_each, daemon=True).start()
         port = near_end.getsockname()[1]
-        server = Server(endpoint="db.example.com", local_port=port, ca_path=tmp_path / "ca.pem")
+        server = Server(endpoint="db.example.com", at=("127.0.0.1", port), ca_path=tmp_path / "ca.pem")
         desired = Desired(("mlflow",), Login("owner", "x"), Login("application", "y"))
         convergence = Convergence(server, desired, maintenance_database="postgres", check=False)
         with pytest.raises(DatabaseAccessError) as caught:

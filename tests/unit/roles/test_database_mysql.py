@@ -24,7 +24,7 @@ DESIRED = Desired(
 
 @pytest.fixture
 def server(mysql):
-    return MysqlServer(endpoint=ENDPOINT, local_port=PORT, ca_path=mysql.ca)
+    return MysqlServer(endpoint=ENDPOINT, at=("127.0.0.1", PORT), ca_path=mysql.ca)
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ def test_a_wrong_master_is_named(mysql, converged):
 
 
 def test_another_servers_certificate_is_refused(mysql):
-    other = MysqlServer(endpoint="db.example.com", local_port=PORT, ca_path=mysql.ca)
+    other = MysqlServer(endpoint="db.example.com", at=("127.0.0.1", PORT), ca_path=mysql.ca)
     with pytest.raises(pymysql.err.OperationalError, match="certificate"), other.session(MASTER):
         pass
 
 
 def test_a_server_that_does_not_answer_is_named(mysql):
-    other = MysqlServer(endpoint=ENDPOINT, local_port=1, ca_path=mysql.ca)
+    other = MysqlServer(endpoint=ENDPOINT, at=("127.0.0.1", 1), ca_path=mysql.ca)
     with pytest.raises(DatabaseAccessError, match="localhost does not answer"), other.session(MASTER):
         pass
