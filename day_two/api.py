@@ -54,7 +54,7 @@ class AnswerError(Exception):
         self.code = code
 
 
-def call(server: Server, path: str, method: str = "GET", **values: str) -> dict[str, Any]:
+def call(server: Server, path: str, method: str = "GET", **values: str | bool) -> dict[str, Any]:
     """Ask MLflow's REST API.
 
     Args:
@@ -71,7 +71,9 @@ def call(server: Server, path: str, method: str = "GET", **values: str) -> dict[
     return call_at(server, path, method, **values)[0]
 
 
-def call_at(server: Server, path: str, method: str = "GET", **values: str) -> tuple[dict[str, Any], datetime]:
+def call_at(
+    server: Server, path: str, method: str = "GET", **values: str | bool
+) -> tuple[dict[str, Any], datetime]:
     """Ask as `call` does, and give the server's time as well: people's clocks differ.
 
     Source: RFC 9110, 6.6.1 (`Date`), which nginx and uvicorn send with every answer.

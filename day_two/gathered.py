@@ -21,6 +21,7 @@ LOCKS = PROJECT / "roles" / "mlflow_release" / "files" / "locks"
 # What the hosts copy rows with; day_two/gather.py uses it here.
 HOST_PROGRAMS = PROJECT / "roles" / "mlflow_data" / "files" / "host"
 # day_two/gather.py reads it.
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 PASSWORD = "FLOWSTEAD_IMPORT_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -87,19 +88,7 @@ def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
         FlowsteadError: it cannot be read; nothing has been changed anywhere.
 
     """
-    print(f"Reading {source} with MLflow {version}", flush=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
-    done = subprocess.run(
-        [release(version), "-B", PROJECT / "day_two" / "gather.py"],
-        input=json.dumps({"source": source, "artifacts": artifacts, "target": str(target)}),
-        env=kept | {"PYTHONPATH": f"{HOST_PROGRAMS}:{PROJECT}", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise FlowsteadError(f"{source} cannot be imported: {done.stderr.strip()}")
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    said = _run(version, "gather.py", source=source, artifacts=artifacts, target=str(target))
     return Gathered(
         file=target,
         schema=said["schema"],
@@ -109,3 +98,40 @@ def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
         renumbered=said["renumbered"],
         left_out=said["left_out"],
     )
+
+
+def gather_users(version: str, source: str, folder: Path) -> list[dict[str, Any]]:
+    """Read who the other server's users are, and what each may do.
+
+    Args:
+        version: the release that serves here.
+        source: the URL of the other server's logins.
+        folder: a directory of the caller's alone.
+
+    Returns:
+        of each `name`, `is_admin` and `permissions`: kind, identifier or "*", and permission.
+
+    Raises:
+        FlowsteadError: they cannot be read.
+
+    """
+    said = _run(version, "gather_users.py", source=source, folder=str(folder))
+    return list(said["users"])
+
+
+def _run(version: str, program: str, **asked: str) -> dict[str, Any]:
+    """Run a program of day_two with a release's Python; it reads what is asked, and answers with JSON."""
+    source = asked["source"]
+    print(f"Reading {source} with MLflow {version}", flush=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
+    done = subprocess.run(
+        [release(version), "-B", PROJECT / "day_two" / program],
+        input=json.dumps(asked),
+        env=kept | {"PYTHONPATH": f"{HOST_PROGRAMS}:{PROJECT}", "PYTHONWARNINGS": "ignore", **QUIET},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise FlowsteadError(f"{source} cannot be imported: {done.stderr.strip()}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -149,7 +149,7 @@ def announce(
     if gathered.renumbered:
         pairs = ", ".join(f"{old} is {new}" for old, new in gathered.renumbered.items())
         print(f"Experiments get other numbers, as databases have no place for such long ones: {pairs}.")
-    print("Users and permissions are not brought: fab user.add makes them.")
+    print("Users and permissions are not brought by this: fab user.bring does it afterwards.")
     if gathered.left_out:
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in gathered.left_out.items())
         print(f"Nor are these, which are of use to the other server alone: {counts}.")

@@ -1,4 +1,4 @@
-"""Tasks about MLflow's users: fab user.add, user.remove, user.list, user.password, user.grant."""
+"""Tasks about MLflow's users: fab user.add, user.remove, user.list, user.password, user.grant, user.bring."""
 
 import getpass
 import secrets
@@ -11,6 +11,7 @@ from invoke.collection import Collection
 
 from day_two import tracking
 from day_two.api import AnswerError, answers, call
+from day_two.bring_users import bring_users
 from day_two.sentences import sentences
 from provisioner.errors import FlowsteadError, UsageError
 
@@ -131,4 +132,4 @@ def _new_password() -> Password:
     return Password(chosen or secrets.token_urlsafe(PASSWORD_LENGTH), is_made_up=not chosen)
 
 
-users = Collection("user", add_user, remove_user, list_users, change_password, grant)
+users = Collection("user", add_user, remove_user, list_users, change_password, grant, bring_users)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from deployed import Deployment, Sandbox, assert_nothing_changes, run
+from deployed import Deployment, Sandbox, ask, assert_nothing_changes, run
 from upgrading import NEWEST, OLDER_SCHEMA
 
 from day_two import gathered
@@ -203,6 +204,40 @@ def test_what_an_older_server_has_is_in_a_project_of_its_own(
     # It still serves, with what it had; and so does the other project.
     assert told(gathered.release(OLDER_SCHEMA), old_server.folder, old_server.client) == before
     assert told(python, old_server.folder, client_environment) == other
+
+
+def test_its_users_may_do_what_they_might_there(deployment: Deployment, old_server: OldServer) -> None:
+    make = """
+import mlflow
+from mlflow.server import get_app_client
+users = get_app_client("basic-auth", mlflow.get_tracking_uri())
+experiment = mlflow.get_experiment_by_name("on the laptop").experiment_id
+for name, permission in (("ada", "EDIT"), ("eve", "READ")):
+    users.create_user(name, f"the old password of {name}")
+    users.grant_user_permission(name, "experiment", experiment, permission)
+users.create_user("root", "the old password of root")
+users.update_user_admin("root", True)
+print("experiment", experiment)
+"""
+    python = str(gathered.release(OLDER_SCHEMA))
+    printed = run(python, "-c", make, cwd=old_server.folder, env=old_server.client).stdout
+    experiment = printed.split()[-1]
+    bring = ("fab", "user.bring", f"--source=sqlite:///{old_server.folder}/auth.db", "--project=churn")
+    said = run(*bring, cwd=deployment.clone, env=deployment.environment).stdout
+    assert "admin is a user already" in said
+    new = dict(re.findall(r"(\w+) is a user\. Password: (\S+)", said))
+    assert set(new) == {"ada", "eve", "root"}
+    client = deployment.client_of("churn")
+
+    def logs(name: str) -> int:
+        login = {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": new[name]}
+        body = {"experiment_id": experiment}
+        return ask(client | login, "/api/2.0/mlflow/runs/create", method="POST", body=body)[0]
+
+    assert [logs(name) for name in ("ada", "eve", "root")] == [200, 403, 200]
+    again = run(*bring, cwd=deployment.clone, env=deployment.environment).stdout
+    assert "Password" not in again
+    assert [logs(name) for name in ("ada", "eve", "root")] == [200, 403, 200]
 
 
 def test_nothing_of_it_changes_what_the_two_commands_make(deployment: Deployment) -> None:

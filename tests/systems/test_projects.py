@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from asking import predicted
 from deployed import PROBE, Deployment, Sandbox, ask, assert_nothing_changes, changes, run, until
 from hosts import replace_host
 from isolation import assert_kept_apart
@@ -21,6 +22,22 @@ from upgrading import NEWEST, OLDER_SCHEMA, Logging, version, without_loss
 pytestmark = pytest.mark.timeout(2400)
 
 OWN_NAME = "churn.example.com"
+REGISTER = """
+import mlflow, pathlib
+mlflow.set_experiment("served")
+pathlib.Path("leaving.py").write_text(
+    "import mlflow\\nclass Model(mlflow.pyfunc.PythonModel):\\n"
+    "    def predict(self, context, model_input, params=None):\\n"
+    "        return ['stays'] * len(model_input)\\n"
+    "mlflow.models.set_model(Model())\\n"
+)
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(
+        name="model", python_model="leaving.py", registered_model_name="leaving",
+        pip_requirements=["mlflow==" + mlflow.__version__],
+    )
+mlflow.MlflowClient().set_registered_model_alias("leaving", "champion", 1)
+"""
 
 
 def configure(deployment: Deployment, *projects: str) -> None:
@@ -191,6 +208,25 @@ def test_a_lost_host_is_replaced_with_both(
     runs = {name: log_a_run(deployment, client) for name, client in clients.items()}
     replace_host(deployment, capsys, "churn")
     assert [get_run(clients[name], run_id) for name, run_id in runs.items()] == [200, 200]
+
+
+def test_a_model_of_one_answers_below_its_address_and_its_users_only(deployment: Deployment) -> None:
+    clients = {name: deployment.client_of(name) for name in ("default", "churn")}
+    run("python", "-c", REGISTER, cwd=deployment.clone / ".cache", env=clients["churn"])
+    options = deployment.clone / "inventory/group_vars/tracking_servers.yml"
+    before = options.read_text(encoding="utf-8")
+    entry = '{name: leaving, alias: champion, project: churn, memory_mib: 400, python: "3.13"}'
+    options.write_text(
+        re.sub(r"(?m)^mlflow_models: .*$", f"mlflow_models: [{entry}]", before), encoding="utf-8"
+    )
+    deployment.playbook("site.yml")
+    assert predicted(clients["churn"], "leaving") == (200, ["stays"])
+    # Not for the users of the other, at either address.
+    address = {"MLFLOW_TRACKING_URI": clients["churn"]["MLFLOW_TRACKING_URI"]}
+    assert predicted(clients["default"] | address, "leaving")[0] == 401
+    assert predicted(clients["default"], "leaving")[0] == 403
+    assert_nothing_changes(deployment)
+    options.write_text(before, encoding="utf-8")
 
 
 def test_one_is_removed_while_the_other_serves_and_its_data_stay(
