@@ -93,6 +93,9 @@ def test_what_needs_a_server_says_so(deployment: Deployment, words: tuple[str, .
     done = run(*words, cwd=deployment.clone, env=deployment.environment, check=False)
     assert done.returncode != 0
     assert "own-machines has no server (server.count is 0)" in done.stdout + done.stderr
+    done = deployment.playbook("playbooks/back_up.yml", check=False)
+    assert done.returncode != 0
+    assert "This deployment has no server (server.count is 0)" in " ".join(done.stdout.split())
     done = deployment.provision("client", check=False)
     assert done.returncode == 2
     assert "fab serve-here prints what a client needs" in done.stderr
