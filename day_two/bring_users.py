@@ -41,13 +41,18 @@ def bring_users(_context: Any, source: str, project: str = "", inventory: str = 
             _bring(server, user, is_there=user["name"] in there)
 
 
+def made_up() -> str:
+    """Make a password up."""
+    return secrets.token_urlsafe(PASSWORD_LENGTH)
+
+
 def _bring(server: TrackingServer, user: dict[str, Any], *, is_there: bool) -> None:
     """Make a user who is not there, and give every permission that is not given otherwise."""
     name = user["name"]
     if is_there:
         print(f"{name} is a user already, and keeps the password.")
     else:
-        password = secrets.token_urlsafe(PASSWORD_LENGTH)
+        password = made_up()
         call(server, "2.0/mlflow/users/create", "POST", username=name, password=password)
         print(f"{name} is a user. Password: {password}", flush=True)
         if user["is_admin"]:

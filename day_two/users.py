@@ -1,7 +1,6 @@
 """Tasks about MLflow's users: fab user.add, user.remove, user.list, user.password, user.grant, user.bring."""
 
 import getpass
-import secrets
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,9 @@ from invoke.collection import Collection
 
 from day_two import tracking
 from day_two.api import AnswerError, answers, call
-from day_two.bring_users import bring_users
+from day_two.bring_users import bring_users, made_up
 from day_two.sentences import sentences
 from provisioner.errors import FlowsteadError, UsageError
-
-# Random bytes of a password that is made up. MLflow asks for 12 characters (mlflow/utils/validation.py).
-PASSWORD_LENGTH = 18
 
 
 @task(name="add", help={"name": "The new user's."})
@@ -129,7 +125,7 @@ def _new_password() -> Password:
             raise FlowsteadError("These are two passwords; nothing was changed.")
     else:
         chosen = sys.stdin.readline().rstrip("\n")
-    return Password(chosen or secrets.token_urlsafe(PASSWORD_LENGTH), is_made_up=not chosen)
+    return Password(chosen or made_up(), is_made_up=not chosen)
 
 
 users = Collection("user", add_user, remove_user, list_users, change_password, grant, bring_users)
