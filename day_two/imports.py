@@ -149,9 +149,7 @@ def announce(
     print(f"To be imported into {server.url}: {told(gathered.rows)};")
     print(f"  {len(files)} files of artifacts, {size / 2**20:.1f} MiB.")
     seconds = round(sum(gathered.rows.values()) / ROWS_PER_S) + START_S
-    print(
-        f"  The host needs about {seconds} s for the rows, while it serves; clients wait for some seconds of it."
-    )
+    print(f"  The host needs about {seconds} s for the rows; it serves but for some seconds of them.")
     print("  How long the files take is up to your line.")
     if gathered.renumbered:
         pairs = ", ".join(f"{old} is {new}" for old, new in gathered.renumbered.items())
