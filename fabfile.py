@@ -142,6 +142,7 @@ def backups(_context: Any, project: str = "", inventory: str = "inventory") -> N
     """List the backups in the bucket: when (UTC), MLflow's release, why, size, name."""
     with sentences():
         server = tracking.find(inventory, project)
+        server.require_server()
         bucket, aws = server.outputs.bucket, Aws(server.outputs.region)
         folder = f"{server.project.backups_prefix}/"
         objects = aws.page("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=folder)

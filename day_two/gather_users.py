@@ -3,7 +3,8 @@
 Run with the Python of an MLflow release, and with the hosts' programs on PYTHONPATH (flowstead_host). On
 standard input comes JSON: `source`, the URL of the other server's logins, and `folder`, a directory for a
 copy of them; the password of the URL is in FLOWSTEAD_IMPORT_PASSWORD. Out: `users`, each with `name`,
-`is_admin` and `permissions`: kind, identifier or "*", and permission. Their passwords stay where they are.
+`is_admin` and `permissions`: kind, identifier or "*", and the strongest permission; and how many are
+`left_out`, as they are about workspaces. Their passwords stay where they are.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ DENIALS = (
 ADMINS = "SELECT username, is_admin FROM users ORDER BY username"
 # What a user may do is what the user's roles may; one of them is the user's own.
 PERMISSIONS = (
-    "SELECT DISTINCT users.username, resource_type, resource_pattern, permission FROM users "
+    "SELECT users.username, workspace, resource_type, resource_pattern, permission FROM users "
     "JOIN user_role_assignments ON user_id = users.id JOIN roles ON roles.id = user_role_assignments.role_id "
-    "JOIN role_permissions ON role_permissions.role_id = roles.id "
-    "WHERE workspace = 'default' AND resource_type <> 'workspace' ORDER BY 1, 2, 3, 4"
+    "JOIN role_permissions ON role_permissions.role_id = roles.id"
 )
+# The weakest first; what is denied counts for more than all.
+STRENGTH = ("READ", "USE", "EDIT", "MANAGE", "DENY")
 
 
 def copy(source: sa.URL, target: str) -> tuple[sa.Engine, list[Any]]:
@@ -95,15 +97,26 @@ def main() -> None:
     source = database_url(asked["source"], os.environ.get("FLOWSTEAD_IMPORT_PASSWORD", ""))
     engine, denied = copy(source, f"sqlite:///{Path(asked['folder']) / 'logins.db'}")
     users: dict[str, dict[str, Any]] = {}
+    strongest: dict[tuple[str, str, str], str] = {}
+    left_out = 0
+
+    def note(permission: str, on: tuple[str, str, str]) -> None:
+        strongest[on] = max(strongest.get(on, STRENGTH[0]), permission, key=STRENGTH.index)
+
     with engine.connect() as connection:
         for name, is_admin in connection.exec_driver_sql(ADMINS):
             users[name] = {"name": name, "is_admin": bool(is_admin), "permissions": []}
-        for name, *permission in connection.exec_driver_sql(PERMISSIONS):
-            users[name]["permissions"].append(permission)
-    for name, kind, identifier in denied:
-        users[name]["permissions"].append([kind, identifier, "DENY"])
+        for name, workspace, kind, identifier, permission in connection.exec_driver_sql(PERMISSIONS):
+            if workspace == "default" and kind != "workspace" and permission in STRENGTH:
+                note(permission, (name, kind, identifier))
+            else:
+                left_out += 1
+    for on in denied:
+        note("DENY", on)
+    for (name, kind, identifier), permission in sorted(strongest.items()):
+        users[name]["permissions"].append([kind, identifier, permission])
     engine.dispose()
-    print(json.dumps({"users": list(users.values())}))
+    print(json.dumps({"users": list(users.values()), "left_out": left_out}))
 
 
 if __name__ == "__main__":

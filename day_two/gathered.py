@@ -100,7 +100,7 @@ def gather(version: str, source: str, artifacts: str, target: Path) -> Gathered:
     )
 
 
-def gather_users(version: str, source: str, folder: Path) -> list[dict[str, Any]]:
+def gather_users(version: str, source: str, folder: Path) -> tuple[list[dict[str, Any]], int]:
     """Read who the other server's users are, and what each may do.
 
     Args:
@@ -109,14 +109,15 @@ def gather_users(version: str, source: str, folder: Path) -> list[dict[str, Any]
         folder: a directory of the caller's alone.
 
     Returns:
-        of each `name`, `is_admin` and `permissions`: kind, identifier or "*", and permission.
+        of each `name`, `is_admin` and `permissions`: kind, identifier or "*", and the strongest permission;
+        and how many permissions are left out.
 
     Raises:
         FlowsteadError: they cannot be read.
 
     """
     said = _run(version, "gather_users.py", source=source, folder=str(folder))
-    return list(said["users"])
+    return list(said["users"]), int(said["left_out"])
 
 
 def _run(version: str, program: str, **asked: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PROGRAMS, COMPARISON = "/run/flowstead", "/run/schema_in_image.py"
 OWNER = "pgpass-owner"
 SNAPSHOT_S = 3600
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBClusterSnapshot.html
+MOST_NAME = 63
 
 
 @dataclass(frozen=True)
@@ -64,31 +67,36 @@ class Schema:
         if states == {"same"}:
             return
         named = f"The databases of {self.server.project.name}"
-        if "newer" in states:
+        if "older" in states and not migrate:
             raise UsageError(
-                f"{named} are of a newer release than MLflow {release}.",
+                f"{named} are of an older release than MLflow {release}.",
+                next_step="fab serve-here --migrate brings them to it, after a snapshot; servers of the "
+                "older release do not start any more then.",
+            )
+        self._refuse(named, found)
+        if "older" in states:
+            print(f"Snapshot: {self._take_snapshot()}", flush=True)
+        found = self._migrate()
+        # Somebody may have come, or done it, meanwhile.
+        self._refuse(named, found)
+        print(f"{named} are of MLflow {release} now.", flush=True)
+
+    def _refuse(self, named: str, found: Mapping[str, Any]) -> None:
+        if "newer" in found["states"]:
+            raise UsageError(
+                f"{named} are of a newer release than MLflow {self.way.release}.",
                 next_step="Set mlflow_release_version to that one, run ansible-playbook site.yml, then "
                 "python provision.py image",
             )
-        if "older" in states:
-            if not migrate:
-                raise UsageError(
-                    f"{named} are of an older release than MLflow {release}.",
-                    next_step="fab serve-here --migrate brings them to it, after a snapshot; servers of the "
-                    "older release do not start any more then.",
-                )
-            if found["others"]:
-                raise UsageError(
-                    f"{named} are in use, from {', '.join(found['others'])}; nothing has been changed.",
-                    next_step="Have those servers ended, then run this again.",
-                )
-            print(f"Snapshot: {self._take_snapshot()}", flush=True)
-        self._migrate()
-        print(f"{named} are of MLflow {release} now.", flush=True)
+        if "older" in found["states"] and found["others"]:
+            raise UsageError(
+                f"{named} are in use, from {', '.join(found['others'])}; nothing has been changed.",
+                next_step="Have those servers ended, then run this again, with --migrate.",
+            )
 
     def _compare(self) -> dict[str, Any]:
         try:
-            return dict(json.loads(self._run(COMPARISON, PROGRAMS)))
+            return dict(json.loads(self._run("compare")))
         except FlowsteadError as error:
             raise FlowsteadError(
                 f"The databases of {self.server.project.name} cannot be used from here: {error}",
@@ -96,12 +104,14 @@ class Schema:
                 "python provision.py lets it in; ansible-playbook site.yml renews logins and certificates.",
             ) from error
 
-    def _run(self, *words: str, text: str = "") -> str:
+    def _run(self, what: str, text: str = "") -> str:
         mounts = (f"{HOST_PROGRAMS}:{PROGRAMS}", f"{PROJECT / 'day_two' / 'schema_in_image.py'}:{COMPARISON}")
         options = (word for mount in mounts for word in ("--volume", f"{mount}:ro"))
-        return self.container.run(self.image, *self.options, *options, command=words, text=text)
+        return self.container.run(
+            self.image, *self.options, *options, command=(COMPARISON, what, PROGRAMS), text=text
+        )
 
-    def _migrate(self) -> None:
+    def _migrate(self) -> dict[str, Any]:
         logins = self.server.project.database_logins
         if logins is None:
             raise FlowsteadError("The data are in no database service.")
@@ -112,7 +122,7 @@ class Schema:
             for store, name in names.items()
         }
         with self.handed.login(OWNER, owner):
-            self._run(f"{PROGRAMS}/migrate.py", text=json.dumps(addresses))
+            return dict(json.loads(self._run("migrate", text=json.dumps(addresses))))
 
     def _take_snapshot(self) -> str:
         """Take a snapshot of the database server, and wait for it."""
@@ -121,15 +131,13 @@ class Schema:
             raise FlowsteadError("The data are in no database service.")
         aws, database = Aws(outputs.region), outputs.database
         release, now = self.way.release.replace(".", "-"), datetime.now(UTC)
-        name = f"{database.identifier}-before-{release}-{now:%Y%m%dt%H%M%S}"
+        suffix = f"-before-{release}-{now:%Y%m%d%H%M%S}"
+        name = database.identifier[: MOST_NAME - len(suffix)].rstrip("-") + suffix
         tags = [{"Key": DEPLOYMENT_TAG, "Value": outputs.deployment}]
-        kind = "Cluster" if database.is_cluster else ""
-        of: dict[str, Any] = {
-            f"DB{kind or 'Instance'}Identifier": database.identifier,
-            f"DB{kind}SnapshotIdentifier": name,
-        }
-        aws.call("rds", f"create_db_{'cluster_' * database.is_cluster}snapshot", Tags=tags, **of)
-        waiter = f"db_{'cluster_' * database.is_cluster}snapshot_available"
+        kind, word = ("Cluster", "cluster_") if database.is_cluster else ("", "")
+        of = {f"DB{kind or 'Instance'}Identifier": database.identifier}
+        named: dict[str, Any] = {f"DB{kind}SnapshotIdentifier": name}
+        aws.call("rds", f"create_db_{word}snapshot", Tags=tags, **of, **named)
         print(f"Waiting for the snapshot {name}", flush=True)
-        aws.wait("rds", waiter, deadline_s=SNAPSHOT_S, **of)
+        aws.wait("rds", f"db_{word}snapshot_available", deadline_s=SNAPSHOT_S, **named)
         return name

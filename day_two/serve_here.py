@@ -29,6 +29,8 @@ from provisioner.outputs import DatabaseOutputs
 TASK = "fab serve-here"
 LABEL = "flowstead.serve-here"
 LOOK_S = 2.0
+# What the name of a container ends with that compares schemas, or migrates.
+MIGRATION = "-schema"
 
 
 @task(
@@ -76,7 +78,7 @@ def serve_here(
             handed.write(found.database_ca)
             options = _options(found, port, handed)
             if server.outputs.server is None:
-                moment = replace(container, name=f"{name}-schema")
+                moment = replace(container, name=f"{name}{MIGRATION}")
                 Schema(server, found, handed, moment, wanted, options).have_current(migrate=migrate)
             try:
                 container.start(wanted, *options)
@@ -91,9 +93,14 @@ def _clear(tool: ContainerTool, name: str) -> None:
     """Remove the container of a task that was killed.
 
     Raises:
-        UsageError: one of that name is somebody else's.
+        UsageError: one of that name is somebody else's, or migrates the databases.
 
     """
+    if Container(tool, f"{name}{MIGRATION}", LABEL, TASK).is_running:
+        raise UsageError(
+            f"The databases are looked at or migrated by {name}{MIGRATION}, which a start before has begun.",
+            next_step="Wait until that is over, then run this again.",
+        )
     left = Container(tool, name, LABEL, TASK)
     if left.is_there:
         left.remove()

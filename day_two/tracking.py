@@ -48,7 +48,7 @@ class TrackingServer:
             UsageError: there is no server.
 
         """
-        self._host()
+        self.require_server()
         return self._entrance.url + self.project.path
 
     @property
@@ -89,7 +89,7 @@ class TrackingServer:
                 f"Nothing serves {self.url} yet.", next_step="Run: ansible-playbook site.yml"
             ) from error
 
-    def _host(self) -> ServerOutputs:
+    def require_server(self) -> ServerOutputs:
         """Give what runs it.
 
         Raises:
@@ -112,7 +112,7 @@ class TrackingServer:
             FlowsteadError: it does not let this machine in.
 
         """
-        user, address = self._host().ssh_user, self.outputs.public_address
+        user, address = self.require_server().ssh_user, self.outputs.public_address
         pins = known_hosts.read(self.directory / "known_hosts")
         pin = next((one for one in pins if one.address == address), None)
         if pin is None:

@@ -78,12 +78,30 @@ def direct(server: TrackingServer) -> Way:
         environment = {name: str(value) for name, value in told["environment"].items()}
         stores = {name: from_here(environment[name]) for name in (STORE, LOGINS)}
         release = str(told["release"])
+        _check_current(server, environment)
     except (OSError, ValueError, KeyError) as error:
         raise FlowsteadError(
             f"The databases of {server.project.name} are not configured yet, or not from this machine.",
             next_step=NOT_CONFIGURED,
         ) from error
     return Way(release, environment | stores | _for_container(server), authorities, (), lambda: None)
+
+
+def _check_current(server: TrackingServer, environment: dict[str, str]) -> None:
+    """See that what Ansible has written down is of the database and the bucket that there are now.
+
+    Raises:
+        ValueError: it is not.
+
+    """
+    outputs, project = server.outputs, server.project
+    database: Any = outputs.database
+    there = urlsplit(environment[STORE])
+    bucket = f"s3://{outputs.bucket}/{project.artifacts_prefix}"
+    if (there.hostname, there.port) != (database.endpoint, database.port) or (
+        environment["MLFLOW_ARTIFACTS_DESTINATION"] != bucket
+    ):
+        raise ValueError
 
 
 @contextmanager

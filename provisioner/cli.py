@@ -242,6 +242,10 @@ def _add_of_project(name: str, text: str) -> None:
 _add_removing("plan", "Show what would be done, and change nothing. Exits with 3 if something would be done.")
 _add_removing("apply", "Do it; the same as no command.")
 _add("status", "Compare the account with deployment.yml, resource by resource. Exits with 3 if they differ.")
+_add(
+    "inventory",
+    "Write the files for Ansible and clients; changes nothing in AWS.",
+)
 _add("outputs", "Print endpoints, names and ARNs; nothing secret.")
 _add_of_project("client", 'Print what an MLflow client needs: eval "$(python provision.py client)".')
 _add_of_project("password", "Print the admin's password.")

@@ -82,6 +82,21 @@ def _apply(session: Session, lock: AccountLock, begun: float, remove: Collection
     session.print(data, lines)
 
 
+def inventory(session: Session) -> None:
+    """Write what others need of a deployment that is there, and meet the host; changes nothing in AWS."""
+    from provisioner import meeting
+
+    _check_inventory(session)
+    with session.exclusive_lock("inventory"):
+        key = session.key(make=False)
+        private = key.private_path if key else None
+        result = _outputs(session)
+        written = session.inventory.write(result, private, session.aws)
+        meeting.meet(session, result, private)
+    lines = [f"  wrote {shorten(path)}" for path in written] or ["Nothing to do: it is as it should be."]
+    session.print({"written": [str(path) for path in written]}, [*lines, "", "Next: " + session.playbook])
+
+
 def status(session: Session) -> int:
     """Compare the account with deployment.yml, resource by resource."""
     _check_inventory(session)

@@ -131,6 +131,7 @@ class Inventory:
                 "provisioned.yml.j2",
                 deployment=outputs.deployment,
                 variables=variables,
+                has_server=outputs.server is not None,
                 private_key=json.dumps(self._as_template(private_key)) if private_key else "",
             ),
         }

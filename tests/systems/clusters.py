@@ -73,7 +73,8 @@ class Cluster:
         """Name its snapshots that were taken for a reason."""
         listed = self.rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]
         names = [str(one["DBClusterSnapshotIdentifier"]) for one in listed]
-        return [name for name in names if name.startswith(f"{self.identifier}-{why}-")]
+        # What is before is cut, for names have 63 characters at most.
+        return [name for name in names if self.identifier.startswith(name.partition(f"-{why}-")[0])]
 
     def connects(self, release: str) -> list[str]:
         """Return what the server of a release is told when it connects to the writer, and to a reader."""

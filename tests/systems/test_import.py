@@ -237,6 +237,7 @@ print("experiment", experiment)
     assert [logs(name) for name in ("ada", "eve", "root")] == [200, 403, 200]
     again = run(*bring, cwd=deployment.clone, env=deployment.environment).stdout
     assert "Password" not in again
+    assert "ada is a user already, and stays as is" in again
     assert [logs(name) for name in ("ada", "eve", "root")] == [200, 403, 200]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,10 @@ def release(clone: Path, version: str) -> None:
     path.write_text(yaml.safe_dump(options), encoding="utf-8")
 
 
-def configure(clone: Path, **database: Any) -> None:
+def configure(clone: Path, access_cidrs: object = "auto") -> None:
     """Have deployment.yml be the example, not protected, on a base that is on this machine."""
     wanted: dict[str, Any] = yaml.safe_load((clone / "examples/deployments/own_machines.yml").read_text())
-    wanted["database"] |= {"deletion_protection": False, **database}
+    wanted["database"] |= {"deletion_protection": False, "access_cidrs": access_cidrs}
     wanted["images"]["base"] = images.ensure("container-base")
     (clone / "deployment.yml").write_text(yaml.safe_dump(wanted), encoding="utf-8")
 
@@ -86,9 +87,14 @@ def test_the_two_commands_again_change_nothing_and_there_is_no_host(deployment: 
     assert "changed=0" in deployment.playbook("site.yml", "--check").stdout
     assert (deployment.provisioned["server"], deployment.provisioned["url"]) == (None, "")
     assert deployment.instances() == []
+    # Who is on another machine gets the files without changing anything.
+    shutil.rmtree(deployment.clone / "inventory/group_vars/all")
+    assert "wrote" in deployment.provision("inventory").stdout
+    assert "Nothing to do" in deployment.provision("inventory").stdout
+    assert deployment.provisioned["deployment"] == NAME
 
 
-@pytest.mark.parametrize("words", [("fab", "status"), ("fab", "user.add", "ada"), ("fab", "logs")])
+@pytest.mark.parametrize("words", [("fab", "status"), ("fab", "user.add", "ada"), ("fab", "backups")])
 def test_what_needs_a_server_says_so(deployment: Deployment, words: tuple[str, ...]) -> None:
     done = run(*words, cwd=deployment.clone, env=deployment.environment, check=False)
     assert done.returncode != 0
@@ -113,6 +119,8 @@ def test_two_projects_are_served_here_and_see_nothing_of_each_other(
     churn = desk.start(free_port(), project="churn")
     began = time.monotonic()
     second = desk.start(free_port())
+    assert "The databases of default are of" in default.said
+    assert "The databases of default are of" not in second.said
     with capsys.disabled():
         print(f"serve-here, the image is there: {time.monotonic() - began:.0f} s")
     assert default.client(CLIENT).split("\n")[-3:-1] == ["0.5", "logged in a container"]

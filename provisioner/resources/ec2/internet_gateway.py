@@ -11,6 +11,9 @@ from provisioner.resources.ec2.vpc import Vpc
 from provisioner.resources.setting import Setting
 from provisioner.resources.state import State
 
+_DELETE_S = 1800
+"""A database with a public address takes its last snapshot before it goes."""
+
 
 @dataclass(frozen=True, eq=False)
 class InternetGateway(Ec2Resource):
@@ -59,7 +62,7 @@ class InternetGateway(Ec2Resource):
                 ("Gateway.NotAttached", self.description.absent),
                 "ec2",
                 "detach_internet_gateway",
-                RetryOn(("DependencyViolation",), deadline_s=300),
+                RetryOn(("DependencyViolation",), deadline_s=_DELETE_S),
                 InternetGatewayId=live.id,
                 VpcId=attachment["VpcId"],
             )

@@ -270,7 +270,7 @@ PARAMETERS: dict[tuple[str, str], dict[str, Schema]] = {
     ("rds", "CreateDBCluster"): _OF_CLUSTER | {"KmsKeyId": _KEY_OF_DB},
     ("rds", "ModifyDBCluster"): _OF_CLUSTER,
     ("rds", "RestoreDBClusterFromSnapshot"): _OF_CLUSTER,
-    ("rds", "CreateDBClusterSnapshot"): {"DBClusterSnapshotIdentifier": _DB_NAME},
+    ("rds", "CreateDBClusterSnapshot"): {"DBClusterSnapshotIdentifier": {**_DB_NAME, "maxLength": 63}},
     ("rds", "DeleteDBCluster"): {"FinalDBSnapshotIdentifier": _DB_NAME},
     ("rds", "CreateDBClusterParameterGroup"): {"DBClusterParameterGroupName": _DB_NAME},
     ("rds", "CreateDBSnapshot"): {"DBSnapshotIdentifier": _DB_NAME},

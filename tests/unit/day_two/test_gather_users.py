@@ -46,7 +46,8 @@ def test_users_of_an_old_server_and_their_permissions_are_told(tmp_path: Path) -
     source = tmp_path / "auth.db"
     address = made(source, LEGACY)
     content = source.read_bytes()
-    users = gathered.gather_users(VERSION, address, tmp_path)
+    users, left_out = gathered.gather_users(VERSION, address, tmp_path)
+    assert left_out == 0
     assert {one["name"]: one["is_admin"] for one in users} == {"ada": False, "admin": True, "eve": False}
     of = {one["name"]: one["permissions"] for one in users}
     assert of["ada"] == [["experiment", "7", "EDIT"], ["registered_model", "a model", "READ"]]
