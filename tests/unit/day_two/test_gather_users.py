@@ -11,6 +11,9 @@ import pytest
 from day_two import gathered
 from provisioner.errors import FlowsteadError
 
+# A release of MLflow reads and migrates.
+pytestmark = pytest.mark.slow
+
 VERSION = "3.17.2"
 # Of a server of before MLflow 3.6, which noted no revision; and a table that is none of MLflow's.
 LEGACY = """

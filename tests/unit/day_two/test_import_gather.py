@@ -19,6 +19,9 @@ from day_two import gathered
 from day_two.gathered import PASSWORD, Gathered
 from provisioner.errors import FlowsteadError
 
+# A release of MLflow reads and migrates.
+pytestmark = pytest.mark.slow
+
 VERSION, SCHEMA = "3.17.2", "dc11669786a5"
 BIG = 212221027661096413
 

@@ -129,6 +129,7 @@ def test_the_host_knows_a_backup_that_was_brought_and_both_call_the_checks_the_s
     assert host["CHECKS"] == imports.CHECKS
 
 
+@pytest.mark.slow
 def test_a_server_that_somebody_uses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415 - it takes a second
 

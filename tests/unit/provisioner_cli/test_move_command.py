@@ -95,6 +95,7 @@ def test_another_engine_is_refused_with_the_command_that_moves_the_data(made: Ma
     assert writing(made) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     [

@@ -23,6 +23,8 @@ from tests.unit.provisioner_cli.test_move_command import (
 
 __all__ = ["known", "play"]
 
+pytestmark = pytest.mark.slow
+
 OLD = "flowstead-flowstead"
 LOCK = {"ImportKeyPair", "DeleteKeyPair"}
 """The calls of the lock in the account, which the next run from this directory takes over."""
@@ -59,6 +61,10 @@ def begin(machine: Machine, engine: str) -> str:
         machine.configure(SETTINGS[engine])
         succeed(machine.run("move", "--yes"))
         succeed(machine.run("--remove", OLD))
+        # The next one of its name may go within the second that a last snapshot is named by.
+        for one in machine.account.call("rds", "describe_db_snapshots", SnapshotType="manual")["DBSnapshots"]:
+            name = one["DBSnapshotIdentifier"]
+            machine.account.call("rds", "delete_db_snapshot", DBSnapshotIdentifier=name)
     return store_of(machine)
 
 
