@@ -88,7 +88,8 @@ class Schema:
                 next_step="Set mlflow_release_version to that one, run ansible-playbook site.yml, then "
                 "python provision.py image",
             )
-        if "older" in found["states"] and found["others"]:
+        # Empty ones have nobody's data in them; but where only one is, the other is in use.
+        if not set(found["states"]) <= {"same"} and set(found["states"]) != {"empty"} and found["others"]:
             raise UsageError(
                 f"{named} are in use, from {', '.join(found['others'])}; nothing has been changed.",
                 next_step="Have those servers ended, then run this again, with --migrate.",
